@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"oms_exporter/omsclient"
+)
+
+// demo exports the tasks of a simulated OMS until ctx is done.
+func demo(ctx context.Context, s *demoSettings, stdout, stderr io.Writer) error {
+	s.sim.fleet.Username, s.sim.fleet.Password = "demo", "demo"
+	oms, err := startSim(ctx, &s.sim, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer oms.close() //nolint:errcheck // the demo is over
+	s.serve.oms = omsSettings{
+		url: oms.url, username: "demo", password: "demo",
+		pageSize: omsclient.MaxPageSize, concurrency: 4,
+	}
+	welcome(stdout, s)
+	return serve(ctx, &s.serve, stderr)
+}
+
+// welcome tells a newcomer what to look at.
+func welcome(w io.Writer, s *demoSettings) {
+	url := "http://" + browsable(s.serve.web.listenAddresses[0])
+	metrics := url + s.serve.web.telemetryPath
+	fmt.Fprintf(w, `A simulated OMS with %d tasks, and its exporter. Ctrl-C ends both. Now open
+
+  %s/          what the exporter serves
+  %s   the metrics
+
+or look at how far each task is behind, in seconds:
+
+  curl -s %s | grep ^oms_task_sync_delay_seconds
+
+`, s.sim.fleet.Tasks, url, metrics, metrics)
+}
+
+// browsable turns an address to listen on into one to open.
+func browsable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

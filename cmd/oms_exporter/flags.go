@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+
+	"oms_exporter/collector"
+	"oms_exporter/omsclient/omssim"
+)
+
+// Settings, by the command or the part of one that they are for.
+type (
+	logSettings struct {
+		level, format string
+	}
+	omsSettings struct {
+		url, username         string
+		passwordFile          string // or else password
+		password              string // never a flag: command lines are public
+		caFile                string
+		insecureSkipVerify    bool
+		pageSize, concurrency int
+	}
+	scrapeSettings struct {
+		timeout, timeoutOffset time.Duration
+		excludeStatuses        []string
+		maxTasks               int
+		groups                 map[string]*bool
+	}
+	webSettings struct {
+		listenAddresses        []string
+		configFile             string
+		systemdSocket          bool
+		telemetryPath          string
+		maxRequests            int
+		disableExporterMetrics bool
+		enablePprof            bool
+	}
+	serveSettings struct {
+		log    logSettings
+		oms    omsSettings
+		scrape scrapeSettings
+		web    webSettings
+	}
+	simSettings struct {
+		log           logSettings
+		listenAddress string
+		username      string
+		passwordFile  string
+		timeScale     float64
+		faults        []string
+		fleet         omssim.Options
+		style         string
+	}
+	demoSettings struct {
+		serve serveSettings
+		sim   simSettings
+	}
+)
+
+// A command is what is run after the flags are read.
+type command func(ctx context.Context, stdout, stderr io.Writer) error
+
+// parse reads the flags. The command is nil if they asked for something that has
+// already been printed, such as help.
+func parse(args []string, stdout io.Writer) (command, error) {
+	var (
+		commands = map[string]command{}
+		answered = false
+	)
+	app := newApp(commands)
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stdout)
+	app.Terminate(func(int) { answered = true })
+	name, err := app.Parse(args)
+	switch {
+	case answered:
+		return nil, nil
+	case err != nil:
+		return nil, usagef("%w, try --help", err)
+	}
+	return commands[name], nil
+}
+
+// newApp declares all commands and flags, and puts what a command does into
+// commands.
+func newApp(commands map[string]command) *kingpin.Application {
+	app := kingpin.New("oms_exporter",
+		"Prometheus exporter for the tasks of OceanBase Migration Service (OMS).")
+	app.Version(version.Print("oms_exporter"))
+	app.HelpFlag.Short('h')
+
+	serving := &serveSettings{}
+	cmd := app.Command("serve", "Export the tasks of an OMS. The default command.").Default()
+	addOMSFlags(cmd, &serving.oms)
+	addScrapeFlags(cmd, &serving.scrape)
+	addWebFlags(cmd, &serving.web, ":10667")
+	addLogFlags(cmd, &serving.log)
+	commands[cmd.FullCommand()] = func(ctx context.Context, _, stderr io.Writer) error {
+		serving.oms.password = os.Getenv("OMS_PASSWORD")
+		return serve(ctx, serving, stderr)
+	}
+
+	trying := &demoSettings{}
+	cmd = app.Command("demo", "Try it: a simulated OMS and its exporter in one process.")
+	addScrapeFlags(cmd, &trying.serve.scrape)
+	addWebFlags(cmd, &trying.serve.web, "127.0.0.1:10667")
+	addFleetFlags(cmd, &trying.sim)
+	addLogFlags(cmd, &trying.serve.log)
+	commands[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) error {
+		return demo(ctx, trying, stdout, stderr)
+	}
+
+	simulating := &simSettings{}
+	cmd = app.Command("simulate", "A simulated OMS alone, for rehearsals and load tests.")
+	addSimFlags(cmd, simulating)
+	addFleetFlags(cmd, simulating)
+	addLogFlags(cmd, &simulating.log)
+	commands[cmd.FullCommand()] = func(ctx context.Context, _, stderr io.Writer) error {
+		return simulate(ctx, simulating, stderr)
+	}
+	return app
+}
+
+func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
+	cmd.Flag("oms.url", "URL of the OMS console, such as https://oms.example:8089.").
+		Envar("OMS_URL").StringVar(&s.url)
+	cmd.Flag("oms.username", "OMS account; one that may only read is enough.").
+		Envar("OMS_USERNAME").StringVar(&s.username)
+	cmd.Flag("oms.password-file",
+		"File with the account's password, read anew for every request. "+
+			"Instead, the password itself may be in the environment: OMS_PASSWORD.").
+		Envar("OMS_PASSWORD_FILE").StringVar(&s.passwordFile)
+	cmd.Flag("oms.ca-file", "PEM file with the authorities to trust for OMS's certificate.").
+		StringVar(&s.caFile)
+	cmd.Flag("oms.insecure-skip-verify",
+		"Do not verify OMS's certificate: whoever is in between can read the password.").
+		BoolVar(&s.insecureSkipVerify)
+	cmd.Flag("oms.page-size", "Tasks to ask for at a time, 1 to 150.").
+		Default("150").IntVar(&s.pageSize)
+	cmd.Flag("oms.concurrency", "Pages to ask for at once, after the first.").
+		Default("4").IntVar(&s.concurrency)
+}
+
+func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
+	cmd.Flag("oms.exclude-status",
+		"Statuses, comma-separated, of tasks that get no series; oms_tasks counts them all the same.").
+		Default("RELEASED,DELETED").SetValue((*commaSeparated)(&s.excludeStatuses))
+	cmd.Flag("scrape.max-tasks", "With more tasks than these, none gets series. 0: no limit.").
+		Default("0").IntVar(&s.maxTasks)
+	cmd.Flag("scrape.timeout", "The most a scrape may take when Prometheus does not say.").
+		Default("30s").DurationVar(&s.timeout)
+	cmd.Flag("scrape.timeout-offset",
+		"How long before the timeout that Prometheus names a scrape is answered.").
+		Default("0.5s").DurationVar(&s.timeoutOffset)
+	s.groups = map[string]*bool{}
+	for _, g := range collector.Groups {
+		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").Default("true").Bool()
+	}
+}
+
+func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
+	cmd.Flag("web.listen-address", "Address to listen on. Repeatable.").
+		Default(address).StringsVar(&s.listenAddresses)
+	cmd.Flag("web.telemetry-path", "Path of the metrics.").
+		Default("/metrics").StringVar(&s.telemetryPath)
+	cmd.Flag("web.config.file", "Exporter-toolkit file that can turn on TLS and authentication.").
+		Default("").StringVar(&s.configFile)
+	cmd.Flag("web.systemd-socket", "Listen on sockets that systemd has opened instead (Linux only).").
+		BoolVar(&s.systemdSocket)
+	cmd.Flag("web.max-requests", "Scrapes at once; more are refused. 0: no limit.").
+		Default("40").IntVar(&s.maxRequests)
+	cmd.Flag("web.disable-exporter-metrics",
+		"Leave out the metrics of the exporter itself: oms_exporter_*, go_*, process_*, promhttp_*.").
+		BoolVar(&s.disableExporterMetrics)
+	cmd.Flag("web.enable-pprof", "Serve profiles below /debug/pprof/.").
+		BoolVar(&s.enablePprof)
+}
+
+func addLogFlags(cmd *kingpin.CmdClause, s *logSettings) {
+	cmd.Flag("log.level", "Log from this level on: debug, info, warn or error.").
+		Default("info").EnumVar(&s.level, "debug", "info", "warn", "error")
+	cmd.Flag("log.format", "Log as logfmt or json.").
+		Default("logfmt").EnumVar(&s.format, "logfmt", "json")
+}
+
+func addSimFlags(cmd *kingpin.CmdClause, s *simSettings) {
+	cmd.Flag("web.listen-address", "Address to listen on.").
+		Default("127.0.0.1:8089").StringVar(&s.listenAddress)
+	cmd.Flag("sim.username", "Account that the simulated OMS asks for. Without it, anyone may read.").
+		StringVar(&s.username)
+	cmd.Flag("sim.password-file", "File with the account's password.").StringVar(&s.passwordFile)
+	cmd.Flag("sim.latency", "How long each page takes.").Default("0s").DurationVar(&s.fleet.Latency)
+	cmd.Flag("sim.style", "How values are written: native, or quoted as in the documents' example.").
+		Default("native").EnumVar(&s.style, "native", "quoted")
+	cmd.Flag("sim.blob-bytes", "Size of the deprecated configuration objects of each task.").
+		Default("0").IntVar(&s.fleet.BlobBytes)
+	cmd.Flag("sim.gzip", "Compress the answers.").BoolVar(&s.fleet.Gzip)
+	cmd.Flag("sim.fault",
+		"Fault to begin with, such as html_502, truncated@3 (page 3) or resetx2 (twice): "+
+			faultNames()+". Repeatable; change it at runtime with PUT /sim/faults.").
+		StringsVar(&s.faults)
+}
+
+func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
+	cmd.Flag("sim.tasks", "Number of simulated tasks.").Default("60").IntVar(&s.fleet.Tasks)
+	cmd.Flag("sim.seed", "The same seed makes the same tasks.").Default("1").Uint64Var(&s.fleet.Seed)
+	cmd.Flag("sim.time-scale", "How many times faster than real time the simulated tasks live.").
+		Default("1").Float64Var(&s.timeScale)
+	cmd.Flag("sim.scenario",
+		"What the simulated tasks go through; a mix of all unless given: "+
+			scenarioNames()+". Repeatable.").
+		StringsVar(&s.fleet.Scenarios)
+}
+
+func faultNames() string {
+	var names []string
+	for _, f := range omssim.Faults() {
+		names = append(names, string(f.Kind))
+	}
+	return strings.Join(names, ", ")
+}
+
+func scenarioNames() string {
+	var names []string
+	for _, s := range omssim.ScenarioDocs() {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// commaSeparated is a flag whose last value stands, as a list.
+type commaSeparated []string
+
+// Set implements [kingpin.Value].
+func (c *commaSeparated) Set(value string) error {
+	*c = nil
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*c = append(*c, part)
+		}
+	}
+	return nil
+}
+
+// String implements [kingpin.Value].
+func (c *commaSeparated) String() string { return strings.Join(*c, ",") }

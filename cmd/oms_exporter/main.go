@@ -1,0 +1,70 @@
+// The oms_exporter binary exports the state of the tasks of OceanBase Migration
+// Service (OMS) to Prometheus.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+)
+
+//go:generate go test -run=^(TestREADME|TestProgram)$ -update .
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "oms_exporter: error:", err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+// run is the program. It works until ctx is done; that is a success.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	command, err := parse(args, stdout)
+	if err != nil || command == nil {
+		return err
+	}
+	return command(ctx, stdout, stderr)
+}
+
+// A usageError is a mistake in flags, environment or files that they name.
+type usageError struct{ error }
+
+// Unwrap returns the error below.
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitStatus is 2 for a mistake of the user, 1 for any other failure.
+func exitStatus(err error) int {
+	if errors.As(err, &usageError{}) {
+		return 2
+	}
+	return 1
+}
+
+// newLogger returns a logger of lines in the format and from the level on, both
+// among those that the flags take.
+func newLogger(w io.Writer, settings logSettings) log.Logger {
+	w = log.NewSyncWriter(w)
+	logger := log.NewLogfmtLogger(w)
+	if settings.format == "json" {
+		logger = log.NewJSONLogger(w)
+	}
+	return level.NewFilter(logger, level.Allow(level.ParseDefault(settings.level, level.InfoValue())))
+}
+
+// stamped adds the time to every line. The logger without it is for those who
+// add it themselves.
+func stamped(logger log.Logger) log.Logger {
+	return log.With(logger, "time", log.DefaultTimestampUTC)
+}

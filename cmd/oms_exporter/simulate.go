@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"oms_exporter/omsclient/omssim"
+)
+
+// simulate serves a simulated OMS until ctx is done.
+func simulate(ctx context.Context, s *simSettings, stderr io.Writer) error {
+	logger := stamped(newLogger(stderr, s.log))
+	if s.passwordFile != "" {
+		password, err := os.ReadFile(s.passwordFile)
+		if err != nil {
+			return usagef("--sim.password-file: %w", err)
+		}
+		s.fleet.Username, s.fleet.Password = s.username, strings.TrimSpace(string(password))
+	} else if s.username != "" {
+		return usagef("no password for --sim.username: give --sim.password-file")
+	}
+	oms, err := startSim(ctx, s, s.listenAddress)
+	if err != nil {
+		return err
+	}
+	level.Info(logger).Log("msg", "simulating an OMS", "url", oms.url, "tasks", s.fleet.Tasks)
+	<-ctx.Done()
+	level.Info(logger).Log("msg", "stopped")
+	return oms.close()
+}
+
+// A runningSim is a simulated OMS that is served.
+type runningSim struct {
+	url    string
+	server *http.Server
+	ended  chan error
+}
+
+// startSim serves a simulated OMS on an address.
+func startSim(ctx context.Context, s *simSettings, address string) (*runningSim, error) {
+	if s.timeScale <= 0 {
+		return nil, usagef("--sim.time-scale=%g: must be more than 0", s.timeScale)
+	}
+	options := s.fleet
+	options.Now = omssim.Speedup(time.Now, s.timeScale)
+	if s.style == "quoted" {
+		options.Style = omssim.Quoted
+	}
+	oms, err := omssim.New(options)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	var faults []omssim.Fault
+	for _, text := range s.faults {
+		fault, err := omssim.ParseFault(text)
+		if err != nil {
+			return nil, usagef("--sim.fault: %w", err)
+		}
+		faults = append(faults, fault)
+	}
+	oms.SetFaults(faults...)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	running := &runningSim{
+		url:    "http://" + listener.Addr().String(),
+		server: &http.Server{Handler: oms, ReadHeaderTimeout: 5 * time.Second},
+		ended:  make(chan error, 1),
+	}
+	go func() { running.ended <- running.server.Serve(listener) }()
+	return running, nil
+}
+
+// close stops the simulated OMS at once.
+func (r *runningSim) close() error {
+	err := r.server.Close()
+	if ended := <-r.ended; !errors.Is(ended, http.ErrServerClosed) {
+		return ended
+	}
+	return err
+}

@@ -1,0 +1,364 @@
+// Package collector turns the projects of an OMS into metrics.
+//
+// A [Collector] reads all projects once for a scrape, into a [Snapshot], and a
+// snapshot is a [prometheus.Collector] of metrics with constant values: a task
+// that is gone leaves no series. What metrics there are is declared as data, in
+// metrics.go, once each.
+package collector
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"oms_exporter/omsclient"
+)
+
+// A ListFunc iterates over every project and fills the report.
+// [omsclient.Client.List] is one.
+type ListFunc func(context.Context, *omsclient.Report) iter.Seq2[omsclient.Project, error]
+
+// Options are the settings of a collector.
+type Options struct {
+	Timeout         time.Duration           // the most that a scrape takes; 0 means 30 seconds
+	Without         func(group string) bool // which of Groups to leave out; nil: none
+	ExcludeStatuses []string                // tasks with one of these statuses get no series
+	MaxTasks        int                     // with more tasks than these, none gets series; 0: any
+	Logger          log.Logger              // nil: no log
+	Metrics         *Metrics                // counts what the collector does; nil: nothing does
+}
+
+// A Collector scrapes an OMS. It is safe for concurrent use: scrapes that
+// overlap share one listing.
+type Collector struct {
+	list    ListFunc
+	options Options
+	tables  []family[*Snapshot]
+
+	mu      sync.Mutex
+	running *flight
+	history history
+}
+
+// New returns a collector of the projects that list iterates over.
+func New(list ListFunc, options Options) *Collector {
+	if options.Timeout == 0 {
+		options.Timeout = 30 * time.Second
+	}
+	if options.Logger == nil {
+		options.Logger = log.NewNopLogger()
+	}
+	if options.Without == nil {
+		options.Without = func(string) bool { return false }
+	}
+	if options.Metrics == nil {
+		options.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	return &Collector{
+		list:    list,
+		options: options,
+		tables:  wantedTables(options.Without),
+		history: newHistory(),
+	}
+}
+
+func wantedTables(without func(group string) bool) []family[*Snapshot] {
+	wanted := func(group string) bool { return group == always || !without(group) }
+	return slices.DeleteFunc(slices.Clone(catalogue), func(t family[*Snapshot]) bool {
+		return !t.in(wanted)
+	})
+}
+
+// Describe implements [prometheus.Collector].
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, t := range c.tables {
+		t.describe(ch)
+	}
+}
+
+// Collect implements [prometheus.Collector] for those who register a collector
+// as it is. It cannot be canceled; [Collector.Scrape] can.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	c.Scrape(context.Background()).Collect(ch)
+}
+
+// Scrape lists all projects within the time that ctx and the options leave. If
+// it cannot read every one, the snapshot has no tasks, and says why.
+//
+// A scrape that begins while another one is under way waits for the listing of
+// that one, so what it gets is never older than its call. The listing ends when
+// nobody waits for it any more.
+func (c *Collector) Scrape(ctx context.Context) *Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	start := time.Now()
+	f := c.join(ctx)
+	select {
+	case <-f.done:
+		c.leave(f, nil)
+	case <-ctx.Done():
+		if last := c.leave(f, context.Cause(ctx)); !last {
+			return c.givenUp(context.Cause(ctx), time.Since(start))
+		}
+		<-f.done
+	}
+	return f.snapshot
+}
+
+// givenUp is the snapshot of a scrape whose time ran out while others go on to
+// wait for the listing.
+func (c *Collector) givenUp(cause error, took time.Duration) *Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.newSnapshot()
+	s.err, s.duration, s.lastSuccess = cause, took, c.history.lastSuccess
+	c.logFailure(s)
+	return s
+}
+
+// A flight is a listing and those who wait for it.
+type flight struct {
+	done     chan struct{} // closed when snapshot is there
+	snapshot *Snapshot
+	cancel   context.CancelCauseFunc
+
+	// Guarded by the mutex of the collector.
+	waiting  int
+	deadline time.Time // the latest of those who have waited
+}
+
+// join returns the flight under way, or starts one.
+func (c *Collector) join(ctx context.Context) *flight {
+	deadline, _ := ctx.Deadline()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.running; f != nil {
+		f.waiting++
+		if deadline.After(f.deadline) {
+			f.deadline = deadline
+		}
+		c.options.Metrics.coalesced.WithLabelValues().Inc()
+		return f
+	}
+	f := &flight{done: make(chan struct{}), waiting: 1, deadline: deadline}
+	shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	f.cancel = cancel
+	c.running = f
+	go func() {
+		defer close(f.done)
+		//nolint:contextcheck // it inherits, but outlives the scrape that started it
+		f.snapshot = c.scrape(sharedContext{shared, func() time.Time {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return f.deadline
+		}})
+		c.land(f)
+	}()
+	return f
+}
+
+// leave says that somebody waits no longer. The last one to go ends the listing
+// for the given cause.
+func (c *Collector) leave(f *flight, cause error) (last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.waiting--
+	if f.waiting > 0 {
+		return false
+	}
+	f.cancel(cause)
+	if c.running == f {
+		c.running = nil
+	}
+	return true
+}
+
+// land lets no one join a flight that has ended.
+func (c *Collector) land(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == f {
+		c.running = nil
+	}
+}
+
+// A sharedContext ends when nobody waits. Its deadline, for those who plan
+// ahead, moves when somebody joins who has more time.
+type sharedContext struct {
+	context.Context //nolint:containedctx // it is a context
+	deadline        func() time.Time
+}
+
+// Deadline implements [context.Context].
+func (s sharedContext) Deadline() (time.Time, bool) { return s.deadline(), true }
+
+// scrape lists all projects.
+func (c *Collector) scrape(ctx context.Context) *Snapshot {
+	start := time.Now()
+	s := c.newSnapshot()
+	for project, err := range c.list(ctx, &s.report) {
+		if err != nil {
+			s.fail(err)
+			break
+		}
+		c.add(s, project)
+	}
+	s.duration = time.Since(start)
+	c.options.Metrics.observe(&s.report)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.err == nil {
+		c.history.lastSuccess = time.Now()
+		s.alarmTotals = c.history.alarms.update(s.tasks)
+		c.noteUnknown(s)
+		c.limit(s)
+	} else {
+		c.logFailure(s)
+	}
+	s.lastSuccess = c.history.lastSuccess
+	return s
+}
+
+// add takes a project into a snapshot, as a task or as one that is excluded.
+func (c *Collector) add(s *Snapshot, project omsclient.Project) {
+	s.fleet[[2]string{project.Type, project.Status}]++
+	s.checkValues(&project)
+	if slices.Contains(c.options.ExcludeStatuses, project.Status) {
+		s.excluded++
+		return
+	}
+	s.tasks = append(s.tasks, &project)
+}
+
+// limit takes away all tasks if there are too many: half a listing would look
+// like a whole one.
+func (c *Collector) limit(s *Snapshot) {
+	if c.options.MaxTasks == 0 || len(s.tasks) <= c.options.MaxTasks {
+		return
+	}
+	level.Warn(c.options.Logger).Log("msg", "more tasks than the limit: none has series",
+		"tasks", len(s.tasks), "limit", c.options.MaxTasks)
+	s.overLimit = len(s.tasks)
+	s.tasks, s.alarmTotals = nil, nil
+}
+
+func (c *Collector) logFailure(s *Snapshot) {
+	level.Error(c.options.Logger).Log("msg", "cannot list the tasks of OMS",
+		"reason", omsclient.ReasonOf(s.err), "err", s.err, "duration", s.duration)
+}
+
+// noteUnknown counts what the documents do not name, and logs each once. Values
+// that could not be read at all may be anything, and are not logged.
+func (c *Collector) noteUnknown(s *Snapshot) {
+	for field, n := range s.report.Dropped {
+		s.unknown[[2]string{field, ""}] += n
+	}
+	for key, n := range s.unknown {
+		field, value := key[0], key[1]
+		c.options.Metrics.unknown.WithLabelValues(field).Add(float64(n))
+		if c.history.isNew(key) {
+			level.Warn(c.options.Logger).Log("msg", "OMS sent a value that is not known or not readable",
+				"field", field, "value", value)
+		}
+	}
+}
+
+// checkValues notes the values of a project that the documents do not name.
+func (s *Snapshot) checkValues(t task) {
+	check := func(field, value string, known []string) {
+		if value != "" && !slices.Contains(known, value) {
+			s.unknown[[2]string{field, value}]++
+		}
+	}
+	check("type", t.Type, omsclient.Types)
+	check("status", t.Status, omsclient.Statuses)
+	check("importance", t.Importance, omsclient.Importances)
+	for i := range t.Steps {
+		check("steps.name", t.Steps[i].Name, omsclient.StepNames)
+		check("steps.status", t.Steps[i].Status, omsclient.StepStatuses)
+	}
+}
+
+// A history is what a collector remembers from one listing to the next.
+type history struct {
+	lastSuccess time.Time
+	alarms      alarmCounts
+	logged      map[[2]string]bool // by field and value
+}
+
+func newHistory() history {
+	return history{alarms: alarmCounts{}, logged: map[[2]string]bool{}}
+}
+
+// isNew reports whether a value has not been seen before. It remembers as many
+// as an upgrade of OMS may well bring, not what a broken one can invent.
+func (h *history) isNew(key [2]string) bool {
+	const most = 200
+	if h.logged[key] || len(h.logged) == most {
+		return false
+	}
+	h.logged[key] = true
+	return true
+}
+
+// A Snapshot is what a scrape found. It is a [prometheus.Collector], and is not
+// changed after it was made.
+type Snapshot struct {
+	tables      []family[*Snapshot]
+	err         error
+	report      omsclient.Report
+	duration    time.Duration
+	lastSuccess time.Time
+	tasks       []task                // what has series, in the order of the listing
+	fleet       map[[2]string]float64 // by type and status
+	unknown     map[[2]string]int     // by field and value
+	excluded    int
+	overLimit   int
+	alarmTotals []rule
+}
+
+func (c *Collector) newSnapshot() *Snapshot {
+	return &Snapshot{
+		tables: c.tables, fleet: map[[2]string]float64{}, unknown: map[[2]string]int{},
+	}
+}
+
+// fail empties a snapshot: half of the tasks would look like all of them.
+func (s *Snapshot) fail(err error) {
+	s.err = err
+	s.tasks, s.fleet, s.excluded = nil, nil, 0
+}
+
+// Err returns why the listing failed, or nil.
+func (s *Snapshot) Err() error { return s.err }
+
+// Describe implements [prometheus.Collector].
+func (s *Snapshot) Describe(ch chan<- *prometheus.Desc) {
+	for _, t := range s.tables {
+		t.describe(ch)
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (s *Snapshot) Collect(ch chan<- prometheus.Metric) {
+	for _, t := range s.tables {
+		t.collect(s, ch)
+	}
+}
+
+// clockSkew returns by how many seconds OMS's clock is ahead of the exporter's.
+func (s *Snapshot) clockSkew() (float64, bool) {
+	for _, r := range s.report.Requests {
+		if r.ClockSkew.Known {
+			return r.ClockSkew.Value.Seconds(), true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,548 @@
+package omsclient
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds on what one project may bring along. What is beyond them is left out
+// and counted in [Report.Dropped].
+const (
+	MaxText   = 256 // runes of a text
+	MaxLabels = 64  // labels of a project
+	MaxSteps  = 64  // steps of a project
+	MaxRules  = 32  // alarm rules of a project
+)
+
+// A page is the answer to one request.
+type page struct {
+	success   Optional[bool]
+	code      string
+	message   string
+	detail    string // errorDetail.code
+	requestID string
+	total     Optional[float64] // totalCount
+	size      Optional[float64] // pageSize, as OMS understood it
+	hasData   bool              // data is there, and not null
+	projects  []Project
+	invalid   int // elements of data without a usable id
+	dropped   map[string]int
+}
+
+// rows returns how many elements data had.
+func (p *page) rows() int { return len(p.projects) + p.invalid }
+
+// decodePage reads the answer to ListProjects. Only what a [Project] has is
+// kept; everything else, of any size, is skipped as it streams by. Whatever a
+// single value looks like, the page is read on; a document that is not JSON
+// from its first to its last byte is an error.
+func decodePage(r io.Reader) (*page, error) {
+	d := &decoder{
+		json: jsontext.NewDecoder(r,
+			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+		texts:   map[string]string{},
+		dropped: map[string]int{},
+	}
+	p := &page{dropped: d.dropped}
+	if kind := d.json.PeekKind(); kind != '{' {
+		_, err := d.json.ReadToken()
+		if err == nil {
+			err = errors.New("not a JSON object")
+		}
+		return p, err
+	}
+	if err := readObject(d, envelopeFields, p); err != nil {
+		return p, err
+	}
+	if _, err := d.json.ReadToken(); !errors.Is(err, io.EOF) {
+		if err == nil {
+			err = errors.New("data after the end of the JSON object")
+		}
+		return p, err
+	}
+	return p, nil
+}
+
+// The wire: each field that is read, by its name in the API, with its form and
+// its place. Names are matched in any letter case.
+var (
+	envelopeFields = object(
+		optional("success", (*decoder).boolean, func(p *page) *Optional[bool] { return &p.success }),
+		text("code", func(p *page) *string { return &p.code }),
+		text("message", func(p *page) *string { return &p.message }),
+		text("requestId", func(p *page) *string { return &p.requestID }),
+		optional("totalCount", (*decoder).number, func(p *page) *Optional[float64] { return &p.total }),
+		optional("pageSize", (*decoder).number, func(p *page) *Optional[float64] { return &p.size }),
+		nested("errorDetail", errorFields, func(p *page) *page { return p }),
+		field[page]{"data", (*decoder).projects},
+	)
+	errorFields = object(
+		text("code", func(p *page) *string { return &p.detail }),
+	)
+	projectFields = object(
+		text("id", func(p *Project) *string { return &p.ID }),
+		text("name", func(p *Project) *string { return &p.Name }),
+		text("type", func(p *Project) *string { return &p.Type }),
+		text("owner", func(p *Project) *string { return &p.Owner }),
+		text("importance", func(p *Project) *string { return &p.Importance }),
+		text("status", func(p *Project) *string { return &p.Status }),
+		list("labels", MaxLabels, labelFields, func(p *Project) *[]Label { return &p.Labels }),
+		instant("gmtCreate", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtCreate }),
+		instant("gmtModified", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtModified }),
+		instant("gmtStart", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtStart }),
+		instant("gmtFinish", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtFinish }),
+		flag("isMerging", func(p *Project) *Optional[bool] { return &p.IsMerging }),
+		flag("isModifying", func(p *Project) *Optional[bool] { return &p.IsModifying }),
+		flag("isSubProject", func(p *Project) *Optional[bool] { return &p.IsSubProject }),
+		text("sourceEndpointType", func(p *Project) *string { return &p.SourceEndpointType }),
+		text("sinkEndpointType", func(p *Project) *string { return &p.SinkEndpointType }),
+		nested("sourceConnectInfo", connectFields,
+			func(p *Project) *ConnectInfo { return &p.SourceConnectInfo }),
+		nested("sinkConnectInfo", connectFields,
+			func(p *Project) *ConnectInfo { return &p.SinkConnectInfo }),
+		flag("enableStructTransfer",
+			func(p *Project) *Optional[bool] { return &p.EnableStructTransfer }),
+		flag("enableFullTransfer", func(p *Project) *Optional[bool] { return &p.EnableFullTransfer }),
+		flag("enableFullVerify", func(p *Project) *Optional[bool] { return &p.EnableFullVerify }),
+		flag("enableIncrTransfer", func(p *Project) *Optional[bool] { return &p.EnableIncrTransfer }),
+		flag("enableIncrVerify", func(p *Project) *Optional[bool] { return &p.EnableIncrVerify }),
+		flag("enableReverseIncrTransfer",
+			func(p *Project) *Optional[bool] { return &p.EnableReverseIncrTransfer }),
+		list("steps", MaxSteps, stepFields, func(p *Project) *[]Step { return &p.Steps }),
+		nested("extraInfo", extraFields, func(p *Project) *ExtraInfo { return &p.ExtraInfo }),
+		nested("alarmStats", alarmFields, func(p *Project) *AlarmStats { return &p.AlarmStats }),
+	)
+	labelFields = object(
+		text("id", func(l *Label) *string { return &l.ID }),
+		text("name", func(l *Label) *string { return &l.Name }),
+	)
+	connectFields = object(
+		text("endpointName", func(c *ConnectInfo) *string { return &c.EndpointName }),
+		text("region", func(c *ConnectInfo) *string { return &c.Region }),
+	)
+	stepFields = object(
+		number("order", func(s *Step) *Optional[float64] { return &s.Order }),
+		text("name", func(s *Step) *string { return &s.Name }),
+		text("status", func(s *Step) *string { return &s.Status }),
+		number("progress", func(s *Step) *Optional[float64] { return &s.Progress }),
+		instant("startTime", (*decoder).utc, func(s *Step) *time.Time { return &s.StartTime }),
+		instant("finishTime", (*decoder).utc, func(s *Step) *time.Time { return &s.FinishTime }),
+		nested("extraInfo", failureFields, func(s *Step) *Failure { return &s.ExtraInfo }),
+		nested("stepInfo", stepInfoFields, func(s *Step) *StepInfo { return &s.StepInfo }),
+	)
+	stepInfoFields = object(
+		instant("incrTimestampCheckpoint", (*decoder).epoch,
+			func(i *StepInfo) *time.Time { return &i.IncrTimestampCheckpoint }),
+		instant("checkpointSampleTimestamp", (*decoder).epoch,
+			func(i *StepInfo) *time.Time { return &i.CheckpointSampleTimestamp }),
+		number("processedRecords", func(i *StepInfo) *Optional[float64] { return &i.ProcessedRecords }),
+		number("capacity", func(i *StepInfo) *Optional[float64] { return &i.Capacity }),
+		number("inconsistencies", func(i *StepInfo) *Optional[float64] { return &i.Inconsistencies }),
+		number("srcRps", func(i *StepInfo) *Optional[float64] { return &i.SrcRps }),
+		number("srcRt", func(i *StepInfo) *Optional[float64] { return &i.SrcRt }),
+		number("srcIops", func(i *StepInfo) *Optional[float64] { return &i.SrcIops }),
+		number("dstRps", func(i *StepInfo) *Optional[float64] { return &i.DstRps }),
+		number("dstRt", func(i *StepInfo) *Optional[float64] { return &i.DstRt }),
+		number("dstIops", func(i *StepInfo) *Optional[float64] { return &i.DstIops }),
+	)
+	failureFields = object(
+		text("errorCode", func(f *Failure) *string { return &f.ErrorCode }),
+		instant("failedTime", (*decoder).utc, func(f *Failure) *time.Time { return &f.FailedTime }),
+	)
+	extraFields = object(
+		text("errorCode", func(x *ExtraInfo) *string { return &x.ErrorCode }),
+		instant("failedTime", (*decoder).utc, func(x *ExtraInfo) *time.Time { return &x.FailedTime }),
+		text("runningStep", func(x *ExtraInfo) *string { return &x.RunningStep }),
+		number("runningProgress", func(x *ExtraInfo) *Optional[float64] { return &x.RunningProgress }),
+		number("sourceStoreKeptHour",
+			func(x *ExtraInfo) *Optional[float64] { return &x.SourceStoreKeptHour }),
+		number("syncDelay", func(x *ExtraInfo) *Optional[float64] { return &x.SyncDelay }),
+		instant("syncDelaySampleTimestamp", (*decoder).epoch,
+			func(x *ExtraInfo) *time.Time { return &x.SyncDelaySampleTimestamp }),
+		instant("incrSyncTimestamp", (*decoder).epoch,
+			func(x *ExtraInfo) *time.Time { return &x.IncrSyncTimestamp }),
+	)
+	alarmFields = object(
+		flag("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
+		number("recentlyTriggerCount",
+			func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
+		field[AlarmStats]{"ruleToRecentlyTriggerCount", (*decoder).rules},
+	)
+)
+
+// A field is the name of a field in the API and how its value is read.
+type field[T any] struct {
+	name string
+	read func(d *decoder, name string, into *T) error
+}
+
+// fields are the fields of an object by their names in lower case.
+type fields[T any] map[string]field[T]
+
+func object[T any](all ...field[T]) fields[T] {
+	byName := fields[T]{}
+	for _, f := range all {
+		byName[strings.ToLower(f.name)] = f
+	}
+	return byName
+}
+
+func text[T any](name string, place func(*T) *string) field[T] {
+	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+		*place(into), err = d.text(name)
+		return err
+	}}
+}
+
+func optional[T, V any](
+	name string, read func(*decoder, string) (Optional[V], error), place func(*T) *Optional[V],
+) field[T] {
+	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+		*place(into), err = read(d, name)
+		return err
+	}}
+}
+
+func number[T any](name string, place func(*T) *Optional[float64]) field[T] {
+	return optional(name, (*decoder).number, place)
+}
+
+func flag[T any](name string, place func(*T) *Optional[bool]) field[T] {
+	return optional(name, (*decoder).boolean, place)
+}
+
+func instant[T any](
+	name string, read func(*decoder, string) (time.Time, error), place func(*T) *time.Time,
+) field[T] {
+	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+		*place(into), err = read(d, name)
+		return err
+	}}
+}
+
+func nested[T, V any](name string, inner fields[V], place func(*T) *V) field[T] {
+	return field[T]{name, func(d *decoder, name string, into *T) error {
+		if d.json.PeekKind() != '{' {
+			return d.dropUnlessNull(name)
+		}
+		return readObject(d, inner, place(into))
+	}}
+}
+
+func list[T, V any](name string, limit int, inner fields[V], place func(*T) *[]V) field[T] {
+	return field[T]{name, func(d *decoder, name string, into *T) error {
+		all := place(into)
+		*all = nil
+		return d.array(name, func() error {
+			if d.json.PeekKind() != '{' || len(*all) == limit {
+				return d.dropUnlessNull(name)
+			}
+			var v V
+			err := readObject(d, inner, &v)
+			*all = append(*all, v)
+			return err
+		})
+	}}
+}
+
+// readObject reads an object into v, field by field, and skips what has no
+// field.
+func readObject[T any](d *decoder, known fields[T], v *T) error {
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	for d.json.PeekKind() != '}' {
+		name, err := d.name()
+		if err != nil {
+			return err
+		}
+		if f, ok := known[string(name)]; ok {
+			err = f.read(d, f.name, v)
+		} else {
+			err = d.json.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := d.json.ReadToken()
+	return err
+}
+
+// A decoder reads values in whatever form OMS sends them. What it cannot use
+// it drops and counts by field; only broken JSON is an error.
+type decoder struct {
+	json    *jsontext.Decoder
+	scratch []byte
+	texts   map[string]string // one copy of each short text
+	dropped map[string]int
+}
+
+// name reads the name of an object's member, in lower case. It is valid until
+// the next read.
+func (d *decoder) name() ([]byte, error) {
+	name, err := d.unquoted()
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			name[i] = c + ('a' - 'A')
+		}
+	}
+	return name, err
+}
+
+// scalar reads a text, a number or a literal, without quotes; null is nil. It
+// drops an object or an array. The bytes are valid until the next read.
+func (d *decoder) scalar(name string) ([]byte, error) {
+	switch d.json.PeekKind() {
+	case '{', '[':
+		return nil, d.drop(name)
+	case 'n':
+		return nil, d.json.SkipValue()
+	case '"':
+		return d.unquoted()
+	default:
+		return d.json.ReadValue()
+	}
+}
+
+// unquoted reads a string. Bytes that are not UTF-8 become U+FFFD, which is all
+// that unquoting a string that the decoder has accepted can complain about.
+func (d *decoder) unquoted() ([]byte, error) {
+	value, err := d.json.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	d.scratch, _ = jsontext.AppendUnquote(d.scratch[:0], value)
+	return d.scratch, nil
+}
+
+func (d *decoder) text(name string) (string, error) {
+	raw, err := d.scalar(name)
+	if err != nil || len(raw) == 0 {
+		return "", err
+	}
+	if s, ok := d.texts[string(raw)]; ok {
+		return s, nil
+	}
+	s := strings.ToValidUTF8(string(raw), "\uFFFD")
+	if len(s) > MaxText && utf8.RuneCountInString(s) > MaxText {
+		d.dropped[name]++
+		s = string([]rune(s)[:MaxText])
+	}
+	if len(raw) <= 32 && len(d.texts) < 4096 {
+		d.texts[string(raw)] = s
+	}
+	return s, nil
+}
+
+func (d *decoder) number(name string) (Optional[float64], error) {
+	raw, err := d.scalar(name)
+	raw = bytes.TrimSpace(raw)
+	if err != nil || len(raw) == 0 {
+		return Optional[float64]{}, err
+	}
+	v, parseErr := strconv.ParseFloat(string(raw), 64)
+	if parseErr == nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return Some(v), nil
+	}
+	d.dropped[name]++
+	return Optional[float64]{}, nil
+}
+
+func (d *decoder) boolean(name string) (Optional[bool], error) {
+	raw, err := d.scalar(name)
+	raw = bytes.TrimSpace(raw)
+	if err != nil || len(raw) == 0 {
+		return Optional[bool]{}, err
+	}
+	switch strings.ToLower(string(raw)) {
+	case "true", "1":
+		return Some(true), nil
+	case "false", "0":
+		return Some(false), nil
+	}
+	d.dropped[name]++
+	return Optional[bool]{}, nil
+}
+
+// utc reads a time as OMS writes it: in UTC, usually without saying so.
+func (d *decoder) utc(name string) (time.Time, error) {
+	raw, err := d.scalar(name)
+	raw = bytes.TrimSpace(raw)
+	if err != nil || len(raw) == 0 {
+		return time.Time{}, err
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", time.RFC3339, time.DateTime} {
+		if t, err := time.ParseInLocation(layout, string(raw), time.UTC); err == nil {
+			return t, nil
+		}
+	}
+	d.dropped[name]++
+	return time.Time{}, nil
+}
+
+// epoch reads a Unix time in seconds, or in milliseconds if it is too large for
+// seconds. Zero is how OMS says that it has none.
+func (d *decoder) epoch(name string) (time.Time, error) {
+	const largestSeconds = 1e11 // the year 5138
+	v, err := d.number(name)
+	if err != nil || v.Value == 0 {
+		return time.Time{}, err
+	}
+	seconds := v.Value
+	if seconds > largestSeconds {
+		seconds /= 1000
+	}
+	if seconds < 0 || seconds > largestSeconds {
+		d.dropped[name]++
+		return time.Time{}, nil
+	}
+	whole, fraction := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(math.Round(fraction*1e9))).UTC(), nil
+}
+
+// projects reads data. An element that is not an object with an id is counted
+// and left out; it does not cost the page.
+func (d *decoder) projects(name string, p *page) error {
+	p.projects, p.invalid = nil, 0
+	p.hasData = d.json.PeekKind() == '['
+	return d.array(name, func() error {
+		if d.json.PeekKind() != '{' {
+			p.invalid++
+			return d.json.SkipValue()
+		}
+		var project Project
+		if err := readObject(d, projectFields, &project); err != nil {
+			return err
+		}
+		if project.ID == "" || utf8.RuneCountInString(project.ID) == MaxText {
+			p.invalid++ // an id that was cut might be another's
+			return nil
+		}
+		p.projects = append(p.projects, project)
+		return nil
+	})
+}
+
+// rules reads ruleToRecentlyTriggerCount, a map from rule to count.
+func (d *decoder) rules(name string, into *AlarmStats) error {
+	into.RuleToRecentlyTriggerCount = nil
+	if d.json.PeekKind() != '{' {
+		return d.dropUnlessNull(name)
+	}
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	for d.json.PeekKind() != '}' {
+		rule, err := d.text(name)
+		if err != nil {
+			return err
+		}
+		count, err := d.number(name)
+		if err != nil {
+			return err
+		}
+		if rule != "" && count.Known {
+			into.RuleToRecentlyTriggerCount = d.addRule(name, into.RuleToRecentlyTriggerCount,
+				RuleCount{rule, count.Value})
+		}
+	}
+	_, err := d.json.ReadToken()
+	return err
+}
+
+// addRule inserts a rule in its order; the last of equal ones stands.
+func (d *decoder) addRule(name string, rules []RuleCount, rule RuleCount) []RuleCount {
+	i, found := slices.BinarySearchFunc(rules, rule.Rule, func(r RuleCount, name string) int {
+		return strings.Compare(r.Rule, name)
+	})
+	switch {
+	case found:
+		rules[i] = rule
+	case len(rules) == MaxRules:
+		d.dropped[name]++
+	default:
+		rules = slices.Insert(rules, i, rule)
+	}
+	return rules
+}
+
+// array calls element before each element of an array. OMS sends null, and some
+// libraries send {}, for an empty one.
+func (d *decoder) array(name string, element func() error) error {
+	if d.json.PeekKind() != '[' {
+		return d.dropUnlessNull(name)
+	}
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	for d.json.PeekKind() != ']' {
+		if err := element(); err != nil {
+			return err
+		}
+	}
+	_, err := d.json.ReadToken()
+	return err
+}
+
+// dropUnlessNull skips a value that is not of the expected form. Null, the empty
+// object and the empty text say nothing and are not counted.
+func (d *decoder) dropUnlessNull(name string) error {
+	switch d.json.PeekKind() {
+	case 'n':
+		return d.json.SkipValue()
+	case '"':
+		raw, err := d.unquoted()
+		if len(raw) > 0 {
+			d.dropped[name]++
+		}
+		return err
+	case '{':
+		return d.dropObject(name)
+	}
+	return d.drop(name)
+}
+
+func (d *decoder) dropObject(name string) error {
+	depth := d.json.StackDepth()
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	if d.json.PeekKind() != '}' {
+		d.dropped[name]++
+	}
+	for d.json.StackDepth() > depth {
+		if _, err := d.json.ReadToken(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) drop(name string) error {
+	d.dropped[name]++
+	return d.json.SkipValue()
+}
+
+// describe says what is wrong with a document that could not be read, without
+// quoting it.
+func describe(err error) error {
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("the JSON document ends too early")
+	case errors.As(err, &syntactic):
+		return fmt.Errorf("not a JSON document at byte %d", syntactic.ByteOffset)
+	}
+	return err
+}
