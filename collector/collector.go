@@ -117,7 +117,7 @@ func (c *Collector) givenUp(cause error, took time.Duration) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.newSnapshot()
-	s.err, s.duration, s.lastSuccess = cause, took, c.history.lastSuccess
+	s.err, s.duration, s.lastSuccess, s.gaveUp = cause, took, c.history.lastSuccess, true
 	c.logFailure(s)
 	return s
 }
@@ -313,6 +313,7 @@ func (h *history) isNew(key [2]string) bool {
 type Snapshot struct {
 	tables      []family[*Snapshot]
 	err         error
+	gaveUp      bool // before the listing ended, so that nothing is known of it
 	report      omsclient.Report
 	duration    time.Duration
 	lastSuccess time.Time

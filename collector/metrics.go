@@ -95,7 +95,7 @@ var (
 			func(s *Snapshot) (float64, bool) { return s.duration.Seconds(), true }),
 		gauge("oms_scrape_pages",
 			"How many pages of ListProjects were read.",
-			func(s *Snapshot) (float64, bool) { return float64(s.report.Pages), true }),
+			func(s *Snapshot) (float64, bool) { return float64(s.report.Pages), !s.gaveUp }),
 		gauge("oms_last_successful_scrape_timestamp_seconds",
 			"When a listing was last read whole, as a Unix time in seconds.",
 			func(s *Snapshot) (float64, bool) { return unix(s.lastSuccess) }),
