@@ -30,6 +30,7 @@ type Options struct {
 	Without         func(group string) bool // which of Groups to leave out; nil: none
 	ExcludeStatuses []string                // tasks with one of these statuses get no series
 	MaxTasks        int                     // with more tasks than these, none gets series; 0: any
+	Thresholds      func() *Thresholds      // asked at each scrape; nil: none
 	Logger          log.Logger              // nil: no log
 	Metrics         *Metrics                // counts what the collector does; nil: nothing does
 }
@@ -56,6 +57,9 @@ func New(list ListFunc, options Options) *Collector {
 	}
 	if options.Without == nil {
 		options.Without = func(string) bool { return false }
+	}
+	if options.Thresholds == nil {
+		options.Thresholds = func() *Thresholds { return nil }
 	}
 	if options.Metrics == nil {
 		options.Metrics = NewMetrics(prometheus.NewRegistry())
@@ -210,10 +214,12 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 		c.add(s, project)
 	}
 	s.duration = time.Since(start)
+	s.thresholds = c.options.Thresholds()
 	c.options.Metrics.observe(&s.report)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
 	if s.err == nil {
 		c.history.lastSuccess = time.Now()
 		s.alarmTotals = c.history.alarms.update(s.tasks)
@@ -286,15 +292,39 @@ func (s *Snapshot) checkValues(t task) {
 	}
 }
 
+// A Fetch tells how a listing went.
+type Fetch struct {
+	Start    time.Time
+	Duration time.Duration
+	Tasks    int // with series
+	Report   omsclient.Report
+	Err      error // why it failed, or nil
+}
+
+// Fetches returns the last listings, the latest first.
+func (c *Collector) Fetches() []Fetch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.history.fetches)
+}
+
 // A history is what a collector remembers from one listing to the next.
 type history struct {
 	lastSuccess time.Time
+	fetches     []Fetch // the latest first
 	alarms      alarmCounts
 	logged      map[[2]string]bool // by field and value
 }
 
 func newHistory() history {
 	return history{alarms: alarmCounts{}, logged: map[[2]string]bool{}}
+}
+
+// add remembers a listing, and forgets the oldest beyond the last ten.
+func (h *history) add(f Fetch) {
+	const most = 10
+	h.fetches = slices.Insert(h.fetches, 0, f)
+	h.fetches = h.fetches[:min(len(h.fetches), most)]
 }
 
 // isNew reports whether a value has not been seen before. It remembers as many
@@ -317,6 +347,7 @@ type Snapshot struct {
 	report      omsclient.Report
 	duration    time.Duration
 	lastSuccess time.Time
+	thresholds  *Thresholds
 	tasks       []task                // what has series, in the order of the listing
 	fleet       map[[2]string]float64 // by type and status
 	unknown     map[[2]string]int     // by field and value

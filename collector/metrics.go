@@ -50,6 +50,11 @@ type (
 		task task
 		omsclient.Label
 	}
+	threshold struct {
+		task  task
+		level string
+		delay time.Duration
+	}
 	flow struct {
 		task       task
 		direction  string
@@ -78,7 +83,7 @@ type (
 // catalogue lists the tables in the order in which they are documented.
 var catalogue = []family[*Snapshot]{
 	scrapes, failures, omissions, fleets,
-	infos, statuses, tasks, phases, taskErrors, runningSteps, tags,
+	infos, statuses, tasks, phases, taskErrors, runningSteps, thresholds, tags,
 	flows,
 	stepStatuses, steps, stepErrors,
 	throughputs,
@@ -200,6 +205,13 @@ var (
 				ratio, ok := per(t.ExtraInfo.RunningProgress, 100)
 				return ratio, ok && t.ExtraInfo.RunningStep != ""
 			}),
+	)
+	thresholds = newTable(Task, thresholdsIn,
+		taskLabels(func(t threshold) task { return t.task },
+			label[threshold]{"level", func(t threshold) string { return t.level }}),
+		gauge("oms_task_delay_threshold_seconds",
+			"From which delay on the task is late, in seconds: from the configuration, not from OMS.",
+			func(t threshold) (float64, bool) { return t.delay.Seconds(), true }),
 	)
 	tags = newTable(Tag, perTask(tagsOf),
 		taskLabels(func(t tag) task { return t.task },

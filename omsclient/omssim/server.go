@@ -1,0 +1,426 @@
+// Package omssim simulates OMS, the OceanBase Migration Service, towards clients of its
+// HTTP API: ListProjects with filters, paging and Basic authentication, a fleet of tasks
+// that lives on a clock the caller may drive, and faults to switch on.
+//
+// The state of the fleet is a pure function of the [Options] and the clock. A server
+// that is asked at the same instant gives the same tasks, to the byte, in any order of
+// asking; ids and costs of requests differ.
+//
+// Beside the API a server answers
+//
+//	GET    /sim/scenarios   what tasks do: name and description
+//	GET    /sim/faults      the faults that are on, one per line
+//	PUT    /sim/faults      replace them; the body is lines as ParseFault reads them
+//	DELETE /sim/faults      healthy again
+//
+// without asking for credentials. All paths may have any prefix.
+package omssim
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say what to simulate. The zero value is a healthy OMS without tasks.
+type Options struct {
+	// Tasks is how many tasks the living fleet has, beside a few subtasks, which
+	// requests have to ask for. It is ignored when Projects is set.
+	Tasks int
+	// Seed chooses the fleet: the same seed gives the same fleet.
+	Seed uint64
+	// Now is the clock of the simulated OMS; nil means time.Now. It must be safe for
+	// concurrent use. The day on which New calls it dates the creation of the tasks.
+	Now func() time.Time
+	// Latency is how long to wait before each page is answered.
+	Latency time.Duration
+	// Style says how numbers and booleans look.
+	Style Style
+	// BlobBytes is the size of the deprecated configuration of each task, about, and
+	// at least a kilobyte or so; 0 means that it is null.
+	BlobBytes int
+	// Gzip makes the server compress answers for clients that accept it.
+	Gzip bool
+	// Username and Password are the credentials to require; none if both are empty.
+	Username, Password string
+	// Scenarios is what tasks do, in turns; empty means the default mix of all.
+	Scenarios []string
+	// Projects is raw JSON that is served instead of the living fleet, exactly as given
+	// and in this order. Filters and sort order are checked, but do nothing then.
+	Projects []string
+	// Total returns the raw JSON to send as totalCount; nil means the number of tasks
+	// that match. It must be safe for concurrent use.
+	Total func(tasks, pageNumber, pageSize int) string
+	// MaxPageSize is the largest pageSize that is not refused; 0 means 150.
+	MaxPageSize int
+}
+
+// A Request is what a client asked for.
+type Request struct {
+	Action     string
+	PageNumber int    // 0 if the request was refused before it was read
+	PageSize   int    // 0 if the request was refused before it was read
+	Filter     Filter // zero if the request was refused before it was read
+	Status     int    // HTTP status answered; 0: no answer, or not yet
+}
+
+// A Server is a simulated OMS. It is safe for concurrent use. Make one with New.
+type Server struct {
+	options Options
+	fleet   *fleet
+	blobs   string
+	ids     atomic.Uint64
+
+	mu       sync.Mutex // guards what follows, and the requests pointed to
+	faults   []*activeFault
+	requests []*Request
+}
+
+const (
+	apiPath       = "/api/v2"
+	faultsPath    = "/sim/faults"
+	scenariosPath = "/sim/scenarios"
+
+	// maxRequests is how many requests a server remembers.
+	maxRequests = 10_000
+
+	paramError = "PARAM_ERROR"
+)
+
+// New returns a simulated OMS. It reports unknown scenarios and numbers that make no sense.
+func New(options Options) (*Server, error) {
+	if min(options.Tasks, options.BlobBytes, options.MaxPageSize) < 0 || options.Latency < 0 {
+		return nil, errors.New("tasks, latency, blob bytes and page size must not be negative")
+	}
+	if options.Style != Native && options.Style != Quoted {
+		return nil, fmt.Errorf("unknown style %d", options.Style)
+	}
+	mix, err := scenarioMix(options.Scenarios)
+	if err != nil {
+		return nil, err
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.MaxPageSize == 0 {
+		options.MaxPageSize = 150
+	}
+	tasks := options.Tasks
+	if options.Projects != nil {
+		options.Projects = slices.Clone(options.Projects)
+		tasks = 0
+	}
+	reference := time.Unix(options.Now().Unix()/day*day, 0)
+	return &Server{
+		options: options,
+		fleet:   newFleet(tasks, options.Seed, reference, mix),
+		blobs:   blobs(options.BlobBytes, options.Style),
+	}, nil
+}
+
+// SetFaults replaces the faults that are on; without arguments the server is healthy
+// again. It may be called while the server is serving. It panics if a kind is unknown or
+// a number negative; [ParseFault] returns neither.
+func (s *Server) SetFaults(faults ...Fault) {
+	active := make([]*activeFault, 0, len(faults))
+	for _, f := range faults {
+		what := f.lookUp()
+		if what == nil || f.Page < 0 || f.Times < 0 {
+			panic(fmt.Sprintf("omssim: there is no fault %q", f.String()))
+		}
+		active = append(active, &activeFault{Fault: f, what: what})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = active
+}
+
+// Requests returns the last 10,000 requests to the API, in the order of their arrival.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	requests := make([]Request, 0, len(s.requests))
+	for _, r := range s.requests {
+		requests = append(requests, *r)
+	}
+	return requests
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", s.options.Now().UTC().Format(http.TimeFormat))
+	path := r.URL.Path
+	switch {
+	case strings.HasSuffix(path, apiPath):
+		s.serveAPI(w, r)
+	case strings.HasSuffix(path, faultsPath):
+		s.serveFaults(w, r)
+	case strings.HasSuffix(path, scenariosPath):
+		s.serveScenarios(w, r)
+	default:
+		s.fail(w, r, http.StatusNotFound, apiFailure{"NOT_FOUND", "路径不存在 " + path})
+	}
+}
+
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
+	if !s.allow(w, r, http.MethodPost) {
+		return
+	}
+	started := time.Now()
+	action := r.URL.Query().Get("Action")
+	w, record := s.record(w, action)
+	if !s.authorized(r) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="OMS"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if action != "ListProjects" {
+		s.fail(w, r, http.StatusOK, apiFailure{paramError, "不支持的 Action " + action})
+		return
+	}
+	q, err := decodeQuery(r.Body, s.options.MaxPageSize)
+	if err != nil {
+		s.fail(w, r, http.StatusOK, apiFailure{paramError, "参数错误: " + err.Error()})
+		return
+	}
+	record(q)
+	if !pause(r.Context(), s.options.Latency) {
+		abort()
+	}
+	s.list(w, r, q, started)
+}
+
+// list answers a page, or does what the faults want.
+func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started time.Time) {
+	s.mu.Lock()
+	effects := take(s.faults, q.number)
+	s.mu.Unlock()
+	for _, e := range effects {
+		if e.answer != nil {
+			e.answer(w, r)
+			return
+		}
+	}
+
+	at := sampleBefore(s.options.Now())
+	l := s.find(q, at)
+	for _, e := range effects {
+		switch {
+		case e.content != nil:
+			e.content(l)
+		case e.faultKind.pass != nil:
+			e.faultKind.pass(l, e.pass)
+		}
+	}
+	if l.failure.code != "" {
+		s.fail(w, r, http.StatusOK, l.failure)
+		return
+	}
+
+	doc := s.render(l, at, time.Since(started).Milliseconds())
+	send := sendWhole
+	for _, e := range effects {
+		switch {
+		case e.document != nil:
+			doc = e.document(doc)
+		case e.send != nil:
+			send = e.send
+		}
+	}
+	s.deliver(w, r, doc, http.StatusOK, send)
+}
+
+// find returns the listing of what matches a query at an instant.
+func (s *Server) find(q query, at int64) *listing {
+	l := &listing{query: q, content: q.number}
+	if s.options.Projects == nil {
+		l.tasks = s.fleet.find(&q.Filter, at)
+	} else {
+		for i := range s.options.Projects {
+			l.tasks = append(l.tasks, i)
+		}
+	}
+	l.total = len(l.tasks)
+	return l
+}
+
+// fail answers a failure.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, failure apiFailure) {
+	s.deliver(w, r, failure.render(s.options.Style, s.requestID()), status, sendWhole)
+}
+
+// deliver sends a JSON document, compressed if the client and the options want it.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte, status int,
+	send func(http.ResponseWriter, *http.Request, []byte),
+) {
+	if s.options.Gzip {
+		w.Header().Set("Vary", "Accept-Encoding")
+		if len(doc) > 0 && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			w.Header().Set("Content-Encoding", "gzip")
+			doc = compress(doc)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
+	w.WriteHeader(status)
+	send(w, r, doc)
+}
+
+func sendWhole(w http.ResponseWriter, _ *http.Request, body []byte) {
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+func compress(doc []byte) []byte {
+	var out bytes.Buffer
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is valid
+	}
+	_, _ = z.Write(doc) // writing to a buffer does not fail
+	_ = z.Close()
+	return out.Bytes()
+}
+
+// pause waits and reports whether the context was still alive then.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) authorized(r *http.Request) bool {
+	if s.options.Username == "" && s.options.Password == "" {
+		return true
+	}
+	username, password, ok := r.BasicAuth()
+	match := subtle.ConstantTimeCompare([]byte(username), []byte(s.options.Username)) &
+		subtle.ConstantTimeCompare([]byte(password), []byte(s.options.Password))
+	return ok && match == 1
+}
+
+// requestID returns an id that no other request of this server has.
+func (s *Server) requestID() string {
+	id := mix64(s.options.Seed) ^ mix64(s.ids.Add(1))
+	return fmt.Sprintf("%08x-%04x-%04x", id>>32, id>>16&0xffff, id&0xffff)
+}
+
+// record remembers a request. It returns a writer that notes the status answered, and a
+// function to call with what was asked once that is known.
+func (s *Server) record(w http.ResponseWriter, action string) (http.ResponseWriter, func(query)) {
+	request := &Request{Action: action}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests[max(0, len(s.requests)-maxRequests+1):], request)
+	asked := func(q query) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		request.PageNumber, request.PageSize, request.Filter = q.number, q.size, q.Filter
+	}
+	return &statusWriter{ResponseWriter: w, server: s, request: request}, asked
+}
+
+// A statusWriter notes the status of an answer before the client can know it.
+type statusWriter struct {
+	http.ResponseWriter
+	server  *Server
+	request *Request
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(status int) {
+	w.server.mu.Lock()
+	w.request.Status = status
+	w.server.mu.Unlock()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter {
+	return w.ResponseWriter
+}
+
+// allow answers requests with other methods and reports whether this one has the right one.
+func (s *Server) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	failure := apiFailure{"METHOD_NOT_ALLOWED", "不支持的方法 " + r.Method}
+	s.fail(w, r, http.StatusMethodNotAllowed, failure)
+	return false
+}
+
+func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
+	if !s.allow(w, r, http.MethodGet, http.MethodPut, http.MethodDelete) {
+		return
+	}
+	switch r.Method {
+	case http.MethodDelete:
+		s.SetFaults()
+	case http.MethodPut:
+		faults, err := readFaults(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.SetFaults(faults...)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if f.what.pass != nil || !f.exhausted() {
+			_, _ = fmt.Fprintln(w, f.Fault)
+		}
+	}
+}
+
+// readFaults reads a fault per line; empty lines and those that begin with # say nothing.
+func readFaults(body io.Reader) ([]Fault, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("read faults: %w", err)
+	}
+	var faults []Fault
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		f, err := ParseFault(line)
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, f)
+	}
+	return faults, nil
+}
+
+func (s *Server) serveScenarios(w http.ResponseWriter, r *http.Request) {
+	if !s.allow(w, r, http.MethodGet) {
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	for _, d := range ScenarioDocs() {
+		_, _ = fmt.Fprintf(w, "%-16s%s\n", d.Name, d.Doc)
+	}
+}
