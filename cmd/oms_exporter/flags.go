@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -83,9 +84,28 @@ func parse(args []string, stdout io.Writer) (command, error) {
 	case answered:
 		return nil, nil
 	case err != nil:
-		return nil, usagef("%w, try --help", err)
+		return nil, usagef("%s%w, try --help", refusing(app, args), err)
 	}
 	return commands[name], nil
+}
+
+// refusing returns the flag that refuses its value, as the beginning of an error:
+// kingpin's own errors do not say which it is.
+func refusing(app *kingpin.Application, args []string) string {
+	parsed, err := app.ParseContext(args)
+	if err != nil {
+		return ""
+	}
+	for _, element := range parsed.Elements {
+		clause, ok := element.Clause.(*kingpin.FlagClause)
+		if !ok || element.Value == nil {
+			continue
+		}
+		if flag := clause.Model(); flag.Value.Set(*element.Value) != nil {
+			return fmt.Sprintf("--%s=%s: ", flag.Name, *element.Value)
+		}
+	}
+	return ""
 }
 
 // newApp declares all commands and flags, and puts what a command does into

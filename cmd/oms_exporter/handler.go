@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -60,8 +61,8 @@ func newHandler(
 // a mux panics if it is malformed or taken.
 func handle(mux *http.ServeMux, pattern string, handler http.Handler) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("not a path to serve: %v", r)
+		if recover() != nil { // the words of the mux are several lines, with paths of the build
+			err = errors.New("malformed, or the exporter serves something else there")
 		}
 	}()
 	mux.Handle(pattern, handler)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log"
@@ -60,7 +61,7 @@ func serve(ctx context.Context, s *serveSettings, stderr io.Writer) error {
 	return listenAndServe(ctx, handler, &s.web, base)
 }
 
-// check refuses numbers that make no sense.
+// check refuses what makes no sense, before anything listens.
 func (s *serveSettings) check() error {
 	switch {
 	case s.oms.url == "":
@@ -78,6 +79,11 @@ func (s *serveSettings) check() error {
 		return usagef("--scrape.max-tasks=%d: must not be negative", s.scrape.maxTasks)
 	case s.web.maxRequests < 0:
 		return usagef("--web.max-requests=%d: must not be negative", s.web.maxRequests)
+	case !strings.HasPrefix(s.web.telemetryPath, "/"):
+		return usagef("--web.telemetry-path=%q: must begin with a slash", s.web.telemetryPath)
+	}
+	if err := web.Validate(s.web.configFile); err != nil {
+		return usagef("--web.config.file: %w", err)
 	}
 	return nil
 }
@@ -96,7 +102,7 @@ func newOMSClient(s *omsSettings, logger log.Logger) (*omsClient, error) {
 	agent := config.WithUserAgent("oms_exporter/" + version.Version)
 	hc, err := config.NewClientFromConfig(cfg, "oms", agent)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usagef("--oms.ca-file: %w", err) // the only part that is read here
 	}
 	client, err := omsclient.New(s.url, hc, omsclient.Options{
 		PageSize: s.pageSize, Concurrency: s.concurrency,

@@ -56,7 +56,7 @@ func startSim(ctx context.Context, s *simSettings, address string) (*runningSim,
 	}
 	oms, err := omssim.New(options)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usagef("--sim flags: %w, try --help", err)
 	}
 	var faults []omssim.Fault
 	for _, text := range s.faults {

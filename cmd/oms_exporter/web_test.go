@@ -1,0 +1,337 @@
+package main
+
+import (
+	"compress/gzip"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"oms_exporter/collector"
+	"oms_exporter/omsclient/omssim"
+)
+
+func TestOnlyScrapesCallOMS(t *testing.T) {
+	sim, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url)
+
+	landing := get(t, p.url+"/")
+	for path, want := range map[string]string{
+		"/-/healthy": "oms_exporter is healthy.\n", "/-/ready": "oms_exporter is ready.\n",
+	} {
+		if r := get(t, p.url+path); r.status != http.StatusOK || r.body != want {
+			t.Errorf("%s: %d %q, want 200 %q", path, r.status, r.body, want)
+		}
+	}
+
+	for _, link := range []string{`href="/metrics"`, `href="/-/healthy"`, `href="/-/ready"`, "oms_exporter"} {
+		if landing.status != http.StatusOK || !strings.Contains(landing.body, link) {
+			t.Errorf("/ is %d and lacks %s:\n%s", landing.status, link, landing.body)
+		}
+	}
+	if requests := sim.Requests(); len(requests) != 0 {
+		t.Errorf("OMS was called: %v", requests)
+	}
+	scrape(t, p)
+	if requests := sim.Requests(); len(requests) != 1 {
+		t.Errorf("OMS was called %d times for a scrape, want 1", len(requests))
+	}
+}
+
+func TestOtherPathsAndMethodsAreRefused(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{})
+	plain := start(t, "--oms.url="+url)
+	profiled := start(t, "--oms.url="+url, "--web.enable-pprof", "--web.telemetry-path=/a/metrics")
+	for _, c := range []struct {
+		program      *program
+		method, path string
+		status       int
+	}{
+		{plain, http.MethodGet, "/nowhere", http.StatusNotFound},
+		{plain, http.MethodGet, "/metrics/", http.StatusNotFound},
+		{plain, http.MethodPost, "/metrics", http.StatusMethodNotAllowed},
+		{plain, http.MethodPut, "/-/ready", http.StatusMethodNotAllowed},
+		{plain, http.MethodHead, "/metrics", http.StatusOK},
+		{plain, http.MethodGet, "/debug/pprof/", http.StatusNotFound},
+		{plain, http.MethodGet, "/debug/pprof/cmdline", http.StatusNotFound},
+		{profiled, http.MethodGet, "/debug/pprof/", http.StatusOK},
+		{profiled, http.MethodGet, "/debug/pprof/cmdline", http.StatusOK},
+		{profiled, http.MethodGet, "/debug/pprof/goroutine", http.StatusOK},
+		{profiled, http.MethodGet, "/debug/pprof/symbol", http.StatusOK},
+		{profiled, http.MethodGet, "/a/metrics", http.StatusOK},
+		{profiled, http.MethodGet, "/metrics", http.StatusNotFound},
+	} {
+		if r := send(t, c.method, c.program.url+c.path, ""); r.status != c.status {
+			t.Errorf("%s %s: status %d, want %d", c.method, c.path, r.status, c.status)
+		}
+	}
+}
+
+func TestScrapesBeyondTheLimitAreRefused(t *testing.T) {
+	asked, released := make(chan struct{}, 2), make(chan struct{})
+	sim := simulated(t, projects(t))
+	p := start(t, "--web.max-requests=1", "--oms.url="+serveOMS(t, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-released
+			sim.ServeHTTP(w, r)
+		})))
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release) // before the cleanup of what waits for it
+	first := make(chan reply, 1)
+	go func() {
+		r, _ := try(t, http.MethodGet, p.url+"/metrics", "")
+		first <- r
+	}()
+	<-asked
+
+	refused := get(t, p.url+"/metrics")
+	release()
+
+	if refused.status != http.StatusServiceUnavailable ||
+		refused.body != "limit of concurrent requests reached (1), try again later\n" {
+		t.Errorf("the second scrape is %d %q", refused.status, refused.body)
+	}
+	if r := <-first; r.status != http.StatusOK {
+		t.Errorf("the first scrape is %d %q, want 200", r.status, r.body)
+	}
+	scrape(t, p)
+}
+
+func TestScrapesAtOnceShareAListing(t *testing.T) {
+	sim, url := newOMS(t, omssim.Options{Projects: projects(t), Latency: 300 * time.Millisecond})
+	p := start(t, "--oms.url="+url, "--web.max-requests=0")
+
+	const scrapes = 5
+	replies := make(chan reply, scrapes)
+	for range scrapes {
+		go func() {
+			r, _ := try(t, http.MethodGet, p.url+"/metrics", "")
+			replies <- r
+		}()
+	}
+
+	for range scrapes {
+		r := <-replies
+		parseText(t, r.body).expect(t, map[string]float64{"oms_up": 1})
+	}
+	listings := len(sim.Requests())
+	scrape(t, p).expect(t, map[string]float64{
+		"oms_exporter_scrapes_coalesced_total": float64(scrapes - listings),
+	})
+	if listings == scrapes {
+		t.Error("no scrape shared the listing of another")
+	}
+}
+
+func TestAScrapeIsAnsweredBeforePrometheusGivesUp(t *testing.T) {
+	sim, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	sim.SetFaults(omssim.Fault{Kind: "hang"})
+	for _, c := range []struct {
+		name             string
+		header           string
+		args             []string
+		earliest, latest time.Duration
+	}{
+		{
+			name: "the header minus the offset", header: "1.2",
+			args:     []string{"--scrape.timeout-offset=0.8s"},
+			earliest: 400 * time.Millisecond, latest: 1200 * time.Millisecond,
+		},
+		{
+			name: "an offset that leaves nothing", header: "0.3",
+			args:     []string{"--scrape.timeout-offset=10s"},
+			earliest: 300 * time.Millisecond, latest: 5 * time.Second,
+		},
+		{
+			name: "no header", args: []string{"--scrape.timeout=0.3s"},
+			earliest: 300 * time.Millisecond, latest: 5 * time.Second,
+		},
+		{
+			name: "a header that is more than the limit", header: "3600",
+			args:     []string{"--scrape.timeout=0.3s"},
+			earliest: 300 * time.Millisecond, latest: 5 * time.Second,
+		},
+		{
+			name: "a header without end", header: "+Inf",
+			args:     []string{"--scrape.timeout=0.3s"},
+			earliest: 300 * time.Millisecond, latest: 5 * time.Second,
+		},
+		{
+			name: "a header that makes no sense", header: "-1",
+			args:     []string{"--scrape.timeout=0.3s"},
+			earliest: 300 * time.Millisecond, latest: 5 * time.Second,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, append(c.args, "--oms.url="+url)...)
+			var header []string
+			if c.header != "" {
+				header = []string{"X-Prometheus-Scrape-Timeout-Seconds", c.header}
+			}
+			began := time.Now()
+
+			down := scrape(t, p, header...)
+
+			took := time.Since(began)
+			if took < c.earliest || took > c.latest {
+				t.Errorf("answered after %s, want %s to %s", took, c.earliest, c.latest)
+			}
+			expectOutage(t, down, "timeout")
+		})
+	}
+}
+
+func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url)
+	text := scrape(t, p)
+
+	// Only the names of client_golang's own metrics collide if OpenMetrics is read as text.
+	bare := start(t, "--oms.url="+url, "--web.disable-exporter-metrics")
+	open := get(t, bare.url+"/metrics", "Accept", "application/openmetrics-text; version=1.0.0")
+	if kind := open.header.Get("Content-Type"); !strings.HasPrefix(kind,
+		"application/openmetrics-text; version=1.0.0") {
+		t.Errorf("OpenMetrics is sent as %q", kind)
+	}
+	if !strings.HasSuffix(open.body, "\n# EOF\n") {
+		t.Errorf("OpenMetrics does not end with EOF: %q", open.body[max(0, len(open.body)-80):])
+	}
+	parseText(t, open.body).expect(t, map[string]float64{"oms_up": 1})
+
+	binary := decode(t, get(t, p.url+"/metrics", "Accept",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"))
+	if got, want := familyNames(binary), familyNames(text); !slices.Equal(got, want) {
+		t.Errorf("protobuf has the metrics %q, want %q", got, want)
+	}
+	binary.expect(t, map[string]float64{"oms_up": 1})
+	histogram := binary["oms_exporter_api_request_duration_seconds"].GetMetric()[0].GetHistogram()
+	if histogram.GetSampleCount() != 2 || histogram.Schema == nil || len(histogram.GetBucket()) == 0 {
+		t.Errorf("not both a native and a classic histogram of 2 requests: %v", histogram)
+	}
+}
+
+func familyNames(e exposition) []string { return slices.Sorted(maps.Keys(e)) }
+
+func TestMetricsAreCompressedForThoseWhoWantIt(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url)
+
+	r := get(t, p.url+"/metrics", "Accept-Encoding", "gzip")
+
+	if encoding := r.header.Get("Content-Encoding"); encoding != "gzip" {
+		t.Fatalf("Content-Encoding is %q, want gzip", encoding)
+	}
+	unzipped, err := gzip.NewReader(strings.NewReader(r.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(unzipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parseText(t, string(body)).expect(t, map[string]float64{"oms_up": 1})
+}
+
+func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
+	golden := parseText(t, readFile(t, goldenMetrics))
+	for _, group := range collector.Groups {
+		t.Run(group.Name, func(t *testing.T) {
+			_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+			p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics",
+				"--no-collector."+group.Name)
+
+			got := scrape(t, p)
+
+			want := maps.Clone(golden)
+			for _, doc := range collector.Docs() {
+				if doc.Group == group.Name {
+					delete(want, doc.Name)
+				}
+			}
+			if len(want) == len(golden) {
+				t.Errorf("no metric is of the group %s", group.Name)
+			}
+			if got, want := familyNames(got), familyNames(want); !slices.Equal(got, want) {
+				t.Errorf("the metrics are %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestWithoutExporterMetricsThereAreOnlyThoseOfOMS(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics")
+
+	for name := range scrape(t, p) {
+		if !slices.ContainsFunc(collector.Docs(), func(d collector.Doc) bool { return d.Name == name }) {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
+
+func TestTasksAreExcludedByStatus(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	for exclude, want := range map[string]struct{ tasks, excluded int }{
+		"RELEASED,DELETED": {7, 1},
+		"":                 {8, 0},
+		"RUNNING, ,FAILED": {5, 3},
+	} {
+		t.Run(exclude, func(t *testing.T) {
+			p := start(t, "--oms.url="+url, "--oms.exclude-status="+exclude)
+
+			got := scrape(t, p)
+
+			if n := got.tasks(); n != want.tasks {
+				t.Errorf("%d tasks have series, want %d", n, want.tasks)
+			}
+			omitted := got.values("oms_scrape_tasks_omitted", "reason")["excluded"]
+			if omitted != float64(want.excluded) {
+				t.Errorf("%v tasks are excluded, want %d", omitted, want.excluded)
+			}
+			if n := sum(got["oms_tasks"].GetMetric()); n != 8 {
+				t.Errorf("oms_tasks counts %v tasks, want 8", n)
+			}
+		})
+	}
+}
+
+func TestTooManyTasksHaveNoSeriesAtAll(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	for limit, want := range map[string]struct {
+		tasks int
+		limit float64
+	}{"0": {7, 0}, "7": {7, 0}, "6": {0, 7}} {
+		t.Run(limit, func(t *testing.T) {
+			p := start(t, "--oms.url="+url, "--scrape.max-tasks="+limit)
+
+			got := scrape(t, p)
+
+			got.expect(t, map[string]float64{"oms_up": 1})
+			if n := got.tasks(); n != want.tasks {
+				t.Errorf("%d tasks have series, want %d", n, want.tasks)
+			}
+			got.expectValues(t, "oms_scrape_tasks_omitted", "reason", map[string]float64{
+				"duplicate": 0, "excluded": 1, "limit": want.limit, "invalid": 0,
+			})
+			if n := sum(got["oms_tasks"].GetMetric()); n != 8 {
+				t.Errorf("oms_tasks counts %v tasks, want 8", n)
+			}
+		})
+	}
+}
+
+func sum(gauges []*dto.Metric) float64 {
+	var total float64
+	for _, m := range gauges {
+		total += m.GetGauge().GetValue()
+	}
+	return total
+}
