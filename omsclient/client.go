@@ -206,8 +206,8 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, 0, &Error{Reason: transportReason(cause), Err: err}
+		if ctx.Err() != nil {
+			return nil, 0, &Error{Reason: endReason(ctx), Err: err}
 		}
 		return nil, 0, &Error{Reason: transportReason(err), Err: err}
 	}
@@ -275,8 +275,8 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 		e.Reason = Auth
 	case response.StatusCode >= 300 && response.StatusCode < 400:
-		e.Err = fmt.Errorf("HTTP status %s: redirects are not followed, use the final URL of the console",
-			response.Status)
+		e.Err = fmt.Errorf("%s: redirects are not followed, use the final URL of the console",
+			statusText(response.StatusCode))
 	}
 	const enough = 64 << 10
 	if isJSON(response) {
@@ -361,8 +361,8 @@ func (m *meter) reason(ctx context.Context) Reason {
 	if errors.Is(m.err, errTooLong) {
 		return Decode
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		return transportReason(cause)
+	if ctx.Err() != nil {
+		return endReason(ctx)
 	}
 	return transportReason(m.err)
 }

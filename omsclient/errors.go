@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 	case e.Reason == API:
 		b.WriteString("OMS answered success:false")
 	default:
-		fmt.Fprintf(&b, "HTTP status %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+		b.WriteString(statusText(e.StatusCode))
 	}
 	if e.Code != "" {
 		fmt.Fprintf(&b, ", code %q", e.Code)
@@ -64,6 +64,11 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ", requestId %q", e.RequestID)
 	}
 	return b.String()
+}
+
+// statusText names an HTTP status in Go's words, not in those of the server.
+func statusText(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", code, http.StatusText(code)))
 }
 
 // Unwrap returns the error below, if there is one.
@@ -103,10 +108,20 @@ func transportReason(err error) Reason {
 		return DNS
 	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert),
 		errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid),
+		strings.Contains(err.Error(), "tls: "), // an alert's type, for one, is not exported
 		strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return TLS
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout
 	}
 	return Connect
+}
+
+// endReason classifies the end of a context. Its cause may be an error of the
+// caller's own, which says nothing about that.
+func endReason(ctx context.Context) Reason {
+	if reason := transportReason(context.Cause(ctx)); reason == Canceled || reason == Timeout {
+		return reason
+	}
+	return transportReason(ctx.Err())
 }

@@ -1,0 +1,242 @@
+package omsclient_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"oms_exporter/omsclient"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const console = "https://oms.example:8089"
+
+// A paper is an OMS that answers each request for a page with a text.
+type paper func(page, size int) string
+
+func (p paper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ PageNumber, PageSize int }
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	fmt.Fprint(w, p(asked.PageNumber, asked.PageSize))
+}
+
+// sheet writes a page with the given tasks. Without a total there is no totalCount.
+func sheet(total string, ids ...string) string {
+	var b strings.Builder
+	b.WriteString(`{"success":true,`)
+	if total != "" {
+		fmt.Fprintf(&b, `"totalCount":%s,`, total)
+	}
+	b.WriteString(`"data":[`)
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"id":%q}`, id)
+	}
+	b.WriteString(`]}`)
+	return b.String()
+}
+
+// tasks returns the ids of a fleet of n tasks.
+func tasks(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("np_%04d", i+1)
+	}
+	return ids
+}
+
+// cut returns what a page holds.
+func cut(ids []string, page, size int) []string {
+	first := min((page-1)*size, len(ids))
+	return ids[first:min(first+size, len(ids))]
+}
+
+// A direct transport hands requests to a handler in the same goroutine. It needs no
+// socket, and so takes no time on a synctest clock but what the handler takes.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	defer r.Body.Close()
+	defer func() {
+		if aborted := recover(); aborted != nil {
+			response, err = nil, io.ErrUnexpectedEOF
+		}
+		if cause := context.Cause(r.Context()); cause != nil {
+			response, err = nil, cause
+		}
+	}()
+	recorder := httptest.NewRecorder()
+	d.ServeHTTP(recorder, r)
+	return recorder.Result(), nil
+}
+
+// roundTrip is an [http.RoundTripper].
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	defer r.Body.Close()
+	return f(r)
+}
+
+// A count lets requests through to a handler and knows how many.
+type count struct {
+	http.Handler
+	mu       sync.Mutex
+	requests int
+}
+
+func (c *count) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	c.requests++
+	c.mu.Unlock()
+	c.Handler.ServeHTTP(w, r)
+}
+
+func (c *count) get() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.requests
+}
+
+// newClient returns a client of an OMS that is not behind a socket.
+func newClient(t *testing.T, oms http.Handler, options omsclient.Options) *omsclient.Client {
+	t.Helper()
+	return newClientOver(t, direct{oms}, options)
+}
+
+func newClientOver(
+	t *testing.T, transport http.RoundTripper, options omsclient.Options,
+) *omsclient.Client {
+	t.Helper()
+	c, err := omsclient.New(console, &http.Client{Transport: transport}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// list reads a listing to its end.
+func list(ctx context.Context, c *omsclient.Client) ([]omsclient.Project, omsclient.Report, error) {
+	var (
+		report   omsclient.Report
+		projects []omsclient.Project
+	)
+	for project, err := range c.List(ctx, &report) {
+		if err != nil {
+			return projects, report, err
+		}
+		projects = append(projects, project)
+	}
+	return projects, report, nil
+}
+
+// listIDs is list for those who care about ids only.
+func listIDs(ctx context.Context, c *omsclient.Client) ([]string, omsclient.Report, error) {
+	projects, report, err := list(ctx, c)
+	ids := make([]string, len(projects))
+	for i := range projects {
+		ids[i] = projects[i].ID
+	}
+	return ids, report, err
+}
+
+// failure returns what an error tells, and fails the test if it is not an
+// [omsclient.Error].
+func failure(t *testing.T, err error) *omsclient.Error {
+	t.Helper()
+	var e *omsclient.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got error %v, want an *omsclient.Error", err)
+	}
+	return e
+}
+
+func checkEqual[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+// pagesAsked returns the page of each attempt.
+func pagesAsked(report omsclient.Report) []int {
+	var pages []int
+	for i := range report.Requests {
+		pages = append(pages, report.Requests[i].Page)
+	}
+	return pages
+}
+
+// pipes is a network of one server that has no sockets, for a synctest clock.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func newPipes() pipes { return pipes{make(chan net.Conn), make(chan struct{})} }
+
+// Accept implements [net.Listener].
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// serveOverPipes starts an HTTP server, on the clock of a synctest bubble, and returns
+// a transport to it and the URL of its console.
+func serveOverPipes(t *testing.T, handler http.Handler) (*http.Transport, string) {
+	t.Helper()
+	network := newPipes()
+	server := &http.Server{Handler: handler}
+	done := make(chan error)
+	go func() { done <- server.Serve(network) }()
+	transport := &http.Transport{DialContext: network.dial}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return transport, "http://oms.example:8088"
+}
