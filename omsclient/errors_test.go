@@ -299,6 +299,12 @@ func TestProjectsReportsAnswersThatAreNoListing(t *testing.T) {
 			`HTTP status 502 Bad Gateway`,
 		},
 		{
+			"JSON that does not say so, and so is not OMS's",
+			answer{status: 502, header: html, body: `{"code":"X"}`},
+			omsclient.Error{Reason: "http_status", StatusCode: 502},
+			`HTTP status 502 Bad Gateway`,
+		},
+		{
 			"a status that Go does not know",
 			answer{status: 599},
 			omsclient.Error{Reason: "http_status", StatusCode: 599},

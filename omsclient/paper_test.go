@@ -92,7 +92,9 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
-	defer r.Body.Close()
+	if r.Body != nil {
+		defer r.Body.Close()
+	}
 	return f(r)
 }
 
