@@ -32,12 +32,13 @@ const MaxPageSize = 150
 
 // Options are the settings of a client. The zero value is ready for use.
 type Options struct {
-	PageSize     int    // projects to ask for at a time, 1 to MaxPageSize; 0 means MaxPageSize
-	Concurrency  int    // pages after the first that may be under way at once; 0 means 4
-	MaxPages     int    // pages after which a listing is given up; 0 means 20,000
-	MaxPageBytes int64  // length of a page's body at which it is given up; 0 means 512 MiB
-	MaxTries     int    // attempts for a page, the first one included; 0 means 3
-	Filter       Filter // which projects to ask for
+	PageSize     int           // projects to ask for at a time, 1 to MaxPageSize; 0 means MaxPageSize
+	Concurrency  int           // pages after the first that may be under way at once; 0 means 4
+	MaxPages     int           // pages after which a listing is given up; 0 means 20,000
+	MaxPageBytes int64         // length of a page's body at which it is given up; 0 means 512 MiB
+	MaxTries     int           // attempts for a page, the first one included; 0 means 3
+	Filter       Filter        // which projects to ask for
+	PageTimeout  time.Duration // the most an attempt for a page may take; 0: as the context says
 }
 
 // A Filter is what OMS is asked to leave out. The zero value asks for every
@@ -77,7 +78,8 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	if options.PageSize < 1 || options.PageSize > MaxPageSize {
 		return nil, fmt.Errorf("page size %d: OMS takes 1 to %d", options.PageSize, MaxPageSize)
 	}
-	if min(options.Concurrency, options.MaxPages, options.MaxTries) < 0 || options.MaxPageBytes < 0 {
+	if min(options.Concurrency, options.MaxPages, options.MaxTries) < 0 || options.MaxPageBytes < 0 ||
+		options.PageTimeout < 0 {
 		return nil, errors.New("concurrency and limits cannot be negative")
 	}
 	options.Concurrency = orDefault(options.Concurrency, defaults.Concurrency)
@@ -166,7 +168,12 @@ func (c *Client) fetch(ctx context.Context, number int) (*page, []Request, error
 // [backoff.Retry] what to do.
 func (c *Client) attempt(ctx context.Context, number int) (*page, Request, error) {
 	r := Request{Page: number, Start: time.Now()}
-	p, after, err := c.exchange(ctx, &r)
+	bounded, cancel := ctx, context.CancelFunc(func() {})
+	if c.options.PageTimeout > 0 {
+		bounded, cancel = context.WithTimeout(ctx, c.options.PageTimeout)
+	}
+	defer cancel()
+	p, after, err := c.exchange(bounded, &r)
 	r.Duration = time.Since(r.Start)
 	if err == nil {
 		return p, r, nil
@@ -177,12 +184,18 @@ func (c *Client) attempt(ctx context.Context, number int) (*page, Request, error
 	}
 	r.Err, r.RequestID = err, err.RequestID
 	switch {
-	case ctx.Err() != nil, !worthRetrying(err):
+	case ctx.Err() != nil, !worthRetrying(err), tooLate(ctx, after):
 		return nil, r, backoff.Permanent(err)
 	case after > 0:
 		return nil, r, errors.Join(err, &backoff.RetryAfterError{Duration: after})
 	}
 	return nil, r, err
+}
+
+// tooLate reports whether the context ends before so much time has passed.
+func tooLate(ctx context.Context, after time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < after
 }
 
 // worthRetrying reports whether the same request may well succeed soon.
@@ -209,6 +222,9 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 		if ctx.Err() != nil {
 			return nil, 0, &Error{Reason: endReason(ctx), Err: err}
 		}
+		if strings.Contains(err.Error(), "malformed") { // and quotes what was sent
+			err = errors.New("what answers there does not speak HTTP")
+		}
 		return nil, 0, &Error{Reason: transportReason(err), Err: err}
 	}
 	defer response.Body.Close()
@@ -221,14 +237,16 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	body := &meter{r: response.Body, limit: c.options.MaxPageBytes}
 	defer func() { r.Bytes = body.n }()
 	if response.StatusCode != http.StatusOK {
-		after, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return nil, time.Duration(max(after, 0)) * time.Second, statusError(response, body)
+		return nil, retryAfter(response), statusError(response, body)
 	}
 	p, decodeErr := decodePage(body)
 	r.Rows, r.RequestID = p.rows(), p.requestID
 	if e := p.failure(response, decodeErr); e != nil {
 		if body.err != nil {
 			e.Reason, e.Err = body.reason(ctx), body.err
+			if ctx.Err() != nil { // what the connection says of its end is no help
+				e.Err = fmt.Errorf("while the answer was read: %w", context.Cause(ctx))
+			}
 		}
 		return nil, 0, e
 	}
@@ -265,6 +283,20 @@ func (c *Client) request(ctx context.Context, number int) (*http.Request, error)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
 	return request, nil
+}
+
+// retryAfter returns how long OMS, or a proxy, asks to wait, in seconds or until
+// a date.
+func retryAfter(response *http.Response) time.Duration {
+	const longest = 24 * time.Hour
+	header := response.Header.Get("Retry-After")
+	after := time.Duration(0)
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		after = time.Duration(seconds) * time.Second
+	} else if date, err := http.ParseTime(header); err == nil {
+		after = time.Until(date)
+	}
+	return min(max(after, 0), longest)
 }
 
 // statusError reports an answer that is not a 200. OMS may say more in its body;
@@ -307,8 +339,6 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 		}
 	case !p.success.Known:
 		e.Err = errors.New("the answer does not say success")
-	case !p.hasData && (p.total.Value != 0 || !p.total.Known):
-		e.Err = errors.New("the answer has no data")
 	default:
 		return nil
 	}

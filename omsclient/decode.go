@@ -24,6 +24,18 @@ const (
 	MaxRules  = 32  // alarm rules of a project
 )
 
+// Bounds on what a page may bring along. A page beyond them is not read: OMS
+// serves 150 projects at most, and has no texts of megabytes.
+const (
+	maxElements = 100_000 // of data
+	maxToken    = 4 << 20 // bytes of a text, or of the white space between two
+)
+
+var (
+	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
+	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
+)
+
 // A page is the answer to one request.
 type page struct {
 	success   Optional[bool]
@@ -42,17 +54,40 @@ type page struct {
 // rows returns how many elements data had.
 func (p *page) rows() int { return len(p.projects) + p.invalid }
 
+// A lookahead bounds what a decoder reads before it has seen the end of a token,
+// all of which it keeps.
+type lookahead struct {
+	r       io.Reader
+	read    int64
+	decoded func() int64
+}
+
+func (l *lookahead) Read(b []byte) (int, error) {
+	if l.read-l.decoded() > maxToken {
+		return 0, errLongToken
+	}
+	n, err := l.r.Read(b)
+	l.read += int64(n)
+	return n, err
+}
+
+// repeats reports whether a page has only projects of earlier pages, if so many
+// of them were fresh.
+func (p *page) repeats(fresh int) bool { return fresh == 0 && len(p.projects) > 0 }
+
 // decodePage reads the answer to ListProjects. Only what a [Project] has is
 // kept; everything else, of any size, is skipped as it streams by. Whatever a
 // single value looks like, the page is read on; a document that is not JSON
 // from its first to its last byte is an error.
 func decodePage(r io.Reader) (*page, error) {
+	ahead := &lookahead{r: r}
 	d := &decoder{
-		json: jsontext.NewDecoder(r,
+		json: jsontext.NewDecoder(ahead,
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
 		texts:   map[string]string{},
 		dropped: map[string]int{},
 	}
+	ahead.decoded = d.json.InputOffset
 	p := &page{dropped: d.dropped}
 	if kind := d.json.PeekKind(); kind != '{' {
 		_, err := d.json.ReadToken()
@@ -186,15 +221,19 @@ type field[T any] struct {
 	read func(d *decoder, name string, into *T) error
 }
 
-// fields are the fields of an object by their names in lower case.
-type fields[T any] map[string]field[T]
+// fields are the fields of an object: by their names as OMS writes them, in
+// quotes, and by their names in lower case.
+type fields[T any] struct {
+	usual, folded map[string]field[T]
+}
 
 func object[T any](all ...field[T]) fields[T] {
-	byName := fields[T]{}
+	known := fields[T]{map[string]field[T]{}, map[string]field[T]{}}
 	for _, f := range all {
-		byName[strings.ToLower(f.name)] = f
+		known.usual[`"`+f.name+`"`] = f
+		known.folded[strings.ToLower(f.name)] = f
 	}
-	return byName
+	return known
 }
 
 func text[T any](name string, place func(*T) *string) field[T] {
@@ -262,11 +301,15 @@ func readObject[T any](d *decoder, known fields[T], v *T) error {
 		return err
 	}
 	for d.json.PeekKind() != '}' {
-		name, err := d.name()
+		name, err := d.json.ReadValue()
 		if err != nil {
 			return err
 		}
-		if f, ok := known[string(name)]; ok {
+		f, ok := known.usual[string(name)]
+		if !ok {
+			f, ok = known.folded[string(d.fold(name))]
+		}
+		if ok {
 			err = f.read(d, f.name, v)
 		} else {
 			err = d.json.SkipValue()
@@ -288,16 +331,16 @@ type decoder struct {
 	dropped map[string]int
 }
 
-// name reads the name of an object's member, in lower case. It is valid until
+// fold returns the name of an object's member in lower case. It is valid until
 // the next read.
-func (d *decoder) name() ([]byte, error) {
-	name, err := d.unquoted()
-	for i, c := range name {
+func (d *decoder) fold(name jsontext.Value) []byte {
+	folded := d.unquote(name)
+	for i, c := range folded {
 		if 'A' <= c && c <= 'Z' {
-			name[i] = c + ('a' - 'A')
+			folded[i] = c + ('a' - 'A')
 		}
 	}
-	return name, err
+	return folded
 }
 
 // scalar reads a text, a number or a literal, without quotes; null is nil. It
@@ -315,15 +358,20 @@ func (d *decoder) scalar(name string) ([]byte, error) {
 	}
 }
 
-// unquoted reads a string. Bytes that are not UTF-8 become U+FFFD, which is all
-// that unquoting a string that the decoder has accepted can complain about.
+// unquoted reads a string.
 func (d *decoder) unquoted() ([]byte, error) {
 	value, err := d.json.ReadValue()
 	if err != nil {
 		return nil, err
 	}
+	return d.unquote(value), nil
+}
+
+// unquote returns what a string of the decoder says. Bytes that are not UTF-8
+// become U+FFFD, which is all that unquoting such a string can complain about.
+func (d *decoder) unquote(value jsontext.Value) []byte {
 	d.scratch, _ = jsontext.AppendUnquote(d.scratch[:0], value)
-	return d.scratch, nil
+	return d.scratch
 }
 
 func (d *decoder) text(name string) (string, error) {
@@ -334,7 +382,7 @@ func (d *decoder) text(name string) (string, error) {
 	if s, ok := d.texts[string(raw)]; ok {
 		return s, nil
 	}
-	s := strings.ToValidUTF8(string(raw), "\uFFFD")
+	s := string(raw)
 	if len(s) > MaxText && utf8.RuneCountInString(s) > MaxText {
 		d.dropped[name]++
 		s = string([]rune(s)[:MaxText])
@@ -382,6 +430,9 @@ func (d *decoder) utc(name string) (time.Time, error) {
 	if err != nil || len(raw) == 0 {
 		return time.Time{}, err
 	}
+	if t, ok := usualTime(raw); ok {
+		return t, nil
+	}
 	for _, layout := range []string{"2006-01-02T15:04:05", time.RFC3339, time.DateTime} {
 		if t, err := time.ParseInLocation(layout, string(raw), time.UTC); err == nil {
 			return t, nil
@@ -389,6 +440,19 @@ func (d *decoder) utc(name string) (time.Time, error) {
 	}
 	d.dropped[name]++
 	return time.Time{}, nil
+}
+
+// usualTime reads a time as OMS nearly always writes it, by the one layout that
+// package time is fast at.
+func usualTime(raw []byte) (time.Time, bool) {
+	var b [len("2006-01-02T15:04:05Z")]byte
+	if len(raw) != len(b)-1 {
+		return time.Time{}, false
+	}
+	copy(b[:], raw)
+	b[len(b)-1] = 'Z'
+	t, err := time.Parse(time.RFC3339, string(b[:]))
+	return t, err == nil
 }
 
 // epoch reads a Unix time in seconds, or in milliseconds if it is too large for
@@ -417,6 +481,9 @@ func (d *decoder) projects(name string, p *page) error {
 	p.projects, p.invalid = nil, 0
 	p.hasData = d.json.PeekKind() == '['
 	return d.array(name, func() error {
+		if p.rows() == maxElements {
+			return errTooMany
+		}
 		if d.json.PeekKind() != '{' {
 			p.invalid++
 			return d.json.SkipValue()
@@ -539,6 +606,8 @@ func (d *decoder) drop(name string) error {
 func describe(err error) error {
 	var syntactic *jsontext.SyntacticError
 	switch {
+	case errors.Is(err, errLongToken):
+		return errLongToken
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return errors.New("the JSON document ends too early")
 	case errors.As(err, &syntactic):

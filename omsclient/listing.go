@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
+	"net/http"
 	"time"
 )
 
@@ -102,6 +102,13 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 			return false, l.endless(number, "there is no end after %d pages", number-1)
 		}
 		got := pages.get(number, min(plan.promised(), l.client.options.MaxPages))
+		if got.err == nil && !got.page.hasData && !plan.mayEnd(got.page) {
+			got.err = &Error{
+				Reason: Decode, Page: number, StatusCode: http.StatusOK, RequestID: got.page.requestID,
+				Err: errors.New("the answer has no data"),
+			}
+			got.attempts[len(got.attempts)-1].Err = got.err
+		}
 		l.report.Requests = append(l.report.Requests, got.attempts...)
 		if got.err != nil {
 			return false, got.err
@@ -124,12 +131,6 @@ func (l *listing) take(p *page) (fresh int, err error) {
 		l.report.Total = p.total
 	}
 	first := l.passes == 1
-	if first {
-		l.report.Invalid += p.invalid
-		for field, n := range p.dropped {
-			l.report.Dropped[field] += n
-		}
-	}
 	for i := range p.projects {
 		id := p.projects[i].ID
 		last := l.seen[id]
@@ -142,6 +143,12 @@ func (l *listing) take(p *page) (fresh int, err error) {
 		}
 		if last == 0 && !l.yield(p.projects[i], nil) {
 			return fresh, errStopped
+		}
+	}
+	if first && !p.repeats(fresh) {
+		l.report.Invalid += p.invalid
+		for field, n := range p.dropped {
+			l.report.Dropped[field] += n
 		}
 	}
 	return fresh, nil
@@ -188,7 +195,7 @@ func (p *plan) add(got *page, fresh int) bool {
 		return true
 	}
 	full := rows >= p.size
-	if fresh += got.invalid; fresh == 0 {
+	if got.repeats(fresh) {
 		// Some servers answer with the last page when asked for one beyond it.
 		p.ended = true
 		return !full || p.counted()
@@ -197,9 +204,31 @@ func (p *plan) add(got *page, fresh int) bool {
 	p.total = total
 	p.pages++
 	p.rows += rows
-	p.unique += fresh
-	p.ended = !full && p.rows >= p.total
+	p.unique += fresh + got.invalid
+	p.ended = !full && p.complete()
 	return true
+}
+
+// complete reports whether OMS's count says that there is no further page.
+// Without one, only an empty page says so: a page can be short because OMS
+// serves fewer projects at a time than it is asked for.
+func (p *plan) complete() bool {
+	switch {
+	case p.total <= 0 || p.rows < p.total:
+		return false
+	case p.rows == p.total, p.unique == p.total:
+		return true
+	}
+	return p.pages >= p.total // a count of pages
+}
+
+// mayEnd reports whether a page without data can be what follows the last one,
+// or a listing of nothing. In the midst of a listing it is a failure of OMS.
+func (p *plan) mayEnd(got *page) bool {
+	if p.pages == 0 {
+		return got.total == Some(0.0)
+	}
+	return p.total <= 0 || p.complete()
 }
 
 // learnSize corrects the size of a full page: OMS may serve fewer projects at a
@@ -224,7 +253,6 @@ type prefetch struct {
 	ctx     context.Context //nolint:containedctx // a pass's own, ended by stop
 	cancel  context.CancelFunc
 	client  *Client
-	running sync.WaitGroup
 	waiting []chan fetched // for the pages after the last one got
 	next    int            // the first page not asked for
 }
@@ -256,17 +284,16 @@ func (p *prefetch) get(number, promised int) fetched {
 func (p *prefetch) start(number int) {
 	result := make(chan fetched, 1)
 	p.waiting = append(p.waiting, result)
-	p.running.Go(func() {
+	go func() {
 		page, attempts, err := p.client.fetch(p.ctx, number)
 		result <- fetched{page, attempts, err}
-	})
+	}()
 }
 
 // stop ends all requests, waits until they have ended, and returns the attempts
 // of the pages that nobody got.
 func (p *prefetch) stop() []Request {
 	p.cancel()
-	p.running.Wait()
 	var attempts []Request
 	for _, result := range p.waiting {
 		attempts = append(attempts, (<-result).attempts...)

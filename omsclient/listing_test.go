@@ -799,3 +799,63 @@ func TestReportTotalIsWhatTheLastPageSays(t *testing.T) {
 		checkEqual(t, "Total for "+total, report.Total, want)
 	}
 }
+
+// A server may serve fewer tasks at a time than it is asked for and not say so.
+func TestProjectsReadsShortPagesToTheEndWithoutACountOfTasks(t *testing.T) {
+	all := []string{"a", "b", "c", "d", "e", "f", "g"}
+	for _, total := range []string{"null", "0"} {
+		c := newClient(t, paper(func(page, _ int) string {
+			return sheet(total, cut(all, page, 3)...)
+		}), omsclient.Options{PageSize: 5})
+
+		got, report, err := listIDs(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkEqual(t, "ids for totalCount "+total, got, all)
+		checkEqual(t, "Inconsistent", report.Inconsistent, false)
+	}
+}
+
+func TestNullAfterTheLastPageIsItsEnd(t *testing.T) {
+	c := newClient(t, paper(func(page, _ int) string {
+		if page == 3 {
+			return `{"success": true, "totalCount": 4, "data": null}`
+		}
+		return sheet("4", cut([]string{"a", "b", "c", "d"}, page, 2)...)
+	}), omsclient.Options{PageSize: 2})
+
+	got, report, err := listIDs(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkEqual(t, "ids", got, []string{"a", "b", "c", "d"})
+	checkEqual(t, "Inconsistent", report.Inconsistent, false)
+}
+
+func TestNullInTheMidstOfAListingIsAFailure(t *testing.T) {
+	c := newClient(t, paper(func(page, _ int) string {
+		if page == 2 {
+			return `{"success": true, "totalCount": 6, "data": null}`
+		}
+		return sheet("6", cut([]string{"a", "b", "c", "d", "e", "f"}, page, 2)...)
+	}), omsclient.Options{PageSize: 2})
+
+	_, _, err := listIDs(t.Context(), c)
+
+	if omsclient.ReasonOf(err) != omsclient.Decode {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatRepeatsAPageWithAnOddElementIsNoticed(t *testing.T) {
+	c := newClient(t, paper(func(int, int) string {
+		return `{"success": true, "totalCount": 100, "data": [{"id": "a"}, null]}`
+	}), omsclient.Options{PageSize: 2})
+
+	_, report, err := listIDs(t.Context(), c)
+
+	if omsclient.ReasonOf(err) != omsclient.Pagination || len(report.Requests) > 10 {
+		t.Errorf("%v after %d requests", err, len(report.Requests))
+	}
+}

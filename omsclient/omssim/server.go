@@ -59,6 +59,11 @@ type Options struct {
 	// Projects is raw JSON that is served instead of the living fleet, exactly as given
 	// and in this order. Filters and sort order are checked, but do nothing then.
 	Projects []string
+	// Pages is what is answered instead of the fleet and of Projects: the answers to pages
+	// 1, 2 and so on, recorded earlier, byte by byte, whatever else a request asks for. A
+	// page beyond the last is empty, with the totalCount of the last one. Faults that
+	// concern requests apply, those that change tasks or count them do nothing.
+	Pages []string
 	// Total returns the raw JSON to send as totalCount; nil means the number of tasks
 	// that match. It must be safe for concurrent use.
 	Total func(tasks, pageNumber, pageSize int) string
@@ -98,7 +103,8 @@ const (
 	paramError = "PARAM_ERROR"
 )
 
-// New returns a simulated OMS. It reports unknown scenarios and numbers that make no sense.
+// New returns a simulated OMS. It reports unknown scenarios, numbers that make no sense and
+// pages that are not JSON.
 func New(options Options) (*Server, error) {
 	if min(options.Tasks, options.BlobBytes, options.MaxPageSize) < 0 || options.Latency < 0 {
 		return nil, errors.New("tasks, latency, blob bytes and page size must not be negative")
@@ -120,6 +126,12 @@ func New(options Options) (*Server, error) {
 	if options.Projects != nil {
 		options.Projects = slices.Clone(options.Projects)
 		tasks = 0
+	}
+	if len(options.Pages) > 0 {
+		if err := options.replay(); err != nil {
+			return nil, err
+		}
+		options.Projects, tasks = nil, 0
 	}
 	reference := time.Unix(options.Now().Unix()/day*day, 0)
 	return &Server{
@@ -228,7 +240,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started t
 		return
 	}
 
-	doc := s.render(l, at, time.Since(started).Milliseconds())
+	doc, recorded := s.recorded(l)
+	if !recorded {
+		doc = s.render(l, at, time.Since(started).Milliseconds())
+	}
 	send := sendWhole
 	for _, e := range effects {
 		switch {
