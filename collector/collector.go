@@ -9,7 +9,9 @@ package collector
 import (
 	"context"
 	"iter"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,13 +28,26 @@ type ListFunc func(context.Context, *omsclient.Report) iter.Seq2[omsclient.Proje
 
 // Options are the settings of a collector.
 type Options struct {
-	Timeout         time.Duration           // the most that a scrape takes; 0 means 30 seconds
-	Without         func(group string) bool // which of Groups to leave out; nil: none
-	ExcludeStatuses []string                // tasks with one of these statuses get no series
-	MaxTasks        int                     // with more tasks than these, none gets series; 0: any
-	Thresholds      func() *Thresholds      // asked at each scrape; nil: none
-	Logger          log.Logger              // nil: no log
-	Metrics         *Metrics                // counts what the collector does; nil: nothing does
+	Timeout    time.Duration           // the most that a scrape takes; 0 means 30 seconds
+	Without    func(group string) bool // which of Groups to leave out; nil: none
+	Exclude    Exclude                 // which tasks get no series
+	MaxTasks   int                     // with more tasks than these, none gets series; 0: any
+	Thresholds func() *Thresholds      // asked at each scrape; nil: none
+	Logger     log.Logger              // nil: no log
+	Metrics    *Metrics                // counts what the collector does; nil: nothing does
+}
+
+// An Exclude names tasks by any one of their properties.
+type Exclude struct {
+	Statuses []string
+	Names    *regexp.Regexp // nil: none
+	Tags     []string       // names of tags
+}
+
+func (e *Exclude) matches(t task) bool {
+	return slices.Contains(e.Statuses, t.Status) ||
+		e.Names != nil && e.Names.MatchString(t.Name) ||
+		slices.ContainsFunc(e.Tags, func(name string) bool { return hasTag(t, name) })
 }
 
 // A Collector scrapes an OMS. It is safe for concurrent use: scrapes that
@@ -219,8 +234,8 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
 	if s.err == nil {
+		slices.SortFunc(s.tasks, func(a, b task) int { return strings.Compare(a.ID, b.ID) })
 		c.history.lastSuccess = time.Now()
 		s.alarmTotals = c.history.alarms.update(s.tasks)
 		c.noteUnknown(s)
@@ -228,6 +243,7 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 	} else {
 		c.logFailure(s)
 	}
+	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
 	s.lastSuccess = c.history.lastSuccess
 	return s
 }
@@ -235,12 +251,14 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 // add takes a project into a snapshot, as a task or as one that is excluded.
 func (c *Collector) add(s *Snapshot, project omsclient.Project) {
 	s.fleet[[2]string{project.Type, project.Status}]++
-	s.checkValues(&project)
-	if slices.Contains(c.options.ExcludeStatuses, project.Status) {
+	t := &listed{Project: project}
+	s.checkValues(t)
+	if c.options.Exclude.matches(t) {
 		s.excluded++
 		return
 	}
-	s.tasks = append(s.tasks, &project)
+	t.text = string(appendLabels(nil, identity, t))
+	s.tasks = append(s.tasks, t)
 }
 
 // limit takes away all tasks if there are too many: half a listing would look
@@ -348,7 +366,7 @@ type Snapshot struct {
 	duration    time.Duration
 	lastSuccess time.Time
 	thresholds  *Thresholds
-	tasks       []task                // what has series, in the order of the listing
+	tasks       []task                // what has series, ordered by id
 	fleet       map[[2]string]float64 // by type and status
 	unknown     map[[2]string]int     // by field and value
 	excluded    int

@@ -151,7 +151,7 @@ func TestTheLastSuccessIsRememberedWhileListingsFail(t *testing.T) {
 }
 
 func TestExcludedTasksAreCountedAndHaveNoSeries(t *testing.T) {
-	got := exposition(t, collector.Options{ExcludeStatuses: []string{"FAILED"}},
+	got := exposition(t, collector.Options{Exclude: collector.Exclude{Statuses: []string{"FAILED"}}},
 		read(t, "testdata/migration.json"), read(t, "testdata/failed.json"))
 
 	for _, want := range []string{
@@ -165,6 +165,29 @@ func TestExcludedTasksAreCountedAndHaveNoSeries(t *testing.T) {
 	}
 	if strings.Contains(got, "np_bbb2") {
 		t.Errorf("an excluded task has series:\n%s", got)
+	}
+}
+
+func TestTasksAreExcludedByAnyProperty(t *testing.T) {
+	tests := []struct {
+		name    string
+		exclude collector.Exclude
+		want    bool
+	}{
+		{"nothing", collector.Exclude{}, false},
+		{"status", collector.Exclude{Statuses: []string{"INIT", "RUNNING"}}, true},
+		{"another status", collector.Exclude{Statuses: []string{"INIT"}}, false},
+		{"name", collector.Exclude{Names: regexp.MustCompile("^orders_")}, true},
+		{"another name", collector.Exclude{Names: regexp.MustCompile("^orders_$")}, false},
+		{"tag", collector.Exclude{Tags: []string{"silver", "gold"}}, true},
+		{"another tag", collector.Exclude{Tags: []string{"silver"}}, false},
+	}
+	for _, test := range tests {
+		got := exposition(t, collector.Options{Exclude: test.exclude}, read(t, "testdata/migration.json"))
+
+		if excluded := !strings.Contains(got, "np_aaa1"); excluded != test.want {
+			t.Errorf("%s: excluded %t", test.name, excluded)
+		}
 	}
 }
 

@@ -33,9 +33,15 @@ var Groups = []struct{ Name, Help string }{
 	{Tag, "tags of each task"},
 }
 
+// A listed task is a project and, as text, its identity.
+type listed struct {
+	omsclient.Project
+	text string
+}
+
 // Rows.
 type (
-	task  = *omsclient.Project
+	task  = *listed
 	phase struct {
 		task    task
 		name    string
@@ -91,7 +97,7 @@ var catalogue = []family[*Snapshot]{
 }
 
 var (
-	scrapes = newTable(always, one, nil,
+	scrapes = newTable(always, one, nobody[*Snapshot](), nil,
 		gauge("oms_up",
 			"Whether the last listing of ListProjects was read whole, through every page: 1 or 0.",
 			func(s *Snapshot) (float64, bool) { return number(s.err == nil), true }),
@@ -111,19 +117,19 @@ var (
 			"totalCount of the last page. Documents disagree whether it counts tasks or pages.",
 			func(s *Snapshot) (float64, bool) { return s.report.Total.Get() }),
 	)
-	failures = newTable(always, reasons,
+	failures = newTable(always, reasons, nobody[omsclient.Reason](),
 		[]label[omsclient.Reason]{{"reason", func(r omsclient.Reason) string { return string(r) }}},
 		gauge("oms_scrape_error_info",
 			"Why the listing failed: always 1, and only there if oms_up is 0.",
 			func(omsclient.Reason) (float64, bool) { return 1, true }),
 	)
-	omissions = newTable(always, omittedTasks,
+	omissions = newTable(always, omittedTasks, nobody[omitted](),
 		[]label[omitted]{{"reason", func(o omitted) string { return o.reason }}},
 		gauge("oms_scrape_tasks_omitted",
 			"Elements of data without series: listed twice, excluded, over the limit, or without an id.",
 			func(o omitted) (float64, bool) { return float64(o.tasks), true }),
 	)
-	fleets = newTable(always, fleetOf,
+	fleets = newTable(always, fleetOf, nobody[fleet](),
 		[]label[fleet]{
 			{"task_type", func(f fleet) string { return f.taskType }},
 			{"status", func(f fleet) string { return f.status }},
@@ -133,32 +139,32 @@ var (
 			func(f fleet) (float64, bool) { return f.tasks, true }),
 	)
 
-	infos = newTable(Task, allTasks,
-		taskLabels(self,
-			label[task]{"task_type", func(t task) string { return t.Type }},
-			label[task]{"importance", func(t task) string { return t.Importance }},
-			label[task]{"task_owner", func(t task) string { return t.Owner }},
-			label[task]{"source_type", func(t task) string { return t.SourceEndpointType }},
-			label[task]{"sink_type", func(t task) string { return t.SinkEndpointType }},
-			label[task]{"source_name", func(t task) string { return t.SourceConnectInfo.EndpointName }},
-			label[task]{"sink_name", func(t task) string { return t.SinkConnectInfo.EndpointName }},
-			label[task]{"source_region", func(t task) string { return t.SourceConnectInfo.Region }},
-			label[task]{"sink_region", func(t task) string { return t.SinkConnectInfo.Region }},
-			label[task]{"subtask", func(t task) string { return truth(t.IsSubProject) }},
-		),
+	infos = newTable(Task, allTasks, about(self),
+		[]label[task]{
+			{"task_type", func(t task) string { return t.Type }},
+			{"importance", func(t task) string { return t.Importance }},
+			{"task_owner", func(t task) string { return t.Owner }},
+			{"source_type", func(t task) string { return t.SourceEndpointType }},
+			{"sink_type", func(t task) string { return t.SinkEndpointType }},
+			{"source_name", func(t task) string { return t.SourceConnectInfo.EndpointName }},
+			{"sink_name", func(t task) string { return t.SinkConnectInfo.EndpointName }},
+			{"source_region", func(t task) string { return t.SourceConnectInfo.Region }},
+			{"sink_region", func(t task) string { return t.SinkConnectInfo.Region }},
+			{"subtask", func(t task) string { return truth(t.IsSubProject) }},
+		},
 		gauge("oms_task_info",
 			"Always 1. Labels: type, importance, owner, sourceEndpointType, sinkEndpointType, "+
 				"endpointName and region of both ends, isSubProject.",
 			func(task) (float64, bool) { return 1, true }),
 	)
 	statuses = newTable(Task, perTask(statusesOf),
-		taskLabels(func(s status) task { return s.task },
-			label[status]{"status", func(s status) string { return s.name }}),
+		about(func(s status) task { return s.task }),
+		[]label[status]{{"status", func(s status) string { return s.name }}},
 		gauge("oms_task_status",
 			"status: 1 for the status that the task has, 0 for every other documented one.",
 			func(s status) (float64, bool) { return s.value, true }),
 	)
-	tasks = newTable(Task, allTasks, taskLabels(self),
+	tasks = newTable(Task, allTasks, about(self), nil,
 		gauge("oms_task_created_timestamp_seconds",
 			"gmtCreate as a Unix time in seconds.",
 			func(t task) (float64, bool) { return unix(t.GmtCreate) }),
@@ -185,20 +191,20 @@ var (
 			func(t task) (float64, bool) { return times(t.ExtraInfo.SourceStoreKeptHour, 3600) }),
 	)
 	phases = newTable(Task, perTask(phasesOf),
-		taskLabels(func(p phase) task { return p.task },
-			label[phase]{"phase", func(p phase) string { return p.name }}),
+		about(func(p phase) task { return p.task }),
+		[]label[phase]{{"phase", func(p phase) string { return p.name }}},
 		gauge("oms_task_phase_enabled",
 			"enableStructTransfer and its like: whether the task is configured to have the phase, 1 or 0.",
 			func(p phase) (float64, bool) { return optional(p.enabled) }),
 	)
-	taskErrors = newTable(Task, allTasks,
-		taskLabels(self, label[task]{"error_code", func(t task) string { return t.ExtraInfo.ErrorCode }}),
+	taskErrors = newTable(Task, allTasks, about(self),
+		[]label[task]{{"error_code", func(t task) string { return t.ExtraInfo.ErrorCode }}},
 		gauge("oms_task_error_info",
 			"extraInfo.errorCode: always 1, and only there if the task has one.",
 			func(t task) (float64, bool) { return 1, t.ExtraInfo.ErrorCode != "" }),
 	)
-	runningSteps = newTable(Task, allTasks,
-		taskLabels(self, label[task]{"step", func(t task) string { return t.ExtraInfo.RunningStep }}),
+	runningSteps = newTable(Task, allTasks, about(self),
+		[]label[task]{{"step", func(t task) string { return t.ExtraInfo.RunningStep }}},
 		gauge("oms_task_running_progress_ratio",
 			"extraInfo.runningProgress of extraInfo.runningStep, from 0 to 1. Most versions leave it out.",
 			func(t task) (float64, bool) {
@@ -207,24 +213,26 @@ var (
 			}),
 	)
 	thresholds = newTable(Task, thresholdsIn,
-		taskLabels(func(t threshold) task { return t.task },
-			label[threshold]{"level", func(t threshold) string { return t.level }}),
+		about(func(t threshold) task { return t.task }),
+		[]label[threshold]{{"level", func(t threshold) string { return t.level }}},
 		gauge("oms_task_delay_threshold_seconds",
 			"From which delay on the task is late, in seconds: from the configuration, not from OMS.",
 			func(t threshold) (float64, bool) { return t.delay.Seconds(), true }),
 	)
 	tags = newTable(Tag, perTask(tagsOf),
-		taskLabels(func(t tag) task { return t.task },
-			label[tag]{"tag_id", func(t tag) string { return t.ID }},
-			label[tag]{"tag", func(t tag) string { return t.Name }}),
+		about(func(t tag) task { return t.task }),
+		[]label[tag]{
+			{"tag_id", func(t tag) string { return t.ID }},
+			{"tag", func(t tag) string { return t.Name }},
+		},
 		gauge("oms_task_tag_info",
 			"labels[]: always 1, for each tag of the task.",
 			func(tag) (float64, bool) { return 1, true }),
 	)
 
 	flows = newTable(Sync, perTask(flowsOf),
-		taskLabels(func(f flow) task { return f.task },
-			label[flow]{"direction", func(f flow) string { return f.direction }}),
+		about(func(f flow) task { return f.task }),
+		[]label[flow]{{"direction", func(f flow) string { return f.direction }}},
 		gauge("oms_task_sync_delay_seconds",
 			"extraInfo.syncDelay, or else checkpointSampleTimestamp - incrTimestampCheckpoint of the "+
 				"incremental step, in seconds. Under 30 it is the noise of OMS's own sampling; it "+
@@ -240,13 +248,13 @@ var (
 			func(f flow) (float64, bool) { return unix(f.sample) }),
 	)
 
-	stepStatuses = newTable(Step, perTask(stepsOf),
-		append(stepLabels(), label[step]{"status", func(s step) string { return s.Status }}),
+	stepStatuses = newTable(Step, perTask(stepsOf), about(taskOfStep),
+		[]label[step]{stepName, {"status", func(s step) string { return s.Status }}},
 		gauge("oms_task_step_status",
 			"steps[].status: always 1, for the status that the step has.",
 			func(s step) (float64, bool) { return 1, s.Status != "" }),
 	)
-	steps = newTable(Step, perTask(stepsOf), stepLabels(),
+	steps = newTable(Step, perTask(stepsOf), about(taskOfStep), []label[step]{stepName},
 		gauge("oms_task_step_order",
 			"steps[].order: where the console shows the step. It has gaps.",
 			func(s step) (float64, bool) { return s.Order.Get() }),
@@ -273,14 +281,13 @@ var (
 			"steps[].stepInfo.inconsistencies: records that verification found to differ.",
 			func(s step) (float64, bool) { return s.StepInfo.Inconsistencies.Get() }),
 	)
-	stepErrors = newTable(Step, perTask(stepsOf),
-		append(stepLabels(),
-			label[step]{"error_code", func(s step) string { return s.ExtraInfo.ErrorCode }}),
+	stepErrors = newTable(Step, perTask(stepsOf), about(taskOfStep),
+		[]label[step]{stepName, {"error_code", func(s step) string { return s.ExtraInfo.ErrorCode }}},
 		gauge("oms_task_step_error_info",
 			"steps[].extraInfo.errorCode: always 1, and only there if the step has one.",
 			func(s step) (float64, bool) { return 1, s.ExtraInfo.ErrorCode != "" }),
 	)
-	throughputs = newTable(Throughput, perTask(stepsOf), stepLabels(),
+	throughputs = newTable(Throughput, perTask(stepsOf), about(taskOfStep), []label[step]{stepName},
 		gauge("oms_task_step_source_records_per_second",
 			"steps[].stepInfo.srcRps: records read at the source, per second.",
 			func(s step) (float64, bool) { return s.StepInfo.SrcRps.Get() }),
@@ -301,7 +308,7 @@ var (
 			func(s step) (float64, bool) { return per(s.StepInfo.DstRt, 1000) }),
 	)
 
-	alarms = newTable(Alarm, allTasks, taskLabels(self),
+	alarms = newTable(Alarm, allTasks, about(self), nil,
 		gauge("oms_task_alarming",
 			"alarmStats.alarming: whether OMS itself has an alarm about the task, 1 or 0.",
 			func(t task) (float64, bool) { return optional(t.AlarmStats.Alarming) }),
@@ -309,13 +316,13 @@ var (
 			"alarmStats.recentlyTriggerCount: alarms of the task in a window of OMS's own. It falls too.",
 			func(t task) (float64, bool) { return t.AlarmStats.RecentlyTriggerCount.Get() }),
 	)
-	ruleAlarms = newTable(Alarm, perTask(rulesOf), ruleLabels(),
+	ruleAlarms = newTable(Alarm, perTask(rulesOf), about(taskOfRule), []label[rule]{ruleName},
 		gauge("oms_task_rule_recent_alarms",
 			"alarmStats.ruleToRecentlyTriggerCount: alarms of the task by rule, in a window of OMS's own. "+
 				"It falls too.",
 			func(r rule) (float64, bool) { return r.Count, true }),
 	)
-	alarmTotals = newTable(Alarm, allAlarmTotals, ruleLabels(),
+	alarmTotals = newTable(Alarm, allAlarmTotals, about(taskOfRule), []label[rule]{ruleName},
 		counter("oms_task_alarms_total",
 			"Alarms that this exporter saw the counts of alarmStats rise by. A lower bound: what comes and "+
 				"goes between two scrapes is missed. rule is empty where OMS gives no split.",
@@ -323,23 +330,29 @@ var (
 	)
 )
 
-// taskLabels are the labels that every series of a task has, and more.
-func taskLabels[T any](of func(T) task, more ...label[T]) []label[T] {
-	return append([]label[T]{
-		{"task_id", func(row T) string { return of(row).ID }},
-		{"task_name", func(row T) string { return of(row).Name }},
-	}, more...)
+// identity are the labels that every series of a task has.
+var identity = []label[task]{
+	{"task_id", func(t task) string { return t.ID }},
+	{"task_name", func(t task) string { return t.Name }},
 }
 
-func stepLabels() []label[step] {
-	return taskLabels(func(s step) task { return s.task },
-		label[step]{"step", func(s step) string { return s.Name }})
+// about says that rows are about tasks. Tasks are ordered by their ids.
+func about[T any](of func(T) task) subject[T] {
+	s := subject[T]{text: func(row T) string { return of(row).text }}
+	for _, l := range identity {
+		s.labels = append(s.labels, label[T]{l.name, func(row T) string { return l.value(of(row)) }})
+	}
+	return s
 }
 
-func ruleLabels() []label[rule] {
-	return taskLabels(func(r rule) task { return r.task },
-		label[rule]{"rule", func(r rule) string { return r.Rule }})
-}
+var (
+	stepName = label[step]{"step", func(s step) string { return s.Name }}
+	ruleName = label[rule]{"rule", func(r rule) string { return r.Rule }}
+)
+
+func taskOfStep(s step) task { return s.task }
+
+func taskOfRule(r rule) task { return r.task }
 
 func self(t task) task { return t }
 

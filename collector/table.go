@@ -2,6 +2,8 @@ package collector
 
 import (
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,9 +13,24 @@ import (
 type table[S, T any] struct {
 	group   string
 	rows    func(S) iter.Seq[T]
-	labels  []label[T]
+	subject subject[T]
+	labels  []label[T] // besides those of the subject
 	metrics []metric[T]
+
+	// labels by name: those before the labels of the subject, and those after.
+	before, after []label[T]
 }
+
+// A subject is what the rows of several tables are about, and has labels in all
+// of them. Rows come ordered by these labels.
+type subject[T any] struct {
+	labels []label[T]
+	text   func(T) string // the labels as appendLabels writes them
+}
+
+// nobody is the subject of rows that are about nothing in common. They come in
+// any order.
+func nobody[T any]() subject[T] { return subject[T]{} }
 
 // A label is the name of a label and where its value comes from.
 type label[T any] struct {
@@ -41,9 +58,17 @@ func counter[T any](name, help string, value func(T) (float64, bool)) metric[T] 
 
 // newTable makes a table. No two rows of a scrape may have the same labels.
 func newTable[S, T any](
-	group string, rows func(S) iter.Seq[T], labels []label[T], metrics ...metric[T],
+	group string, rows func(S) iter.Seq[T], about subject[T], labels []label[T],
+	metrics ...metric[T],
 ) family[S] {
-	t := table[S, T]{group, rows, labels, metrics}
+	t := table[S, T]{group: group, rows: rows, subject: about, labels: labels, metrics: metrics}
+	for _, l := range slices.SortedFunc(slices.Values(labels), byName) {
+		if len(about.labels) == 0 || l.name < about.labels[0].name {
+			t.before = append(t.before, l)
+		} else {
+			t.after = append(t.after, l)
+		}
+	}
 	for i := range t.metrics {
 		m := &t.metrics[i]
 		m.desc = prometheus.NewDesc(m.name, m.help, t.labelNames(), nil)
@@ -51,21 +76,24 @@ func newTable[S, T any](
 	return t
 }
 
+func byName[T any](a, b label[T]) int { return strings.Compare(a.name, b.name) }
+
 // A family is a table, whatever its rows are.
 type family[S any] interface {
 	// in reports whether the table belongs to a group that is wanted.
 	in(wanted func(group string) bool) bool
 	describe(ch chan<- *prometheus.Desc)
 	collect(scraped S, ch chan<- prometheus.Metric)
+	sections(scraped S) []section
 	docs() []Doc
 }
 
 func (t table[S, T]) in(wanted func(string) bool) bool { return wanted(t.group) }
 
 func (t table[S, T]) labelNames() []string {
-	names := make([]string, len(t.labels))
-	for i, l := range t.labels {
-		names[i] = l.name
+	var names []string
+	for _, l := range slices.Concat(t.subject.labels, t.labels) {
+		names = append(names, l.name)
 	}
 	return names
 }
@@ -77,9 +105,10 @@ func (t table[S, T]) describe(ch chan<- *prometheus.Desc) {
 }
 
 func (t table[S, T]) collect(scraped S, ch chan<- prometheus.Metric) {
+	labels := slices.Concat(t.subject.labels, t.labels)
 	for row := range t.rows(scraped) {
-		values := make([]string, len(t.labels))
-		for i, l := range t.labels {
+		values := make([]string, len(labels))
+		for i, l := range labels {
 			values[i] = l.value(row)
 		}
 		for _, m := range t.metrics {
