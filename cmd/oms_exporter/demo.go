@@ -17,10 +17,8 @@ func demo(ctx context.Context, s *demoSettings, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer oms.close() //nolint:errcheck // the demo is over
-	s.serve.oms = omsSettings{
-		url: oms.url, username: "demo", password: "demo",
-		pageSize: omsclient.MaxPageSize, concurrency: 4,
-	}
+	s.serve.oms.url, s.serve.oms.username, s.serve.oms.password = oms.url, "demo", "demo"
+	s.serve.oms.pageSize, s.serve.oms.concurrency = omsclient.MaxPageSize, 4
 	welcome(stdout, s)
 	return serve(ctx, &s.serve, stderr)
 }

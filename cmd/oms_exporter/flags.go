@@ -21,17 +21,19 @@ type (
 		level, format string
 	}
 	omsSettings struct {
+		configFile            string // or all that follows
 		url, username         string
 		passwordFile          string // or else password
 		password              string // never a flag: command lines are public
 		caFile                string
 		insecureSkipVerify    bool
 		pageSize, concurrency int
+		pageTimeout           time.Duration
+		excludeStatuses       []string
+		maxTasks              int
 	}
 	scrapeSettings struct {
 		timeout, timeoutOffset time.Duration
-		excludeStatuses        []string
-		maxTasks               int
 		groups                 map[string]*bool
 	}
 	webSettings struct {
@@ -41,6 +43,7 @@ type (
 		telemetryPath          string
 		maxRequests            int
 		disableExporterMetrics bool
+		enableLifecycle        bool
 		enablePprof            bool
 	}
 	serveSettings struct {
@@ -48,6 +51,15 @@ type (
 		oms    omsSettings
 		scrape scrapeSettings
 		web    webSettings
+	}
+	checkSettings struct {
+		oms     omsSettings
+		scrape  scrapeSettings
+		targets []string      // empty: all
+		timeout time.Duration // of a scrape, as Prometheus is configured
+		format  string
+		record  string // a directory, or empty
+		redact  bool
 	}
 	simSettings struct {
 		log           logSettings
@@ -57,6 +69,8 @@ type (
 		timeScale     float64
 		faults        []string
 		fleet         omssim.Options
+		fleetGiven    bool   // whether --sim.tasks is on the command line
+		replay        string // directory of pages
 		style         string
 	}
 	demoSettings struct {
@@ -127,8 +141,19 @@ func newApp(commands map[string]command) *kingpin.Application {
 		return serve(ctx, serving, stderr)
 	}
 
+	checking := &checkSettings{}
+	cmd = app.Command("check", "Call OMS once; explain what is found, and what to do about it.")
+	addOMSFlags(cmd, &checking.oms)
+	addScrapeFlags(cmd, &checking.scrape)
+	addCheckFlags(cmd, checking)
+	commands[cmd.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) error {
+		checking.oms.password = os.Getenv("OMS_PASSWORD")
+		return check(ctx, checking, stdout)
+	}
+
 	trying := &demoSettings{}
 	cmd = app.Command("demo", "Try it: a simulated OMS and its exporter in one process.")
+	addTaskFlags(cmd, &trying.serve.oms)
 	addScrapeFlags(cmd, &trying.serve.scrape)
 	addWebFlags(cmd, &trying.serve.web, "127.0.0.1:10667")
 	addFleetFlags(cmd, &trying.sim)
@@ -149,6 +174,8 @@ func newApp(commands map[string]command) *kingpin.Application {
 }
 
 func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
+	cmd.Flag("config.file", "YAML file that names one OMS or several, instead of the flags --oms.*.").
+		StringVar(&s.configFile)
 	cmd.Flag("oms.url", "URL of the OMS console, such as https://oms.example:8089.").
 		Envar("OMS_URL").StringVar(&s.url)
 	cmd.Flag("oms.username", "OMS account; one that may only read is enough.").
@@ -166,14 +193,21 @@ func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 		Default("150").IntVar(&s.pageSize)
 	cmd.Flag("oms.concurrency", "Pages to ask for at once, after the first.").
 		Default("4").IntVar(&s.concurrency)
+	cmd.Flag("oms.page-timeout", "The most an attempt for a page may take. 0: what the scrape may.").
+		Default("10s").DurationVar(&s.pageTimeout)
+	addTaskFlags(cmd, s)
 }
 
-func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
+// addTaskFlags adds the flags that decide which tasks have series.
+func addTaskFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 	cmd.Flag("oms.exclude-status",
 		"Statuses, comma-separated, of tasks that get no series; oms_tasks counts them all the same.").
 		Default("RELEASED,DELETED").SetValue((*commaSeparated)(&s.excludeStatuses))
-	cmd.Flag("scrape.max-tasks", "With more tasks than these, none gets series. 0: no limit.").
+	cmd.Flag("oms.max-tasks", "With more tasks than these, none gets series. 0: no limit.").
 		Default("0").IntVar(&s.maxTasks)
+}
+
+func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 	cmd.Flag("scrape.timeout", "The most a scrape may take when Prometheus does not say.").
 		Default("30s").DurationVar(&s.timeout)
 	cmd.Flag("scrape.timeout-offset",
@@ -183,6 +217,20 @@ func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 	for _, g := range collector.Groups {
 		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").Default("true").Bool()
 	}
+}
+
+func addCheckFlags(cmd *kingpin.CmdClause, s *checkSettings) {
+	cmd.Flag("target", "Check only this target of the configuration file. Repeatable.").
+		StringsVar(&s.targets)
+	cmd.Flag("timeout",
+		"Prometheus' scrape_timeout, which the listing has to fit. The check waits ten times as long.").
+		Default("10s").DurationVar(&s.timeout)
+	cmd.Flag("format", "Print text or json.").Default("text").EnumVar(&s.format, "text", "json")
+	cmd.Flag("record",
+		"Keep the pages that OMS sends in this directory, for a report or for simulate --replay.").
+		StringVar(&s.record)
+	cmd.Flag("redact", "Replace names, hosts, users and texts in what is recorded.").
+		Default("true").BoolVar(&s.redact)
 }
 
 func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
@@ -199,6 +247,8 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 	cmd.Flag("web.disable-exporter-metrics",
 		"Leave out the metrics of the exporter itself: oms_exporter_*, go_*, process_*, promhttp_*.").
 		BoolVar(&s.disableExporterMetrics)
+	cmd.Flag("web.enable-lifecycle", "Load the configuration anew at POST /-/reload, as at SIGHUP.").
+		BoolVar(&s.enableLifecycle)
 	cmd.Flag("web.enable-pprof", "Serve profiles below /debug/pprof/.").
 		BoolVar(&s.enablePprof)
 }
@@ -221,6 +271,9 @@ func addSimFlags(cmd *kingpin.CmdClause, s *simSettings) {
 		Default("native").EnumVar(&s.style, "native", "quoted")
 	cmd.Flag("sim.blob-bytes", "Size of the deprecated configuration objects of each task.").
 		Default("0").IntVar(&s.fleet.BlobBytes)
+	cmd.Flag("replay",
+		"Serve the pages that check --record has put into this directory, instead of simulated tasks; "+
+			"not together with --sim.tasks or --sim.scenario.").StringVar(&s.replay)
 	cmd.Flag("sim.gzip", "Compress the answers.").BoolVar(&s.fleet.Gzip)
 	cmd.Flag("sim.fault",
 		"Fault to begin with, such as html_502, truncated@3 (page 3) or resetx2 (twice): "+
@@ -229,7 +282,8 @@ func addSimFlags(cmd *kingpin.CmdClause, s *simSettings) {
 }
 
 func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
-	cmd.Flag("sim.tasks", "Number of simulated tasks.").Default("60").IntVar(&s.fleet.Tasks)
+	cmd.Flag("sim.tasks", "Number of simulated tasks.").
+		Default("60").IsSetByUser(&s.fleetGiven).IntVar(&s.fleet.Tasks)
 	cmd.Flag("sim.seed", "The same seed makes the same tasks.").Default("1").Uint64Var(&s.fleet.Seed)
 	cmd.Flag("sim.time-scale", "How many times faster than real time the simulated tasks live.").
 		Default("1").Float64Var(&s.timeScale)

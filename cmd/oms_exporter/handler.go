@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
@@ -20,29 +24,38 @@ import (
 	"oms_exporter/collector"
 )
 
-// newHandler returns what the exporter serves. The registry holds its own
-// metrics.
+// A handler serves everything that the exporter serves.
+type handler struct {
+	targets *targets
+	own     *prometheus.Registry // of the exporter itself
+	scrape  *scrapeSettings
+	web     *webSettings
+	logger  log.Logger
+	errors  *slog.Logger
+}
+
 func newHandler(
-	target *collector.Collector, registry *prometheus.Registry, s *serveSettings, logger *slog.Logger,
+	targets *targets, own *prometheus.Registry, s *serveSettings, base log.Logger,
 ) (http.Handler, error) {
-	landing, err := web.NewLandingPage(web.LandingConfig{
-		Name:        "oms_exporter",
-		Description: "Prometheus exporter for the tasks of OceanBase Migration Service",
-		Version:     version.Info(),
-		Profiling:   strconv.FormatBool(s.web.enablePprof),
-		Links: []web.LandingLinks{
-			{Address: s.web.telemetryPath, Text: "Metrics", Description: "lists all tasks of OMS"},
-			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter runs"},
-			{Address: "/-/ready", Text: "Ready", Description: "the exporter takes requests"},
-		},
-	})
+	h := &handler{
+		targets: targets, own: own, scrape: &s.scrape, web: &s.web,
+		logger: stamped(base), errors: bridged(base),
+	}
+	landing, err := h.landing()
 	if err != nil {
 		return nil, err
 	}
+	limit := limiter(s.web.maxRequests)
 	mux := http.NewServeMux()
 	mux.Handle("GET /", landing)
+	mux.Handle("GET /probe", limit(http.HandlerFunc(h.probe)))
+	mux.HandleFunc("GET /sd", h.discover)
+	mux.HandleFunc("GET /status", h.status)
 	mux.HandleFunc("GET /-/healthy", fixedText("oms_exporter is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", fixedText("oms_exporter is ready.\n"))
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+		mux.HandleFunc(method+" /-/reload", h.reload)
+	}
 	if s.web.enablePprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -50,7 +63,15 @@ func newHandler(
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	metrics := newMetricsHandler(target, registry, s, logger)
+	metrics := limit(http.HandlerFunc(h.metrics))
+	if !s.web.disableExporterMetrics {
+		own.MustRegister(
+			versioncollector.NewCollector("oms_exporter"),
+			collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		)
+		metrics = promhttp.InstrumentMetricHandler(own, metrics)
+	}
 	if err := handle(mux, "GET "+s.web.telemetryPath, metrics); err != nil {
 		return nil, usagef("--web.telemetry-path=%s: %w", s.web.telemetryPath, err)
 	}
@@ -69,6 +90,25 @@ func handle(mux *http.ServeMux, pattern string, handler http.Handler) (err error
 	return nil
 }
 
+func (h *handler) landing() (http.Handler, error) {
+	return web.NewLandingPage(web.LandingConfig{
+		Name:        "oms_exporter",
+		Description: "Prometheus exporter for the tasks of OceanBase Migration Service",
+		Version:     version.Info(),
+		Profiling:   strconv.FormatBool(h.web.enablePprof),
+		Links: []web.LandingLinks{
+			{
+				Address: h.web.telemetryPath, Text: "Metrics",
+				Description: "of the exporter, and of the tasks if flags name an OMS",
+			},
+			{Address: "/status", Text: "Status", Description: "how the last listings of each OMS went"},
+			{Address: "/sd", Text: "Discovery", Description: "the configured OMS, for Prometheus"},
+			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter runs"},
+			{Address: "/-/ready", Text: "Ready", Description: "the exporter takes requests"},
+		},
+	})
+}
+
 func fixedText(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -76,36 +116,46 @@ func fixedText(text string) http.HandlerFunc {
 	}
 }
 
-// newMetricsHandler returns the handler of scrapes.
-func newMetricsHandler(
-	target *collector.Collector, registry *prometheus.Registry, s *serveSettings, logger *slog.Logger,
-) http.Handler {
-	gatherers := prometheus.Gatherers{}
-	if !s.web.disableExporterMetrics {
-		registry.MustRegister(
-			versioncollector.NewCollector("oms_exporter"),
-			collectors.NewGoCollector(),
-			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		)
-		gatherers = append(gatherers, registry)
+// metrics serves what the exporter counts, and the tasks of the OMS that flags
+// name, if they do. The counts know of the scrape that they are served with.
+func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
+	var tasks *collector.Snapshot
+	if only := h.targets.get(""); only != nil {
+		tasks = h.tasksOf(only, r) //nolint:contextcheck // its context is the request's, bounded
 	}
-	scrape := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := withBudget(r, s.scrape.timeoutOffset)
-		defer cancel()
-		tasks := prometheus.NewRegistry()
-		//nolint:contextcheck // overlapping scrapes share a listing that outlives each of them
-		tasks.MustRegister(target.Scrape(ctx))
-		// The tasks come first, so that the exporter's own metrics know this scrape.
-		promhttp.HandlerFor(append(prometheus.Gatherers{tasks}, gatherers...), promhttp.HandlerOpts{
-			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
-			EnableOpenMetrics: true,
-		}).ServeHTTP(w, r)
-	})
-	handler := limited(s.web.maxRequests, scrape)
-	if s.web.disableExporterMetrics {
-		return handler
+	var others prometheus.Gatherers
+	if !h.web.disableExporterMetrics {
+		others = append(h.targets.gatherers(), h.own)
 	}
-	return promhttp.InstrumentMetricHandler(registry, handler)
+	h.write(w, r, tasks, others)
+}
+
+// probe serves the tasks of the OMS whose name is asked for. Names are those of
+// the configuration; an address could make the exporter send credentials
+// anywhere.
+func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("target")
+	target := h.targets.get(name)
+	switch {
+	case name == "":
+		http.Error(w, "which OMS? give the name of a target in the configuration: /probe?target=NAME",
+			http.StatusBadRequest)
+	case target == nil && strings.Contains(name, "/"):
+		http.Error(w, "a target is a name in the configuration, not a URL", http.StatusBadRequest)
+	case target == nil:
+		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
+			http.StatusNotFound)
+	default:
+		tasks := h.tasksOf(target, r) //nolint:contextcheck // its context is the request's, bounded
+		h.write(w, r, tasks, nil)
+	}
+}
+
+// tasksOf scrapes an OMS.
+func (h *handler) tasksOf(t *target, r *http.Request) *collector.Snapshot {
+	ctx, cancel := withBudget(r, h.scrape.timeoutOffset)
+	defer cancel()
+	return t.collector.Scrape(ctx)
 }
 
 // withBudget returns the context of a scrape. Prometheus says in a header when
@@ -122,20 +172,82 @@ func withBudget(r *http.Request, offset time.Duration) (context.Context, context
 	return context.WithTimeout(r.Context(), timeout)
 }
 
-// limited refuses requests beyond so many at once; 0 is no limit.
-func limited(most int, next http.Handler) http.Handler {
+// limiter refuses requests beyond so many at once, of all handlers together; 0
+// is no limit.
+func limiter(most int) func(http.Handler) http.Handler {
 	if most == 0 {
-		return next
+		return func(next http.Handler) http.Handler { return next }
 	}
 	places := make(chan struct{}, most)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
-			next.ServeHTTP(w, r)
-		default:
-			http.Error(w, fmt.Sprintf("limit of concurrent requests reached (%d), try again later", most),
-				http.StatusServiceUnavailable)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+				next.ServeHTTP(w, r)
+			default:
+				http.Error(w, fmt.Sprintf("limit of concurrent requests reached (%d), try again later", most),
+					http.StatusServiceUnavailable)
+			}
+		})
+	}
+}
+
+// discover serves the targets of the configuration as Prometheus' HTTP service
+// discovery wants them. Each is scraped through this exporter, under the address
+// that Prometheus reached it by.
+func (h *handler) discover(w http.ResponseWriter, r *http.Request) {
+	type group struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	groups := []group{}
+	for _, t := range h.targets.all() {
+		if t.name == "" {
+			continue // it is in the exporter's own metrics
 		}
-	})
+		labels := maps.Clone(t.config.Labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels["__metrics_path__"] = "/probe"
+		labels["__param_target"] = t.name
+		labels["instance"] = t.name
+		if r.TLS != nil {
+			labels["__scheme__"] = "https"
+		}
+		groups = append(groups, group{[]string{r.Host}, labels})
+	}
+	writeJSON(w, groups)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// reload loads the configuration anew.
+func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !h.web.enableLifecycle:
+		http.Error(w, "reloading over HTTP is off: start with --web.enable-lifecycle, or send SIGHUP",
+			http.StatusForbidden)
+	case r.Method != http.MethodPost && r.Method != http.MethodPut:
+		w.Header().Set("Allow", "POST, PUT")
+		http.Error(w, "to reload, send a POST", http.StatusMethodNotAllowed)
+	default:
+		err := h.targets.reload()
+		logReload(err, h.logger)
+		if err != nil {
+			http.Error(w, notLoaded+": "+err.Error(),
+				http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, "loaded the configuration")
+	}
 }

@@ -109,8 +109,8 @@ func TestBadInput(t *testing.T) {
 			want: []string{"--oms.concurrency=0", "at least 1"},
 		},
 		{
-			name: "negative limit of tasks", args: []string{url, "--scrape.max-tasks=-1"},
-			want: []string{"--scrape.max-tasks=-1", "not be negative"},
+			name: "negative limit of tasks", args: []string{url, "--oms.max-tasks=-1"},
+			want: []string{"--oms.max-tasks=-1", "not be negative"},
 		},
 		{
 			name: "negative limit of scrapes", args: []string{url, "--web.max-requests=-1"},
@@ -264,7 +264,7 @@ func TestAnUnknownStatusToExcludeIsAWarning(t *testing.T) {
 
 	p := start(t, "--oms.url="+url, "--oms.exclude-status=RELEASED, NAPPING")
 
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*--oms.exclude-status.* status=NAPPING`))
+	p.stderr.await(t, regexp.MustCompile(`level=warn .*has an unknown status.* status=NAPPING`))
 	if strings.Contains(p.stderr.String(), "status=RELEASED") {
 		t.Errorf("a documented status is warned about:\n%s", p.stderr)
 	}
@@ -274,6 +274,6 @@ func TestAnUnknownStatusToExcludeIsAWarning(t *testing.T) {
 func TestAMissingPasswordOrCertificateCheckIsAWarning(t *testing.T) {
 	p := start(t, "--oms.url=https://oms.example:8089", "--oms.insecure-skip-verify")
 
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*no --oms.username`))
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*--oms.insecure-skip-verify`))
+	p.stderr.await(t, regexp.MustCompile(`level=warn .*no account`))
+	p.stderr.await(t, regexp.MustCompile(`level=warn .*insecure_skip_verify`))
 }

@@ -1,82 +1,93 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 	sloggokit "github.com/tjhop/slog-gokit"
 
-	"oms_exporter/collector"
 	"oms_exporter/omsclient"
 )
 
-// serve exports the tasks of an OMS until ctx is done.
+// serve exports the tasks of one OMS or of several until ctx is done.
 func serve(ctx context.Context, s *serveSettings, stderr io.Writer) error {
 	base := newLogger(stderr, s.log)
 	logger := stamped(base)
 	if err := s.check(); err != nil {
 		return err
 	}
-	oms, err := newOMSClient(&s.oms, logger)
+	own := prometheus.NewRegistry()
+	targets, err := newTargets(s.oms.load, &s.scrape, own, logger)
 	if err != nil {
 		return err
 	}
-	defer oms.close()
-	for _, status := range s.scrape.excludeStatuses {
-		if !slices.Contains(omsclient.Statuses, status) {
-			level.Warn(logger).Log("msg", "--oms.exclude-status has an unknown status; is it new?",
-				"status", status)
-		}
-	}
-	registry := prometheus.NewRegistry()
-	target := collector.New(oms.client.List, collector.Options{
-		Timeout:         s.scrape.timeout,
-		Without:         func(group string) bool { return !*s.scrape.groups[group] },
-		ExcludeStatuses: s.scrape.excludeStatuses,
-		MaxTasks:        s.scrape.maxTasks,
-		Logger:          logger,
-		Metrics:         collector.NewMetrics(registry),
-	})
-	collector.NewReloads(registry).Loaded(nil)
-	handler, err := newHandler(target, registry, s, bridged(base))
+	defer targets.close()
+	handler, err := newHandler(targets, own, s, base)
 	if err != nil {
 		return err
 	}
-	level.Info(logger).Log("msg", "starting oms_exporter", "version", version.Info(), "oms", s.oms.url)
+	level.Info(logger).Log("msg", "starting oms_exporter", "version", version.Info(),
+		"targets", len(targets.all()))
+	defer reloadOnSignal(targets, logger)()
 	return listenAndServe(ctx, handler, &s.web, base)
+}
+
+// reloadOnSignal loads the configuration anew at each SIGHUP, until it is
+// stopped.
+func reloadOnSignal(t *targets, logger log.Logger) (stop func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for range signals {
+			logReload(t.reload(), logger)
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
+	}
+}
+
+// notLoaded is what is said of a configuration that has a mistake.
+const notLoaded = "the configuration was not loaded; the former one stands"
+
+func logReload(err error, logger log.Logger) {
+	if err != nil {
+		level.Error(logger).Log("msg", notLoaded, "err", err)
+		return
+	}
+	level.Info(logger).Log("msg", "loaded the configuration")
 }
 
 // check refuses what makes no sense, before anything listens.
 func (s *serveSettings) check() error {
 	switch {
-	case s.oms.url == "":
-		return usagef("no OMS: give --oms.url or OMS_URL, such as https://oms.example:8089 " +
-			"(or try: oms_exporter demo)")
-	case s.oms.pageSize < 1 || s.oms.pageSize > omsclient.MaxPageSize:
-		return usagef("--oms.page-size=%d: OMS takes 1 to %d", s.oms.pageSize, omsclient.MaxPageSize)
-	case s.oms.concurrency < 1:
-		return usagef("--oms.concurrency=%d: at least 1", s.oms.concurrency)
+	case s.oms.configFile != "" && s.oms.url != "":
+		return usagef("--config.file and --oms.url (or OMS_URL): give one of them")
+	case s.oms.configFile == "" && s.oms.url == "":
+		return usagef("no OMS: give --oms.url or OMS_URL, such as https://oms.example:8089, " +
+			"or --config.file (or try: oms_exporter demo)")
 	case s.scrape.timeout <= 0:
 		return usagef("--scrape.timeout=%s: must be more than 0", s.scrape.timeout)
 	case s.scrape.timeoutOffset < 0:
 		return usagef("--scrape.timeout-offset=%s: must not be negative", s.scrape.timeoutOffset)
-	case s.scrape.maxTasks < 0:
-		return usagef("--scrape.max-tasks=%d: must not be negative", s.scrape.maxTasks)
 	case s.web.maxRequests < 0:
 		return usagef("--web.max-requests=%d: must not be negative", s.web.maxRequests)
 	case !strings.HasPrefix(s.web.telemetryPath, "/"):
@@ -88,67 +99,79 @@ func (s *serveSettings) check() error {
 	return nil
 }
 
-// An omsClient calls an OMS with the credentials and certificates of the flags.
-type omsClient struct {
-	client *omsclient.Client
-	http   *http.Client
-}
-
-func newOMSClient(s *omsSettings, logger log.Logger) (*omsClient, error) {
-	cfg, err := httpClientConfig(s, logger)
+// load returns the configuration: the file's, or the one target of the flags,
+// whose name is empty.
+func (s *omsSettings) load() (*fileConfig, error) {
+	if s.configFile != "" {
+		return loadConfig(s.configFile)
+	}
+	only, err := s.target()
 	if err != nil {
 		return nil, err
 	}
-	agent := config.WithUserAgent("oms_exporter/" + version.Version)
-	hc, err := config.NewClientFromConfig(cfg, "oms", agent)
-	if err != nil {
-		return nil, usagef("--oms.ca-file: %w", err) // the only part that is read here
-	}
-	client, err := omsclient.New(s.url, hc, omsclient.Options{
-		PageSize: s.pageSize, Concurrency: s.concurrency,
-	})
-	if err != nil {
-		return nil, usagef("--oms.url: %w", err)
-	}
-	return &omsClient{client, hc}, nil
+	return &fileConfig{Targets: map[string]*targetConfig{"": only}}, nil
 }
 
-// close gives up the connections that are not in use.
-func (c *omsClient) close() { c.http.CloseIdleConnections() }
-
-// httpClientConfig says how to call OMS. A file with the password goes before
-// the password.
-func httpClientConfig(s *omsSettings, logger log.Logger) (config.HTTPClientConfig, error) {
-	cfg := config.HTTPClientConfig{
-		TLSConfig:   config.TLSConfig{CAFile: s.caFile, InsecureSkipVerify: s.insecureSkipVerify},
-		EnableHTTP2: true,
+// target returns the configuration that the flags make.
+func (s *omsSettings) target() (*targetConfig, error) {
+	only := defaultTarget()
+	only.URL = s.url
+	only.PageSize, only.Concurrency, only.MaxTasks = s.pageSize, s.concurrency, s.maxTasks
+	only.PageTimeout = model.Duration(s.pageTimeout)
+	only.Exclude.Statuses = s.excludeStatuses
+	only.HTTPClient.TLSConfig = config.TLSConfig{
+		CAFile: s.caFile, InsecureSkipVerify: s.insecureSkipVerify,
 	}
-	if s.insecureSkipVerify {
-		level.Warn(logger).Log("msg", "--oms.insecure-skip-verify: the certificate of OMS is not "+
-			"verified; anyone in between can read the password")
+	auth, err := s.basicAuth()
+	only.HTTPClient.BasicAuth = auth
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkFiles(); err != nil {
+		return nil, err
 	}
 	switch {
+	case s.pageSize < 1 || s.pageSize > omsclient.MaxPageSize:
+		return nil, usagef("--oms.page-size=%d: OMS takes 1 to %d", s.pageSize, omsclient.MaxPageSize)
+	case s.concurrency < 1:
+		return nil, usagef("--oms.concurrency=%d: at least 1", s.concurrency)
+	case s.pageTimeout < 0:
+		return nil, usagef("--oms.page-timeout=%s: must not be negative", s.pageTimeout)
+	case s.maxTasks < 0:
+		return nil, usagef("--oms.max-tasks=%d: must not be negative", s.maxTasks)
+	}
+	return &only, nil
+}
+
+func (s *omsSettings) checkFiles() error {
+	for flag, file := range map[string]string{
+		"--oms.password-file": s.passwordFile, "--oms.ca-file": s.caFile,
+	} {
+		if file == "" {
+			continue
+		}
+		if err := checkFile(file); err != nil {
+			return usagef("%s: %w", flag, err)
+		}
+	}
+	return nil
+}
+
+// basicAuth returns the account that the flags name. A file with the password
+// goes before the password.
+func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
+	switch {
 	case s.username == "" && s.passwordFile == "" && s.password == "":
-		level.Warn(logger).Log("msg", "no --oms.username: requests to OMS carry no credentials")
-		return cfg, nil
+		return nil, nil
 	case s.username == "":
-		return cfg, usagef("a password without an account: give --oms.username or OMS_USERNAME")
+		return nil, usagef("a password without an account: give --oms.username or OMS_USERNAME")
 	case s.passwordFile == "" && s.password == "":
-		return cfg, usagef("no password for --oms.username: give --oms.password-file, " +
+		return nil, usagef("no password for --oms.username: give --oms.password-file, " +
 			"or OMS_PASSWORD in the environment")
 	case s.passwordFile != "":
-		content, err := os.ReadFile(s.passwordFile)
-		if err != nil {
-			return cfg, usagef("--oms.password-file: %w", err)
-		}
-		if len(bytes.TrimSpace(content)) == 0 {
-			return cfg, usagef("--oms.password-file: %s is empty", filepath.Clean(s.passwordFile))
-		}
-		cfg.BasicAuth = &config.BasicAuth{Username: s.username, PasswordFile: s.passwordFile}
-	default:
-		cfg.BasicAuth = &config.BasicAuth{Username: s.username, Password: config.Secret(s.password)}
+		return &config.BasicAuth{Username: s.username, PasswordFile: s.passwordFile}, nil
 	}
-	return cfg, nil
+	return &config.BasicAuth{Username: s.username, Password: config.Secret(s.password)}, nil
 }
 
 // listenAndServe answers requests until ctx is done, and then lets those under

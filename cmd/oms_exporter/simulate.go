@@ -27,14 +27,33 @@ func simulate(ctx context.Context, s *simSettings, stderr io.Writer) error {
 	} else if s.username != "" {
 		return usagef("no password for --sim.username: give --sim.password-file")
 	}
+	served := []any{"tasks", s.fleet.Tasks}
+	if s.replay != "" {
+		if err := s.readPages(); err != nil {
+			return err
+		}
+		served = []any{"pages", len(s.fleet.Pages), "replay", s.replay}
+	}
 	oms, err := startSim(ctx, s, s.listenAddress)
 	if err != nil {
 		return err
 	}
-	level.Info(logger).Log("msg", "simulating an OMS", "url", oms.url, "tasks", s.fleet.Tasks)
+	level.Info(logger).Log(append([]any{"msg", "simulating an OMS", "url", oms.url}, served...)...)
 	<-ctx.Done()
 	level.Info(logger).Log("msg", "stopped")
 	return oms.close()
+}
+
+// readPages reads the recording to serve.
+func (s *simSettings) readPages() error {
+	if s.fleetGiven || len(s.fleet.Scenarios) > 0 {
+		return usagef("--replay serves recorded tasks: it excludes --sim.tasks and --sim.scenario")
+	}
+	var err error
+	if s.fleet.Pages, err = omssim.ReadPages(os.DirFS(s.replay)); err != nil {
+		return usagef("--replay=%s: %w", s.replay, err)
+	}
+	return nil
 }
 
 // A runningSim is a simulated OMS that is served.
@@ -55,7 +74,9 @@ func startSim(ctx context.Context, s *simSettings, address string) (*runningSim,
 		options.Style = omssim.Quoted
 	}
 	oms, err := omssim.New(options)
-	if err != nil {
+	if err != nil && s.replay != "" {
+		return nil, usagef("--replay=%s: %w", s.replay, err)
+	} else if err != nil {
 		return nil, usagef("--sim flags: %w, try --help", err)
 	}
 	var faults []omssim.Fault

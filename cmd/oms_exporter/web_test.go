@@ -310,7 +310,7 @@ func TestTooManyTasksHaveNoSeriesAtAll(t *testing.T) {
 		limit float64
 	}{"0": {7, 0}, "7": {7, 0}, "6": {0, 7}} {
 		t.Run(limit, func(t *testing.T) {
-			p := start(t, "--oms.url="+url, "--scrape.max-tasks="+limit)
+			p := start(t, "--oms.url="+url, "--oms.max-tasks="+limit)
 
 			got := scrape(t, p)
 

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What a check prints, as JSON or as text. Durations are in seconds.
+type (
+	checkReport struct {
+		Targets []*targetReport `json:"targets"`
+		OK      bool            `json:"ok"`
+	}
+	targetReport struct {
+		Name   string        `json:"name"`
+		URL    string        `json:"url"`
+		OK     bool          `json:"ok"`
+		Steps  []finding     `json:"steps"`
+		Tasks  *tasksReport  `json:"tasks"` // null without a listing, as all that follow
+		Pages  *pagesReport  `json:"pages"`
+		Scrape *scrapeReport `json:"scrape"`
+	}
+	tasksReport struct {
+		Total   int            `json:"total"`
+		Omitted map[string]int `json:"omitted"` // by reason
+		Groups  []groupReport  `json:"groups"`  // ordered by type, then status
+	}
+	groupReport struct {
+		Type   string `json:"type"`
+		Status string `json:"status"`
+		Tasks  int    `json:"tasks"`
+	}
+	pagesReport struct {
+		Pages        int            `json:"pages"`    // of one listing
+		Listings     int            `json:"listings"` // 2 if the first was in doubt
+		Rows         int            `json:"rows"`     // of all requests, as what follows
+		Bytes        int64          `json:"bytes"`
+		Retries      int            `json:"retries"`
+		Seconds      float64        `json:"seconds"`
+		PageSeconds  spread         `json:"page_seconds"`
+		Inconsistent bool           `json:"inconsistent"`
+		Unknown      map[string]int `json:"unknown_values"`    // by field
+		Unreadable   map[string]int `json:"unreadable_values"` // by field
+	}
+	spread struct {
+		Min    float64 `json:"min"`
+		Median float64 `json:"median"`
+		Max    float64 `json:"max"`
+	}
+	scrapeReport struct {
+		Series      int              `json:"series"`
+		Bytes       int              `json:"bytes"`
+		GzipBytes   int              `json:"gzip_bytes"`
+		Seconds     float64          `json:"seconds"` // of the first listing
+		Budget      float64          `json:"budget_seconds"`
+		Fits        bool             `json:"fits"`
+		Concurrency int              `json:"concurrency"`
+		Estimates   []estimateReport `json:"estimates"`
+		Recommended int              `json:"recommended_concurrency"` // 0: none
+	}
+	estimateReport struct {
+		Concurrency int     `json:"concurrency"`
+		Seconds     float64 `json:"seconds"`
+	}
+)
+
+// A finding is what a step of a check has found.
+type finding struct {
+	Name   string `json:"name"`
+	Result result `json:"result"`
+	Detail string `json:"detail"`
+	Advice string `json:"advice"` // what to do, unless all is well
+}
+
+// A result is how a step went.
+type result string
+
+const (
+	passed  result = "ok"
+	warning result = "warning"
+	failed  result = "failed"
+	skipped result = "skipped" // an earlier step failed
+)
+
+func passes(format string, args ...any) finding {
+	return finding{Result: passed, Detail: fmt.Sprintf(format, args...)}
+}
+
+func warns(advice, format string, args ...any) finding {
+	return finding{Result: warning, Detail: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func fails(advice, format string, args ...any) finding {
+	return finding{Result: failed, Detail: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func (r *checkReport) add(t *targetReport) {
+	r.Targets = append(r.Targets, t)
+	r.OK = r.OK && t.OK
+}
+
+// err names the targets that cannot be used, or is nil.
+func (r *checkReport) err() error {
+	var unusable []string
+	for _, t := range r.Targets {
+		if !t.OK {
+			unusable = append(unusable, t.Name)
+		}
+	}
+	if unusable == nil {
+		return nil
+	}
+	return errors.New("not usable: " + strings.Join(unusable, ", "))
+}
+
+func (r *checkReport) writeJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
+
+// writeVerdicts writes a line for each target.
+func (r *checkReport) writeVerdicts(w io.Writer) {
+	widest := 0
+	for _, t := range r.Targets {
+		widest = max(widest, utf8.RuneCountInString(t.Name))
+	}
+	for _, t := range r.Targets {
+		fmt.Fprintf(w, "%-*s  %s\n", widest, t.Name, t.verdict())
+	}
+}
+
+func (t *targetReport) verdict() string {
+	warnings := 0
+	for _, step := range t.Steps {
+		switch step.Result {
+		case failed:
+			return "not usable: " + title(step.Name) + " failed"
+		case warning:
+			warnings++
+		}
+	}
+	switch warnings {
+	case 0:
+		return "usable"
+	case 1:
+		return "usable, with 1 warning"
+	}
+	return fmt.Sprintf("usable, with %d warnings", warnings)
+}
+
+// Columns of the text.
+const (
+	columns     = 100
+	resultWidth = len("warning")
+	nameWidth   = len("name_resolution")
+	margin      = 2 + resultWidth + 2 + nameWidth + 2
+)
+
+// writeText writes what was found, with a line for each step, and one for what
+// to do.
+func (t *targetReport) writeText(w io.Writer) {
+	fmt.Fprintf(w, "%s  %s\n\n", t.Name, t.URL)
+	for _, step := range t.Steps {
+		head := fmt.Sprintf("  %-*s  %-*s  ", resultWidth, step.Result, nameWidth, title(step.Name))
+		indent := strings.Repeat(" ", margin)
+		lines := wrap(step.Detail, columns-margin)
+		if step.Advice != "" {
+			advice := wrap(step.Advice, columns-margin-len("-> "))
+			lines = append(lines, "-> "+strings.Join(advice, "\n"+indent+"   "))
+		}
+		fmt.Fprintln(w, strings.TrimRight(head+strings.Join(lines, "\n"+indent), " "))
+	}
+	fmt.Fprintln(w)
+}
+
+// title is the name of a step for people.
+func title(name string) string { return strings.ReplaceAll(name, "_", " ") }
+
+// wrap breaks a text into lines of at most so many runes. A longer word has a
+// line of its own.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimLeft(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
+
+// printable replaces what could confuse a terminal: OMS sent some of the text.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// size writes a number of bytes for people.
+func size[T int | int64](n T) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}
+
+// seconds writes a number of seconds for people.
+func seconds(s float64) string { return fmt.Sprintf("%.3f s", s) }
+
+// amount writes how many things there are.
+func amount(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http/httptrace"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A connection is what was seen of the first one that requests went over, or if
+// there was none, of the last attempt at one. A request can go over a connection
+// that an earlier one has asked for and not awaited, so a phase that has ended
+// well stands until it begins anew.
+type connection struct {
+	to        string // host and port: of OMS, or of the proxy before it
+	lookup    phase
+	addresses []string
+	dial      phase
+	remote    string // the address that answered
+	handshake phase
+	tls       tls.ConnectionState
+	used      bool // requests went over it
+}
+
+// A phase is a part of making a connection.
+type phase struct {
+	began, ended time.Time
+	err          error
+}
+
+func (p *phase) begin() {
+	if !p.tried() || !p.ended.IsZero() {
+		*p = phase{began: time.Now()}
+	}
+}
+
+func (p *phase) end(err error) { p.ended, p.err = time.Now(), err }
+
+func (p *phase) tried() bool { return !p.began.IsZero() }
+
+func (p *phase) ok() bool { return !p.ended.IsZero() && p.err == nil }
+
+func (p *phase) took() time.Duration { return p.ended.Sub(p.began) }
+
+// A watcher notes how an HTTP client connects. It is safe for concurrent use.
+type watcher struct {
+	mu   sync.Mutex
+	seen connection
+}
+
+// connection returns what has been seen until now.
+func (w *watcher) connection() connection {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.seen
+	seen.addresses = slices.Clone(seen.addresses)
+	return seen
+}
+
+func (w *watcher) note(change func(*connection)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.seen.used {
+		change(&w.seen)
+	}
+}
+
+// trace returns the hooks by which a client tells the watcher what it does.
+func (w *watcher) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(to string) {
+			w.note(func(c *connection) { c.to = to })
+		},
+		DNSStart: func(httptrace.DNSStartInfo) {
+			w.note(func(c *connection) { c.lookup.begin() })
+		},
+		DNSDone: func(info httptrace.DNSDoneInfo) {
+			w.note(func(c *connection) {
+				c.lookup.end(info.Err)
+				c.addresses = nil
+				for _, address := range info.Addrs {
+					c.addresses = append(c.addresses, address.String())
+				}
+			})
+		},
+		ConnectStart: func(string, string) {
+			w.note(func(c *connection) { c.dial.begin() })
+		},
+		ConnectDone: func(_, address string, err error) {
+			w.note(func(c *connection) {
+				if !c.dial.ok() { // of several addresses, the first that answers
+					c.dial.end(err)
+					c.remote = address
+				}
+			})
+		},
+		TLSHandshakeStart: func() {
+			w.note(func(c *connection) { c.handshake.begin() })
+		},
+		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			w.note(func(c *connection) {
+				c.handshake.end(err)
+				c.tls = state
+			})
+		},
+		GotConn: func(httptrace.GotConnInfo) {
+			w.note(func(c *connection) { c.used = true })
+		},
+	}
+}

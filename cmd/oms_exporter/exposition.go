@@ -1,0 +1,140 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp/zstd" // so that zstd is offered
+	"github.com/prometheus/common/expfmt"
+
+	"oms_exporter/collector"
+)
+
+// write answers with the tasks of a snapshot, if there is one, and other metrics
+// among them.
+func (h *handler) write(
+	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
+) {
+	agreed := negotiate(r)
+	format := expfmt.Format(agreed.Get("Content-Type"))
+	if tasks == nil || !slices.Contains(collector.TextFormats, format.FormatType()) {
+		h.writeOrdinarily(w, r, tasks, others)
+		return
+	}
+	families, err := others.Gather()
+	if err != nil {
+		h.errors.Error("cannot gather the exporter's own metrics", "err", err)
+		http.Error(w, "cannot gather the exporter's own metrics", http.StatusInternalServerError)
+		return
+	}
+	maps.Copy(w.Header(), agreed)
+	body := compress(w, agreed.Get("Content-Encoding"))
+	err = tasks.Encode(body, format, families, wanted(r))
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil { // it has begun, so it can only end too early
+		h.errors.Debug("cannot write the metrics", "err", err)
+	}
+}
+
+// writeOrdinarily answers through client_golang.
+func (h *handler) writeOrdinarily(
+	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
+) {
+	if tasks != nil {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(tasks)
+		others = append(prometheus.Gatherers{registry}, others...)
+	}
+	options := handlerOptions()
+	options.ErrorLog = slog.NewLogLogger(h.errors.Handler(), slog.LevelError)
+	promhttp.HandlerFor(others, options).ServeHTTP(w, r)
+}
+
+func handlerOptions() promhttp.HandlerOpts { return promhttp.HandlerOpts{EnableOpenMetrics: true} }
+
+// negotiate returns the headers of an answer: which format and compression it
+// has to have. promhttp knows; it is asked to answer the same request with no
+// metrics at all.
+func negotiate(r *http.Request) http.Header {
+	nothing := httptest.NewRecorder()
+	promhttp.HandlerFor(prometheus.Gatherers{}, handlerOptions()).ServeHTTP(nothing, r)
+	return nothing.Header()
+}
+
+// wanted says which families a request asks for; by default all.
+func wanted(r *http.Request) func(name string) bool {
+	names := r.URL.Query()["name[]"]
+	return func(name string) bool { return len(names) == 0 || slices.Contains(names, name) }
+}
+
+// Compressors are costly to make and cheap to use again. The fastest level costs
+// a fraction of the usual one and compresses metrics nearly as well.
+var (
+	gzips = sync.Pool{New: func() any {
+		w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+		return w
+	}}
+	zstds = sync.Pool{New: func() any {
+		w, _ := zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderConcurrency(1))
+		return w
+	}}
+)
+
+// A compressor is a compressing writer that can be used again.
+type compressor interface {
+	io.WriteCloser
+	Reset(w io.Writer)
+}
+
+// compress returns a writer of an encoding that promhttp has agreed to. Its end
+// must be written by Close.
+func compress(w io.Writer, encoding string) io.WriteCloser {
+	switch encoding {
+	case "gzip":
+		return borrow(&gzips, w)
+	case "zstd":
+		return borrow(&zstds, w)
+	}
+	return plain{w}
+}
+
+func borrow(pool *sync.Pool, w io.Writer) io.WriteCloser {
+	c, ok := pool.Get().(compressor)
+	if !ok {
+		return plain{w} // the pools hold nothing else
+	}
+	c.Reset(w)
+	return &borrowed{c, pool}
+}
+
+// A borrowed compressor goes back to its pool when it is closed.
+type borrowed struct {
+	compressor
+	pool *sync.Pool
+}
+
+// Close writes the end of what is compressed.
+func (b *borrowed) Close() error {
+	err := b.compressor.Close()
+	b.Reset(io.Discard)
+	b.pool.Put(b.compressor)
+	return err
+}
+
+// plain does not compress.
+type plain struct{ io.Writer }
+
+// Close does nothing.
+func (plain) Close() error { return nil }

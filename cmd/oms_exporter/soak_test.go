@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oms_exporter/omsclient/omssim"
+)
+
+var soak = flag.Duration("soak", 2*time.Second, "how long each soak test takes, such as 60s")
+
+// isLong reports whether there is the time for all that a soak test has.
+func isLong() bool { return *soak >= 30*time.Second }
+
+// A counted handler knows how many requests it got.
+type counted struct {
+	http.Handler
+	requests atomic.Int64
+}
+
+func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.requests.Add(1)
+	c.Handler.ServeHTTP(w, r)
+}
+
+// whole reports whether a text is that of a healthy scrape of so many tasks. It
+// is much cheaper than to parse it.
+func whole(text string, tasks int) bool {
+	return strings.HasSuffix(text, "\n") && strings.Contains(text, "\noms_up 1\n") &&
+		strings.Count(text, "\noms_task_info{") == tasks
+}
+
+// A crowd scrapes at once until it is dispersed.
+type crowd struct {
+	resting sync.RWMutex // held for writing, nobody scrapes
+	over    chan struct{}
+	all     sync.WaitGroup
+	scrapes atomic.Int64
+}
+
+// gather begins to scrape with so many at once. What is not as it should be is
+// an error of the test and ends the scraper that saw it.
+func gather(t *testing.T, size int, url string, tasks int) *crowd {
+	t.Helper()
+	c := &crowd{over: make(chan struct{})}
+	once := func() error {
+		c.resting.RLock()
+		defer c.resting.RUnlock()
+		r, err := try(t, http.MethodGet, url, "")
+		c.scrapes.Add(1)
+		if err == nil && (r.status != http.StatusOK || !whole(r.body, tasks)) {
+			err = fmt.Errorf("status %d, %d bytes: %.500s", r.status, len(r.body), r.body)
+		}
+		return err
+	}
+	for range size {
+		c.all.Go(func() {
+			for {
+				select {
+				case <-c.over:
+					return
+				default:
+				}
+				if err := once(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(c.all.Wait)
+	t.Cleanup(sync.OnceFunc(func() { c.disperse() }))
+	return c
+}
+
+func (c *crowd) disperse() {
+	select {
+	case <-c.over:
+	default:
+		close(c.over)
+	}
+	c.all.Wait()
+}
+
+// heap measures while everyone rests.
+func (c *crowd) heap() uint64 {
+	c.resting.Lock()
+	defer c.resting.Unlock()
+	return heap()
+}
+
+func TestSoakOfManyScrapersAsksOMSLittleAndTakesNoMoreMemory(t *testing.T) {
+	const scrapers, pages = 32, 14
+	tasks, pageSize := 54, 4 // encoding them for everyone is what takes the time
+	if isLong() {
+		tasks, pageSize = 2000, 150
+	}
+	now := time.Now()
+	sim, err := omssim.New(omssim.Options{
+		Tasks: tasks, Scenarios: []string{"following"}, Latency: 10 * time.Millisecond,
+		Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	oms := &counted{Handler: sim}
+	p := start(t, "--oms.url="+serveOMS(t, oms), fmt.Sprintf("--oms.page-size=%d", pageSize))
+	if r := get(t, p.url+"/metrics"); !whole(r.body, tasks) {
+		t.Fatalf("the first scrape: %.500s", r.body)
+	}
+	alone := oms.requests.Load()
+	if alone != pages {
+		t.Errorf("a listing takes %d requests, want %d", alone, pages)
+	}
+	idle := heap()
+
+	c := gather(t, scrapers, p.url+"/metrics", tasks)
+	<-time.After(*soak / 10)
+	first := c.heap()
+	<-time.After(*soak - *soak/10)
+	last := c.heap()
+	c.disperse()
+
+	scrapes, listings := c.scrapes.Load(), (oms.requests.Load()-alone)/pages
+	t.Logf("%d scrapes, %d listings, heap %.1f MB before, %.1f MB in the first tenth, %.1f MB in the last",
+		scrapes, listings, float64(idle)/(1<<20), float64(first)/(1<<20), float64(last)/(1<<20))
+	if scrapes < 2*listings {
+		t.Errorf("%d scrapes made OMS list %d times", scrapes, listings)
+	}
+	if float64(last) > 1.5*float64(first) {
+		t.Errorf("the heap grew from %d to %d bytes", first, last)
+	}
+}
+
+func TestSoakOfRandomFaultsIsUpWithAllTasksOrDownWithNone(t *testing.T) {
+	warmUp(t)
+	before := held()
+	t.Run("all", func(t *testing.T) { soakInFaults(t) })
+	expectReleased(t, before)
+}
+
+func soakInFaults(t *testing.T) {
+	t.Helper()
+	const most = 10_000
+	late := time.Now().Add(*soak)
+	random := rand.New(rand.NewPCG(1, 2))
+	kinds := omssim.Faults()
+	sim, url := newOMS(t, omssim.Options{Tasks: faultyTasks, Seed: 1, Scenarios: []string{"following"}})
+	p := start(t, "--oms.url="+url, fmt.Sprintf("--oms.page-size=%d", faultyPageSize), "--scrape.timeout-offset=0s")
+	var (
+		up, down, n int
+		first       uint64
+	)
+	for ; n < most && (isLong() || time.Now().Before(late)); n++ {
+		if n == 20 || n == most/10 { // the earlier one, for those that end early
+			p.stderr.forget()
+			first = heap()
+		}
+		fault := omssim.Fault{
+			Kind: kinds[random.IntN(len(kinds))].Kind, Page: random.IntN(4), Times: random.IntN(3),
+		}
+		sick := random.IntN(2) == 0
+		var header []string
+		sim.SetFaults()
+		if sick {
+			sim.SetFaults(fault)
+			header = []string{scrapeTimeout, "0.05"}
+		}
+		got := scrape(t, p, header...)
+		isUp, known := got.value("oms_up")
+		least, greatest := faultyTasks, faultyTasks
+		if s, survives := survivable[fault.Kind]; survives && sick {
+			least, greatest = min(least, s.tasks), max(greatest, s.tasks)
+		}
+		switch tasks := got.tasks(); {
+		case !known:
+			t.Fatalf("%s: no oms_up", fault)
+		case isUp == 1 && least <= tasks && tasks <= greatest:
+			up++
+		case isUp == 0 && tasks == 0 && sick:
+			down++
+		default:
+			t.Fatalf("scrape %d, fault %s (%v): oms_up %v, %d tasks, log:\n%s", n, fault, sick, isUp, tasks, p.stderr)
+		}
+	}
+	sim.SetFaults()
+	expectAllTasks(t, scrape(t, p))
+	p.stderr.forget()
+	last := heap()
+	t.Logf("%d scrapes: %d up, %d down, heap %.1f MB early, %.1f MB at the end, held %+v",
+		n, up, down, float64(first)/(1<<20), float64(last)/(1<<20), held())
+	if up == 0 || down == 0 {
+		t.Errorf("%d up, %d down", up, down)
+	}
+	const remembered = 4 << 20 // by the simulated OMS, of requests
+	if first > 0 && float64(last) > 1.5*float64(first)+remembered {
+		t.Errorf("the heap grew from %d to %d bytes", first, last)
+	}
+}
+
+// forget drops what was written, which is no leak of the program.
+func (o *output) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = bytes.Buffer{}
+}
+
+func TestSoakOfReloadsDisturbsNoTargetThatStays(t *testing.T) {
+	const scrapers, tasks = 8, 30
+	_, url := newOMS(t, omssim.Options{Tasks: tasks, Scenarios: []string{"following"}})
+	a := fmt.Sprintf("targets:\n  a: {url: %q}\n", url)
+	withB := a + fmt.Sprintf("  b: {url: %q, page_size: 10}\n", url)
+	otherB := a + fmt.Sprintf("  b: {url: %q, page_size: 20}\n", url)
+	bad := []string{
+		a + "  b: {uri: x}\n", "targets: {", "", a + "  b: {url: \"ftp://x\"}\n",
+		a + "  b: {url: \"http://x\", http_client: {basic_auth: {username: u, password_file: gone}}}\n",
+	}
+	p, file := several(t, strings.TrimPrefix(a, "targets:\n"), "--web.enable-lifecycle")
+	late := time.Now().Add(*soak)
+	c := gather(t, scrapers, p.url+"/probe?target=a", tasks)
+	requests, reloads, refused := 0.0, 0, 0
+	load := func(content string, want int) {
+		t.Helper()
+		rewriteFile(t, file, content)
+		if r := send(t, http.MethodPost, p.url+"/-/reload", ""); r.status != want {
+			t.Fatalf("reload: %d %q, want %d, of\n%s", r.status, r.body, want, content)
+		}
+		count := scrape(t, p)["oms_exporter_api_requests_total"]
+		seen := 0.0
+		for _, m := range count.GetMetric() {
+			if labelsOf(m)["target"] == "a" {
+				seen += m.GetCounter().GetValue()
+			}
+		}
+		if seen < requests {
+			t.Fatalf("the requests of a went from %v to %v", requests, seen)
+		}
+		requests = seen
+	}
+	expectB := func(want int) {
+		t.Helper()
+		r := get(t, p.url+"/probe?target=b")
+		if r.status != want || want == http.StatusOK && !whole(r.body, tasks) {
+			t.Fatalf("b: %d %.500s", r.status, r.body)
+		}
+	}
+	for ; reloads == 0 || time.Now().Before(late); reloads += 3 {
+		load(withB, http.StatusOK)
+		expectB(http.StatusOK)
+		load(bad[refused%len(bad)], http.StatusInternalServerError)
+		refused++
+		expectB(http.StatusOK)
+		load(otherB, http.StatusOK)
+		expectB(http.StatusOK)
+		load(a, http.StatusOK)
+		expectB(http.StatusNotFound)
+	}
+	c.disperse()
+	t.Logf("%d reloads, %d of bad files, %d scrapes of a, %v requests for it", reloads+refused, refused, c.scrapes.Load(), requests)
+	if requests == 0 {
+		t.Error("no requests are counted")
+	}
+}
