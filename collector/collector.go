@@ -149,6 +149,7 @@ type flight struct {
 
 	// Guarded by the mutex of the collector.
 	waiting  int
+	joined   bool      // by others than who started it
 	deadline time.Time // the latest of those who have waited
 }
 
@@ -159,6 +160,7 @@ func (c *Collector) join(ctx context.Context) *flight {
 	defer c.mu.Unlock()
 	if f := c.running; f != nil {
 		f.waiting++
+		f.joined = true
 		if deadline.After(f.deadline) {
 			f.deadline = deadline
 		}
@@ -202,6 +204,7 @@ func (c *Collector) leave(f *flight, cause error) (last bool) {
 func (c *Collector) land(f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f.snapshot.shared = f.joined
 	if c.running == f {
 		c.running = nil
 	}
@@ -372,6 +375,33 @@ type Snapshot struct {
 	excluded    int
 	overLimit   int
 	alarmTotals []rule
+
+	shared  bool // by several scrapes
+	sharing sync.Mutex
+	answers map[string]func() ([]byte, error) // by what they answer
+}
+
+// Answer returns what render returns, rendered once for each key, if several
+// scrapes share the snapshot. The answer must not be changed. A scrape that has
+// the snapshot for itself gets none, and need not keep one in memory.
+func (s *Snapshot) Answer(
+	key string, render func() ([]byte, error),
+) (answer []byte, shared bool, err error) {
+	if !s.shared {
+		return nil, false, nil
+	}
+	s.sharing.Lock()
+	once := s.answers[key]
+	if once == nil {
+		once = sync.OnceValues(render)
+		if s.answers == nil {
+			s.answers = map[string]func() ([]byte, error){}
+		}
+		s.answers[key] = once
+	}
+	s.sharing.Unlock()
+	answer, err = once()
+	return answer, true, err
 }
 
 func (c *Collector) newSnapshot() *Snapshot {

@@ -362,15 +362,14 @@ func allTasks(s *Snapshot) iter.Seq[task] { return slices.Values(s.tasks) }
 
 func allAlarmTotals(s *Snapshot) iter.Seq[rule] { return slices.Values(s.alarmTotals) }
 
-// perTask turns the rows of a task into the rows of all tasks.
-func perTask[T any](rows func(task) iter.Seq[T]) func(*Snapshot) iter.Seq[T] {
+// perTask turns the rows of a task into the rows of all tasks. The rows of a task
+// end, and say so, when yield does not want more.
+func perTask[T any](rows func(t task, yield func(T) bool) bool) func(*Snapshot) iter.Seq[T] {
 	return func(s *Snapshot) iter.Seq[T] {
 		return func(yield func(T) bool) {
 			for _, t := range s.tasks {
-				for row := range rows(t) {
-					if !yield(row) {
-						return
-					}
+				if !rows(t, yield) {
+					return
 				}
 			}
 		}
@@ -416,43 +415,45 @@ func fleetOf(s *Snapshot) iter.Seq[fleet] {
 	}
 }
 
-func statusesOf(t task) iter.Seq[status] {
-	return func(yield func(status) bool) {
-		if t.Status == "" {
-			return
-		}
-		for _, name := range omsclient.Statuses {
-			if !yield(status{t, name, number(name == t.Status)}) {
-				return
-			}
-		}
-		if !slices.Contains(omsclient.Statuses, t.Status) {
-			yield(status{t, t.Status, 1})
+func statusesOf(t task, yield func(status) bool) bool {
+	if t.Status == "" {
+		return true
+	}
+	documented := false
+	for _, name := range omsclient.Statuses {
+		documented = documented || name == t.Status
+		if !yield(status{t, name, number(name == t.Status)}) {
+			return false
 		}
 	}
+	return documented || yield(status{t, t.Status, 1})
 }
 
-func phasesOf(t task) iter.Seq[phase] {
-	return slices.Values([]phase{
+func phasesOf(t task, yield func(phase) bool) bool {
+	for _, p := range [...]phase{
 		{t, "struct_transfer", t.EnableStructTransfer},
 		{t, "full_transfer", t.EnableFullTransfer},
 		{t, "full_verify", t.EnableFullVerify},
 		{t, "incr_transfer", t.EnableIncrTransfer},
 		{t, "incr_verify", t.EnableIncrVerify},
 		{t, "reverse_incr_transfer", t.EnableReverseIncrTransfer},
-	})
-}
-
-func tagsOf(t task) iter.Seq[tag] {
-	return func(yield func(tag) bool) {
-		for i, l := range t.Labels {
-			empty := l == omsclient.Label{}
-			repeated := slices.Contains(t.Labels[:i], l)
-			if !empty && !repeated && !yield(tag{t, l}) {
-				return
-			}
+	} {
+		if !yield(p) {
+			return false
 		}
 	}
+	return true
+}
+
+func tagsOf(t task, yield func(tag) bool) bool {
+	for i, l := range t.Labels {
+		empty := l == omsclient.Label{}
+		repeated := slices.Contains(t.Labels[:i], l)
+		if !empty && !repeated && !yield(tag{t, l}) {
+			return false
+		}
+	}
+	return true
 }
 
 // The steps that follow the source, or after a switchover the former sink.
@@ -463,30 +464,26 @@ var (
 
 // flowsOf yields what is known about how far a task's sink is behind its source
 // and, after a switchover, the other way round. extraInfo is about the first.
-func flowsOf(t task) iter.Seq[flow] {
-	return func(yield func(flow) bool) {
-		forward := flowOf(t, "forward", forwardSteps)
-		if t.ExtraInfo.SyncDelay.Known {
-			forward.delay = t.ExtraInfo.SyncDelay
-		}
-		if !t.ExtraInfo.IncrSyncTimestamp.IsZero() {
-			forward.checkpoint = t.ExtraInfo.IncrSyncTimestamp
-		}
-		if !t.ExtraInfo.SyncDelaySampleTimestamp.IsZero() {
-			forward.sample = t.ExtraInfo.SyncDelaySampleTimestamp
-		}
-		if yield(forward) {
-			yield(flowOf(t, "reverse", reverseSteps))
-		}
+func flowsOf(t task, yield func(flow) bool) bool {
+	forward := flowOf(t, "forward", forwardSteps)
+	if t.ExtraInfo.SyncDelay.Known {
+		forward.delay = t.ExtraInfo.SyncDelay
 	}
+	if !t.ExtraInfo.IncrSyncTimestamp.IsZero() {
+		forward.checkpoint = t.ExtraInfo.IncrSyncTimestamp
+	}
+	if !t.ExtraInfo.SyncDelaySampleTimestamp.IsZero() {
+		forward.sample = t.ExtraInfo.SyncDelaySampleTimestamp
+	}
+	return yield(forward) && yield(flowOf(t, "reverse", reverseSteps))
 }
 
 // flowOf reads a flow from the last of the named steps that has a checkpoint.
 func flowOf(t task, direction string, names []string) flow {
 	f := flow{task: t, direction: direction}
-	for s := range stepsOf(t) {
+	stepsOf(t, func(s step) bool {
 		if !slices.Contains(names, s.Name) || s.StepInfo.IncrTimestampCheckpoint.IsZero() {
-			continue
+			return true
 		}
 		f.checkpoint = s.StepInfo.IncrTimestampCheckpoint
 		f.sample = s.StepInfo.CheckpointSampleTimestamp
@@ -494,34 +491,40 @@ func flowOf(t task, direction string, names []string) flow {
 		if !f.sample.IsZero() {
 			f.delay = omsclient.Some(f.sample.Sub(f.checkpoint).Seconds())
 		}
-	}
+		return true
+	})
 	return f
 }
 
 // stepsOf yields the named steps of a task. Of steps with the same name the
 // last stands: it is what OMS did last.
-func stepsOf(t task) iter.Seq[step] {
-	return func(yield func(step) bool) {
-		for i := range t.Steps {
-			s := &t.Steps[i]
-			superseded := slices.ContainsFunc(t.Steps[i+1:], func(later omsclient.Step) bool {
-				return later.Name == s.Name
-			})
-			if s.Name != "" && !superseded && !yield(step{t, s}) {
-				return
-			}
+func stepsOf(t task, yield func(step) bool) bool {
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		if s.Name != "" && !superseded(t.Steps, i) && !yield(step{t, s}) {
+			return false
 		}
 	}
+	return true
 }
 
-func rulesOf(t task) iter.Seq[rule] {
-	return func(yield func(rule) bool) {
-		for _, r := range t.AlarmStats.RuleToRecentlyTriggerCount {
-			if !yield(rule{t, r}) {
-				return
-			}
+// superseded reports whether there is a later step with the same name.
+func superseded(steps []omsclient.Step, i int) bool {
+	for j := i + 1; j < len(steps); j++ {
+		if steps[j].Name == steps[i].Name {
+			return true
 		}
 	}
+	return false
+}
+
+func rulesOf(t task, yield func(rule) bool) bool {
+	for _, r := range t.AlarmStats.RuleToRecentlyTriggerCount {
+		if !yield(rule{t, r}) {
+			return false
+		}
+	}
+	return true
 }
 
 // withSeen returns the documented values and, after them, those seen besides at

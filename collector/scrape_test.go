@@ -219,3 +219,39 @@ func TestTheDeadlineOfAListingIsThatOfTheMostPatient(t *testing.T) {
 		}
 	})
 }
+
+func TestScrapesThatShareTasksShareTheirAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		oms := &slow{takes: time.Second}
+		c := collector.New(oms.list, collector.Options{})
+		rendered := map[string]int{}
+		answer := func(s *collector.Snapshot, key string) (string, bool) {
+			text, shared, err := s.Answer(key, func() ([]byte, error) {
+				rendered[key]++
+				return []byte("as " + key), nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return string(text), shared
+		}
+
+		first, second := scrape(c, time.Minute), scrape(c, time.Minute)
+		for _, done := range []<-chan outcome{first, second} {
+			s := (<-done).snapshot
+			for _, key := range []string{"text", "gzip"} {
+				if text, shared := answer(s, key); text != "as "+key || !shared {
+					t.Errorf("%s: %q, shared %t", key, text, shared)
+				}
+			}
+		}
+		alone := (<-scrape(c, time.Minute)).snapshot
+		if text, shared := answer(alone, "alone"); text != "" || shared {
+			t.Errorf("alone: %q, shared %t", text, shared)
+		}
+
+		if rendered["text"] != 1 || rendered["gzip"] != 1 || rendered["alone"] != 0 {
+			t.Errorf("rendered %v", rendered)
+		}
+	})
+}

@@ -221,19 +221,37 @@ type field[T any] struct {
 	read func(d *decoder, name string, into *T) error
 }
 
-// fields are the fields of an object: by their names as OMS writes them, in
-// quotes, and by their names in lower case.
+// fields are the fields of an object, in the order in which OMS sends them.
 type fields[T any] struct {
-	usual, folded map[string]field[T]
+	all    []field[T]
+	quoted []string       // their names in quotes
+	usual  map[string]int // by name in quotes
+	folded map[string]int // by name in lower case
 }
 
-func object[T any](all ...field[T]) fields[T] {
-	known := fields[T]{map[string]field[T]{}, map[string]field[T]{}}
-	for _, f := range all {
-		known.usual[`"`+f.name+`"`] = f
-		known.folded[strings.ToLower(f.name)] = f
+func object[T any](all ...field[T]) *fields[T] {
+	known := &fields[T]{all: all, usual: map[string]int{}, folded: map[string]int{}}
+	for i, f := range all {
+		known.quoted = append(known.quoted, `"`+f.name+`"`)
+		known.usual[known.quoted[i]] = i
+		known.folded[strings.ToLower(f.name)] = i
 	}
 	return known
+}
+
+// find returns the index of a field by its name in quotes, or -1. Most often it
+// is the one that is guessed.
+func (f *fields[T]) find(d *decoder, name jsontext.Value, guess int) int {
+	if guess < len(f.quoted) && f.quoted[guess] == string(name) {
+		return guess
+	}
+	if i, ok := f.usual[string(name)]; ok {
+		return i
+	}
+	if i, ok := f.folded[string(d.fold(name))]; ok {
+		return i
+	}
+	return -1
 }
 
 func text[T any](name string, place func(*T) *string) field[T] {
@@ -269,7 +287,7 @@ func instant[T any](
 	}}
 }
 
-func nested[T, V any](name string, inner fields[V], place func(*T) *V) field[T] {
+func nested[T, V any](name string, inner *fields[V], place func(*T) *V) field[T] {
 	return field[T]{name, func(d *decoder, name string, into *T) error {
 		if d.json.PeekKind() != '{' {
 			return d.dropUnlessNull(name)
@@ -278,7 +296,10 @@ func nested[T, V any](name string, inner fields[V], place func(*T) *V) field[T] 
 	}}
 }
 
-func list[T, V any](name string, limit int, inner fields[V], place func(*T) *[]V) field[T] {
+// usualLength is how many steps a project has at most, usually.
+const usualLength = 8
+
+func list[T, V any](name string, limit int, inner *fields[V], place func(*T) *[]V) field[T] {
 	return field[T]{name, func(d *decoder, name string, into *T) error {
 		all := place(into)
 		*all = nil
@@ -286,31 +307,31 @@ func list[T, V any](name string, limit int, inner fields[V], place func(*T) *[]V
 			if d.json.PeekKind() != '{' || len(*all) == limit {
 				return d.dropUnlessNull(name)
 			}
-			var v V
-			err := readObject(d, inner, &v)
-			*all = append(*all, v)
-			return err
+			if *all == nil {
+				*all = make([]V, 0, usualLength)
+			}
+			var none V
+			*all = append(*all, none)
+			return readObject(d, inner, &(*all)[len(*all)-1])
 		})
 	}}
 }
 
 // readObject reads an object into v, field by field, and skips what has no
 // field.
-func readObject[T any](d *decoder, known fields[T], v *T) error {
+func readObject[T any](d *decoder, known *fields[T], v *T) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
 	}
+	last := -1
 	for d.json.PeekKind() != '}' {
 		name, err := d.json.ReadValue()
 		if err != nil {
 			return err
 		}
-		f, ok := known.usual[string(name)]
-		if !ok {
-			f, ok = known.folded[string(d.fold(name))]
-		}
-		if ok {
-			err = f.read(d, f.name, v)
+		if i := known.find(d, name, last+1); i >= 0 {
+			last = i
+			err = known.all[i].read(d, known.all[i].name, v)
 		} else {
 			err = d.json.SkipValue()
 		}
@@ -478,7 +499,7 @@ func (d *decoder) epoch(name string) (time.Time, error) {
 // projects reads data. An element that is not an object with an id is counted
 // and left out; it does not cost the page.
 func (d *decoder) projects(name string, p *page) error {
-	p.projects, p.invalid = nil, 0
+	p.projects, p.invalid = make([]Project, 0, MaxPageSize), 0
 	p.hasData = d.json.PeekKind() == '['
 	return d.array(name, func() error {
 		if p.rows() == maxElements {
@@ -488,15 +509,15 @@ func (d *decoder) projects(name string, p *page) error {
 			p.invalid++
 			return d.json.SkipValue()
 		}
-		var project Project
-		if err := readObject(d, projectFields, &project); err != nil {
+		p.projects = append(p.projects, Project{})
+		project := &p.projects[len(p.projects)-1]
+		if err := readObject(d, projectFields, project); err != nil {
 			return err
 		}
 		if project.ID == "" || utf8.RuneCountInString(project.ID) == MaxText {
 			p.invalid++ // an id that was cut might be another's
-			return nil
+			p.projects = p.projects[:len(p.projects)-1]
 		}
-		p.projects = append(p.projects, project)
 		return nil
 	})
 }

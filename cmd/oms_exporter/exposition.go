@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -30,21 +33,40 @@ func (h *handler) write(
 		h.writeOrdinarily(w, r, tasks, others)
 		return
 	}
-	families, err := others.Gather()
-	if err != nil {
-		h.errors.Error("cannot gather the exporter's own metrics", "err", err)
-		http.Error(w, "cannot gather the exporter's own metrics", http.StatusInternalServerError)
-		return
+	encode := func(w io.Writer) error {
+		families, err := others.Gather()
+		if err != nil {
+			return fmt.Errorf("gather the exporter's own metrics: %w", err)
+		}
+		body := compress(w, agreed.Get("Content-Encoding"))
+		return errors.Join(tasks.Encode(body, format, families, wanted(r)), body.Close())
 	}
 	maps.Copy(w.Header(), agreed)
-	body := compress(w, agreed.Get("Content-Encoding"))
-	err = tasks.Encode(body, format, families, wanted(r))
-	if closeErr := body.Close(); err == nil {
-		err = closeErr
+	if err := answer(w, tasks, fmt.Sprintf("%q", []string{
+		agreed.Get("Content-Type"), agreed.Get("Content-Encoding"), r.URL.Query().Encode(),
+	}), encode); err != nil {
+		// It may have begun, so that it can only end too early.
+		h.errors.Error("cannot write the metrics", "err", err)
+		panic(http.ErrAbortHandler)
 	}
-	if err != nil { // it has begun, so it can only end too early
-		h.errors.Debug("cannot write the metrics", "err", err)
+}
+
+// answer writes what encode writes. Scrapes that share the tasks and ask for the
+// same share that too; a single one has it as it comes.
+func answer(
+	w io.Writer, tasks *collector.Snapshot, key string, encode func(io.Writer) error,
+) error {
+	body, shared, err := tasks.Answer(key, func() ([]byte, error) {
+		var b bytes.Buffer
+		err := encode(&b)
+		return b.Bytes(), err
+	})
+	if err == nil && shared {
+		_, err = w.Write(body)
+	} else if err == nil {
+		err = encode(w)
 	}
+	return err
 }
 
 // writeOrdinarily answers through client_golang.
