@@ -124,30 +124,50 @@ type group[T any] struct {
 	values []string
 	text   string // the labels as appendLabels writes them
 	rows   []T
+	next   int // the group that the row after one of this group was of
+}
+
+// has reports whether a row belongs to a group.
+func (g *group[T]) has(row T, labels []label[T]) bool {
+	for i, l := range labels {
+		if l.value(row) != g.values[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // arrange orders rows by the values of labels, and leaves those that agree in
 // them in the order in which they come. There are few different values, so that
-// hardly anything is compared.
+// hardly anything is compared, and they often come in the same sequence.
 func arrange[T any](rows iter.Seq[T], labels []label[T]) []group[T] {
 	var (
 		groups []group[T]
 		byText = map[string]int{}
 		text   []byte
+		last   int
 	)
 	for row := range rows {
-		text = appendLabels(text[:0], labels, row)
-		i, ok := byText[string(text)]
-		if !ok {
-			i = len(groups)
-			g := group[T]{text: string(text)}
-			for _, l := range labels {
-				g.values = append(g.values, l.value(row))
+		i := 0
+		if len(groups) > 0 {
+			i = groups[last].next
+		}
+		if len(groups) == 0 || !groups[i].has(row, labels) {
+			text = appendLabels(text[:0], labels, row)
+			known := false
+			if i, known = byText[string(text)]; !known {
+				i = len(groups)
+				g := group[T]{text: string(text)}
+				for _, l := range labels {
+					g.values = append(g.values, l.value(row))
+				}
+				byText[g.text] = i
+				groups = append(groups, g)
 			}
-			byText[g.text] = i
-			groups = append(groups, g)
+			groups[last].next = i
 		}
 		groups[i].rows = append(groups[i].rows, row)
+		last = i
 	}
 	slices.SortFunc(groups, func(a, b group[T]) int { return slices.Compare(a.values, b.values) })
 	return groups

@@ -109,109 +109,171 @@ func decodePage(r io.Reader) (*page, error) {
 }
 
 // The wire: each field that is read, by its name in the API, with its form and
-// its place. Names are matched in any letter case.
+// its place, in the order in which OMS sends them. Names are matched in any letter
+// case and order; the usual ones are found at once.
 var (
 	envelopeFields = object(
-		optional("success", (*decoder).boolean, func(p *page) *Optional[bool] { return &p.success }),
-		text("code", func(p *page) *string { return &p.code }),
-		text("message", func(p *page) *string { return &p.message }),
-		text("requestId", func(p *page) *string { return &p.requestID }),
-		optional("totalCount", (*decoder).number, func(p *page) *Optional[float64] { return &p.total }),
-		optional("pageSize", (*decoder).number, func(p *page) *Optional[float64] { return &p.size }),
-		nested("errorDetail", errorFields, func(p *page) *page { return p }),
-		field[page]{"data", (*decoder).projects},
+		[]field[page]{
+			optional("success", (*decoder).boolean,
+				func(p *page) *Optional[bool] { return &p.success }),
+			nested("errorDetail", errorFields, func(p *page) *page { return p }),
+			text("code", func(p *page) *string { return &p.code }),
+			text("message", func(p *page) *string { return &p.message }),
+			text("requestId", func(p *page) *string { return &p.requestID }),
+			optional("pageSize", (*decoder).number,
+				func(p *page) *Optional[float64] { return &p.size }),
+			optional("totalCount", (*decoder).number,
+				func(p *page) *Optional[float64] { return &p.total }),
+			{"data", (*decoder).projects},
+		},
 	)
 	errorFields = object(
-		text("code", func(p *page) *string { return &p.detail }),
+		[]field[page]{text("code", func(p *page) *string { return &p.detail })},
 	)
 	projectFields = object(
-		text("id", func(p *Project) *string { return &p.ID }),
-		text("name", func(p *Project) *string { return &p.Name }),
-		text("type", func(p *Project) *string { return &p.Type }),
-		text("owner", func(p *Project) *string { return &p.Owner }),
-		text("importance", func(p *Project) *string { return &p.Importance }),
-		text("status", func(p *Project) *string { return &p.Status }),
-		list("labels", MaxLabels, labelFields, func(p *Project) *[]Label { return &p.Labels }),
-		instant("gmtCreate", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtCreate }),
-		instant("gmtModified", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtModified }),
-		instant("gmtStart", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtStart }),
-		instant("gmtFinish", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtFinish }),
-		flag("isMerging", func(p *Project) *Optional[bool] { return &p.IsMerging }),
-		flag("isModifying", func(p *Project) *Optional[bool] { return &p.IsModifying }),
-		flag("isSubProject", func(p *Project) *Optional[bool] { return &p.IsSubProject }),
-		text("sourceEndpointType", func(p *Project) *string { return &p.SourceEndpointType }),
-		text("sinkEndpointType", func(p *Project) *string { return &p.SinkEndpointType }),
-		nested("sourceConnectInfo", connectFields,
-			func(p *Project) *ConnectInfo { return &p.SourceConnectInfo }),
-		nested("sinkConnectInfo", connectFields,
-			func(p *Project) *ConnectInfo { return &p.SinkConnectInfo }),
-		flag("enableStructTransfer",
-			func(p *Project) *Optional[bool] { return &p.EnableStructTransfer }),
-		flag("enableFullTransfer", func(p *Project) *Optional[bool] { return &p.EnableFullTransfer }),
-		flag("enableFullVerify", func(p *Project) *Optional[bool] { return &p.EnableFullVerify }),
-		flag("enableIncrTransfer", func(p *Project) *Optional[bool] { return &p.EnableIncrTransfer }),
-		flag("enableIncrVerify", func(p *Project) *Optional[bool] { return &p.EnableIncrVerify }),
-		flag("enableReverseIncrTransfer",
-			func(p *Project) *Optional[bool] { return &p.EnableReverseIncrTransfer }),
-		list("steps", MaxSteps, stepFields, func(p *Project) *[]Step { return &p.Steps }),
-		nested("extraInfo", extraFields, func(p *Project) *ExtraInfo { return &p.ExtraInfo }),
-		nested("alarmStats", alarmFields, func(p *Project) *AlarmStats { return &p.AlarmStats }),
+		[]field[Project]{
+			text("id", func(p *Project) *string { return &p.ID }),
+			text("type", func(p *Project) *string { return &p.Type }),
+			text("name", func(p *Project) *string { return &p.Name }),
+			list("labels", MaxLabels, labelFields, func(p *Project) *[]Label { return &p.Labels }),
+			text("owner", func(p *Project) *string { return &p.Owner }),
+			text("importance", func(p *Project) *string { return &p.Importance }),
+			text("status", func(p *Project) *string { return &p.Status }),
+			instant("gmtCreate", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtCreate }),
+			instant("gmtModified", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtModified }),
+			instant("gmtStart", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtStart }),
+			instant("gmtFinish", (*decoder).utc, func(p *Project) *time.Time { return &p.GmtFinish }),
+		},
+		ignored[Project]("destConnId"),
+		[]field[Project]{
+			flag("isMerging", func(p *Project) *Optional[bool] { return &p.IsMerging }),
+			flag("isModifying", func(p *Project) *Optional[bool] { return &p.IsModifying }),
+			flag("isSubProject", func(p *Project) *Optional[bool] { return &p.IsSubProject }),
+			text("sourceEndpointType", func(p *Project) *string { return &p.SourceEndpointType }),
+			text("sinkEndpointType", func(p *Project) *string { return &p.SinkEndpointType }),
+		},
+		ignored[Project]("transferMapping", "commonTransferConfig"),
+		[]field[Project]{
+			flag("enableStructTransfer",
+				func(p *Project) *Optional[bool] { return &p.EnableStructTransfer }),
+		},
+		ignored[Project]("structTransferConfig"),
+		[]field[Project]{
+			flag("enableFullTransfer",
+				func(p *Project) *Optional[bool] { return &p.EnableFullTransfer }),
+			flag("enableFullVerify", func(p *Project) *Optional[bool] { return &p.EnableFullVerify }),
+		},
+		ignored[Project]("fullTransferConfig"),
+		[]field[Project]{
+			flag("enableIncrTransfer",
+				func(p *Project) *Optional[bool] { return &p.EnableIncrTransfer }),
+			flag("enableIncrVerify", func(p *Project) *Optional[bool] { return &p.EnableIncrVerify }),
+			flag("enableReverseIncrTransfer",
+				func(p *Project) *Optional[bool] { return &p.EnableReverseIncrTransfer }),
+		},
+		ignored[Project]("incrTransferConfig", "reverseIncrTransferConfig"),
+		[]field[Project]{
+			nested("sourceConnectInfo", connectFields,
+				func(p *Project) *ConnectInfo { return &p.SourceConnectInfo }),
+			nested("sinkConnectInfo", connectFields,
+				func(p *Project) *ConnectInfo { return &p.SinkConnectInfo }),
+			list("steps", MaxSteps, stepFields, func(p *Project) *[]Step { return &p.Steps }),
+			nested("extraInfo", extraFields, func(p *Project) *ExtraInfo { return &p.ExtraInfo }),
+			nested("alarmStats", alarmFields, func(p *Project) *AlarmStats { return &p.AlarmStats }),
+		},
 	)
 	labelFields = object(
-		text("id", func(l *Label) *string { return &l.ID }),
-		text("name", func(l *Label) *string { return &l.Name }),
+		[]field[Label]{
+			text("id", func(l *Label) *string { return &l.ID }),
+			text("name", func(l *Label) *string { return &l.Name }),
+		},
 	)
 	connectFields = object(
-		text("endpointName", func(c *ConnectInfo) *string { return &c.EndpointName }),
-		text("region", func(c *ConnectInfo) *string { return &c.Region }),
+		ignored[ConnectInfo]("id"),
+		[]field[ConnectInfo]{
+			text("endpointName", func(c *ConnectInfo) *string { return &c.EndpointName }),
+		},
+		ignored[ConnectInfo]("endpointId", "endpointSide", "dbEngine", "connectionInfo", "username",
+			"version", "timezone", "charset", "nlsLengthSemantics", "operatingSystem"),
+		[]field[ConnectInfo]{
+			text("region", func(c *ConnectInfo) *string { return &c.Region }),
+		},
+		ignored[ConnectInfo]("ocpName", "connExtraAttributes", "owner", "host", "port"),
 	)
 	stepFields = object(
-		number("order", func(s *Step) *Optional[float64] { return &s.Order }),
-		text("name", func(s *Step) *string { return &s.Name }),
-		text("status", func(s *Step) *string { return &s.Status }),
-		number("progress", func(s *Step) *Optional[float64] { return &s.Progress }),
-		instant("startTime", (*decoder).utc, func(s *Step) *time.Time { return &s.StartTime }),
-		instant("finishTime", (*decoder).utc, func(s *Step) *time.Time { return &s.FinishTime }),
-		nested("extraInfo", failureFields, func(s *Step) *Failure { return &s.ExtraInfo }),
-		nested("stepInfo", stepInfoFields, func(s *Step) *StepInfo { return &s.StepInfo }),
+		[]field[Step]{
+			number("order", func(s *Step) *Optional[float64] { return &s.Order }),
+			text("name", func(s *Step) *string { return &s.Name }),
+		},
+		ignored[Step]("description"),
+		[]field[Step]{
+			text("status", func(s *Step) *string { return &s.Status }),
+			nested("extraInfo", failureFields, func(s *Step) *Failure { return &s.ExtraInfo }),
+			instant("startTime", (*decoder).utc, func(s *Step) *time.Time { return &s.StartTime }),
+			instant("finishTime", (*decoder).utc, func(s *Step) *time.Time { return &s.FinishTime }),
+			number("progress", func(s *Step) *Optional[float64] { return &s.Progress }),
+			nested("stepInfo", stepInfoFields, func(s *Step) *StepInfo { return &s.StepInfo }),
+		},
 	)
 	stepInfoFields = object(
-		instant("incrTimestampCheckpoint", (*decoder).epoch,
-			func(i *StepInfo) *time.Time { return &i.IncrTimestampCheckpoint }),
-		instant("checkpointSampleTimestamp", (*decoder).epoch,
-			func(i *StepInfo) *time.Time { return &i.CheckpointSampleTimestamp }),
-		number("processedRecords", func(i *StepInfo) *Optional[float64] { return &i.ProcessedRecords }),
-		number("capacity", func(i *StepInfo) *Optional[float64] { return &i.Capacity }),
-		number("inconsistencies", func(i *StepInfo) *Optional[float64] { return &i.Inconsistencies }),
-		number("srcRps", func(i *StepInfo) *Optional[float64] { return &i.SrcRps }),
-		number("srcRt", func(i *StepInfo) *Optional[float64] { return &i.SrcRt }),
-		number("srcIops", func(i *StepInfo) *Optional[float64] { return &i.SrcIops }),
-		number("dstRps", func(i *StepInfo) *Optional[float64] { return &i.DstRps }),
-		number("dstRt", func(i *StepInfo) *Optional[float64] { return &i.DstRt }),
-		number("dstIops", func(i *StepInfo) *Optional[float64] { return &i.DstIops }),
+		[]field[StepInfo]{
+			number("processedRecords",
+				func(i *StepInfo) *Optional[float64] { return &i.ProcessedRecords }),
+			number("capacity", func(i *StepInfo) *Optional[float64] { return &i.Capacity }),
+			number("inconsistencies",
+				func(i *StepInfo) *Optional[float64] { return &i.Inconsistencies }),
+			number("srcRps", func(i *StepInfo) *Optional[float64] { return &i.SrcRps }),
+			number("srcRt", func(i *StepInfo) *Optional[float64] { return &i.SrcRt }),
+			number("srcIops", func(i *StepInfo) *Optional[float64] { return &i.SrcIops }),
+			number("dstRps", func(i *StepInfo) *Optional[float64] { return &i.DstRps }),
+			number("dstRt", func(i *StepInfo) *Optional[float64] { return &i.DstRt }),
+			number("dstIops", func(i *StepInfo) *Optional[float64] { return &i.DstIops }),
+		},
+		ignored[StepInfo]("srcRpsRef", "srcRtRef", "dstRpsRef", "dstRtRef", "srcIopsRef"),
+		[]field[StepInfo]{
+			instant("incrTimestampCheckpoint", (*decoder).epoch,
+				func(i *StepInfo) *time.Time { return &i.IncrTimestampCheckpoint }),
+			instant("checkpointSampleTimestamp", (*decoder).epoch,
+				func(i *StepInfo) *time.Time { return &i.CheckpointSampleTimestamp }),
+		},
+		ignored[StepInfo]("enableIncrStatistics"),
 	)
 	failureFields = object(
-		text("errorCode", func(f *Failure) *string { return &f.ErrorCode }),
-		instant("failedTime", (*decoder).utc, func(f *Failure) *time.Time { return &f.FailedTime }),
+		ignored[Failure]("errorDetails"),
+		[]field[Failure]{
+			text("errorCode", func(f *Failure) *string { return &f.ErrorCode }),
+		},
+		ignored[Failure]("errorMsg", "errorParam"),
+		[]field[Failure]{
+			instant("failedTime", (*decoder).utc, func(f *Failure) *time.Time { return &f.FailedTime }),
+		},
 	)
 	extraFields = object(
-		text("errorCode", func(x *ExtraInfo) *string { return &x.ErrorCode }),
-		instant("failedTime", (*decoder).utc, func(x *ExtraInfo) *time.Time { return &x.FailedTime }),
-		text("runningStep", func(x *ExtraInfo) *string { return &x.RunningStep }),
-		number("runningProgress", func(x *ExtraInfo) *Optional[float64] { return &x.RunningProgress }),
-		number("sourceStoreKeptHour",
-			func(x *ExtraInfo) *Optional[float64] { return &x.SourceStoreKeptHour }),
-		number("syncDelay", func(x *ExtraInfo) *Optional[float64] { return &x.SyncDelay }),
-		instant("syncDelaySampleTimestamp", (*decoder).epoch,
-			func(x *ExtraInfo) *time.Time { return &x.SyncDelaySampleTimestamp }),
-		instant("incrSyncTimestamp", (*decoder).epoch,
-			func(x *ExtraInfo) *time.Time { return &x.IncrSyncTimestamp }),
+		[]field[ExtraInfo]{
+			text("errorCode", func(x *ExtraInfo) *string { return &x.ErrorCode }),
+			instant("failedTime", (*decoder).utc,
+				func(x *ExtraInfo) *time.Time { return &x.FailedTime }),
+			text("runningStep", func(x *ExtraInfo) *string { return &x.RunningStep }),
+			number("runningProgress",
+				func(x *ExtraInfo) *Optional[float64] { return &x.RunningProgress }),
+			number("sourceStoreKeptHour",
+				func(x *ExtraInfo) *Optional[float64] { return &x.SourceStoreKeptHour }),
+			number("syncDelay", func(x *ExtraInfo) *Optional[float64] { return &x.SyncDelay }),
+			instant("syncDelaySampleTimestamp", (*decoder).epoch,
+				func(x *ExtraInfo) *time.Time { return &x.SyncDelaySampleTimestamp }),
+			instant("incrSyncTimestamp", (*decoder).epoch,
+				func(x *ExtraInfo) *time.Time { return &x.IncrSyncTimestamp }),
+		},
 	)
 	alarmFields = object(
-		flag("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
-		number("recentlyTriggerCount",
-			func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
-		field[AlarmStats]{"ruleToRecentlyTriggerCount", (*decoder).rules},
+		ignored[AlarmStats]("target"),
+		[]field[AlarmStats]{
+			flag("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
+			number("recentlyTriggerCount",
+				func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
+			{"ruleToRecentlyTriggerCount", (*decoder).rules},
+		},
+		ignored[AlarmStats]("alarmContent"),
 	)
 )
 
@@ -229,9 +291,9 @@ type fields[T any] struct {
 	folded map[string]int // by name in lower case
 }
 
-func object[T any](all ...field[T]) *fields[T] {
-	known := &fields[T]{all: all, usual: map[string]int{}, folded: map[string]int{}}
-	for i, f := range all {
+func object[T any](parts ...[]field[T]) *fields[T] {
+	known := &fields[T]{all: slices.Concat(parts...), usual: map[string]int{}, folded: map[string]int{}}
+	for i, f := range known.all {
 		known.quoted = append(known.quoted, `"`+f.name+`"`)
 		known.usual[known.quoted[i]] = i
 		known.folded[strings.ToLower(f.name)] = i
@@ -259,6 +321,18 @@ func text[T any](name string, place func(*T) *string) field[T] {
 		*place(into), err = d.text(name)
 		return err
 	}}
+}
+
+// ignored names fields that OMS sends and that are skipped. Naming them saves the
+// search for others in their place, and tells that they are left out on purpose.
+func ignored[T any](names ...string) []field[T] {
+	var all []field[T]
+	for _, name := range names {
+		all = append(all, field[T]{name, func(d *decoder, _ string, _ *T) error {
+			return d.json.SkipValue()
+		}})
+	}
+	return all
 }
 
 func optional[T, V any](
