@@ -154,7 +154,7 @@ func arrange[T any](rows iter.Seq[T], labels []label[T]) []group[T] {
 		}
 		if len(groups) == 0 || !groups[i].has(row, labels) {
 			text = appendLabels(text[:0], labels, row)
-			known := false
+			var known bool
 			if i, known = byText[string(text)]; !known {
 				i = len(groups)
 				g := group[T]{text: string(text)}

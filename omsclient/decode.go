@@ -1,6 +1,7 @@
 package omsclient
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func (p *page) repeats(fresh int) bool { return fresh == 0 && len(p.projects) > 
 // single value looks like, the page is read on; a document that is not JSON
 // from its first to its last byte is an error.
 func decodePage(r io.Reader) (*page, error) {
-	ahead := &lookahead{r: r}
+	const readSize = 64 << 10
+	ahead := &lookahead{r: bufio.NewReaderSize(r, readSize)}
 	d := &decoder{
 		json: jsontext.NewDecoder(ahead,
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
@@ -292,7 +294,9 @@ type fields[T any] struct {
 }
 
 func object[T any](parts ...[]field[T]) *fields[T] {
-	known := &fields[T]{all: slices.Concat(parts...), usual: map[string]int{}, folded: map[string]int{}}
+	known := &fields[T]{
+		all: slices.Concat(parts...), usual: map[string]int{}, folded: map[string]int{},
+	}
 	for i, f := range known.all {
 		known.quoted = append(known.quoted, `"`+f.name+`"`)
 		known.usual[known.quoted[i]] = i
