@@ -587,16 +587,17 @@ func (d *decoder) projects(name string, p *page) error {
 			p.invalid++
 			return d.json.SkipValue()
 		}
+		place := len(p.projects)
 		p.projects = append(p.projects, Project{})
-		project := &p.projects[len(p.projects)-1]
-		if err := readObject(d, projectFields, project); err != nil {
-			return err
-		}
-		if project.ID == "" || utf8.RuneCountInString(project.ID) == MaxText {
+		err := readObject(d, projectFields, &p.projects[place])
+		id := p.projects[place].ID
+		if err != nil {
+			p.projects = p.projects[:place]
+		} else if id == "" || utf8.RuneCountInString(id) == MaxText {
+			p.projects = p.projects[:place]
 			p.invalid++ // an id that was cut might be another's
-			p.projects = p.projects[:len(p.projects)-1]
 		}
-		return nil
+		return err
 	})
 }
 

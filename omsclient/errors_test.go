@@ -974,3 +974,24 @@ func TestReasonsAreAllReasons(t *testing.T) {
 	}
 	checkEqual(t, "Reasons", got, want)
 }
+
+func TestAPageOfMoreThanAnOMSCanHaveIsRefused(t *testing.T) {
+	for name, data := range map[string]string{
+		"elements":       `[` + strings.Repeat("null,", 100_000) + `null]`,
+		"a long text":    `[{"id": "a", "new": "` + strings.Repeat("x", 9<<20) + `"}]`,
+		"spaces":         `[` + strings.Repeat(" ", 9<<20) + `]`,
+		"digits":         `[{"id": "a", "new": ` + strings.Repeat("7", 9<<20) + `}]`,
+		"a long name":    `[{"` + strings.Repeat("x", 9<<20) + `": 1}]`,
+		"a long element": `["` + strings.Repeat("x", 9<<20) + `"]`,
+	} {
+		c := newClient(t, paper(func(int, int) string {
+			return `{"success": true, "totalCount": 1, "data": ` + data + `}`
+		}), omsclient.Options{})
+
+		_, _, err := listIDs(t.Context(), c)
+
+		if omsclient.ReasonOf(err) != omsclient.Decode || !strings.Contains(err.Error(), "the answer has ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
