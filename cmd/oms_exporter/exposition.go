@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync"
 
@@ -89,10 +88,22 @@ func handlerOptions() promhttp.HandlerOpts { return promhttp.HandlerOpts{EnableO
 // has to have. promhttp knows; it is asked to answer the same request with no
 // metrics at all.
 func negotiate(r *http.Request) http.Header {
-	nothing := httptest.NewRecorder()
+	nothing := headersOnly{}
 	promhttp.HandlerFor(prometheus.Gatherers{}, handlerOptions()).ServeHTTP(nothing, r)
-	return nothing.Header()
+	return http.Header(nothing)
 }
+
+// headersOnly is a response whose body nobody reads.
+type headersOnly http.Header
+
+// Header implements [http.ResponseWriter].
+func (h headersOnly) Header() http.Header { return http.Header(h) }
+
+// Write implements [http.ResponseWriter].
+func (headersOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements [http.ResponseWriter].
+func (headersOnly) WriteHeader(int) {}
 
 // wanted says which families a request asks for; by default all.
 func wanted(r *http.Request) func(name string) bool {
