@@ -31,8 +31,8 @@ type Override struct {
 	Threshold
 }
 
-// TagPrefix is how a tag begins that sets thresholds.
-const TagPrefix = "delay:"
+// tagPrefix is how a tag begins that sets thresholds.
+const tagPrefix = "delay:"
 
 // of returns the thresholds of a task.
 func (t *Thresholds) of(task task) Threshold {
@@ -69,7 +69,7 @@ func hasTag(task task, name string) bool {
 // before it.
 func fromTags(task task, otherwise Threshold) Threshold {
 	for i := range task.Labels {
-		text, ok := strings.CutPrefix(task.Labels[i].Name, TagPrefix)
+		text, ok := strings.CutPrefix(task.Labels[i].Name, tagPrefix)
 		if !ok {
 			continue
 		}

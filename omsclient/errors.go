@@ -28,11 +28,6 @@ const (
 	Canceled   Reason = "canceled"    // the caller gave up
 )
 
-// Reasons are all reasons, in the order of a request's life.
-var Reasons = []Reason{
-	Timeout, DNS, Connect, TLS, Auth, HTTPStatus, API, Decode, Pagination, Canceled,
-}
-
 // An Error is why a listing failed. Its text has neither secrets nor texts of
 // OMS, which may quote rows and hosts of the migrated databases.
 type Error struct {

@@ -963,18 +963,6 @@ func TestReasonOfKnowsErrorsOfAnyDepth(t *testing.T) {
 	}
 }
 
-func TestReasonsAreAllReasons(t *testing.T) {
-	want := []string{
-		"timeout", "dns", "connect", "tls", "auth", "http_status", "api_error", "decode",
-		"pagination", "canceled",
-	}
-	var got []string
-	for _, reason := range omsclient.Reasons {
-		got = append(got, string(reason))
-	}
-	checkEqual(t, "Reasons", got, want)
-}
-
 func TestAPageOfMoreThanAnOMSCanHaveIsRefused(t *testing.T) {
 	for name, data := range map[string]string{
 		"elements":       `[` + strings.Repeat("null,", 100_000) + `null]`,
