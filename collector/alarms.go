@@ -22,27 +22,22 @@ type alarmCount struct {
 	totals map[string]float64
 }
 
-// update takes in the tasks of a listing and returns the totals of those tasks
-// and rules that have been seen, ordered by rule for each task.
-func (a alarmCounts) update(tasks []task) []rule {
+// update returns what is known after a listing, and the totals of its tasks and of
+// the rules that have been seen, ordered by rule for each task. It makes another map
+// because maps do not shrink.
+func (a alarmCounts) update(tasks []task) (alarmCounts, []rule) {
 	var rows []rule
-	present := make(map[string]bool, len(tasks))
+	updated := make(alarmCounts, len(tasks))
 	for _, t := range tasks {
-		present[t.ID] = true
 		count := a[t.ID]
 		if count == nil {
 			count = &alarmCount{totals: map[string]float64{}}
-			a[t.ID] = count
 		}
+		updated[t.ID] = count
 		count.see(t.AlarmStats)
 		rows = append(rows, count.rows(t)...)
 	}
-	for id := range a {
-		if !present[id] {
-			delete(a, id)
-		}
-	}
-	return rows
+	return updated, rows
 }
 
 // see takes in what OMS says now.

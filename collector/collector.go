@@ -58,7 +58,8 @@ type Collector struct {
 	tables  []family[*Snapshot]
 
 	mu      sync.Mutex
-	running *flight
+	running *flight         // what can be joined
+	landed  <-chan struct{} // closed when the listing that ended last is accounted for
 	history history
 }
 
@@ -110,9 +111,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // Scrape lists all projects within the time that ctx and the options leave. If
 // it cannot read every one, the snapshot has no tasks, and says why.
 //
-// A scrape that begins while another one is under way waits for the listing of
-// that one, so what it gets is never older than its call. The listing ends when
-// nobody waits for it any more.
+// A scrape that begins while projects are listed for another one waits for that
+// listing and shares it. One that begins after its last page has a listing of its
+// own. The listing ends when nobody waits for it any more.
 func (c *Collector) Scrape(ctx context.Context) *Snapshot {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
@@ -170,16 +171,19 @@ func (c *Collector) join(ctx context.Context) *flight {
 	f := &flight{done: make(chan struct{}), waiting: 1, deadline: deadline}
 	shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	f.cancel = cancel
+	before := c.landed
 	c.running = f
 	go func() {
 		defer close(f.done)
+		if before != nil {
+			<-before // the history takes in one listing after another
+		}
 		//nolint:contextcheck // it inherits, but outlives the scrape that started it
 		f.snapshot = c.scrape(sharedContext{shared, func() time.Time {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return f.deadline
-		}})
-		c.land(f)
+		}}, func() (joined bool) { return c.land(f) })
 	}()
 	return f
 }
@@ -200,14 +204,16 @@ func (c *Collector) leave(f *flight, cause error) (last bool) {
 	return true
 }
 
-// land lets no one join a flight that has ended.
-func (c *Collector) land(f *flight) {
+// land lets no one join a flight whose listing has ended: what is left to do takes
+// no more from OMS, and who comes now wants to know what is now. It reports whether
+// anybody has joined.
+func (c *Collector) land(f *flight) (joined bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.snapshot.shared = f.joined
 	if c.running == f {
-		c.running = nil
+		c.running, c.landed = nil, f.done
 	}
+	return f.joined
 }
 
 // A sharedContext ends when nobody waits. Its deadline, for those who plan
@@ -220,8 +226,8 @@ type sharedContext struct {
 // Deadline implements [context.Context].
 func (s sharedContext) Deadline() (time.Time, bool) { return s.deadline(), true }
 
-// scrape lists all projects.
-func (c *Collector) scrape(ctx context.Context) *Snapshot {
+// scrape lists all projects, and calls ended when it has.
+func (c *Collector) scrape(ctx context.Context, ended func() (joined bool)) *Snapshot {
 	start := time.Now()
 	s := c.newSnapshot()
 	for project, err := range c.list(ctx, &s.report) {
@@ -232,15 +238,22 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 		c.add(s, project)
 	}
 	s.duration = time.Since(start)
+	s.shared = ended()
 	s.thresholds = c.options.Thresholds()
+	s.order()
 	c.options.Metrics.observe(&s.report)
+	c.account(s, start)
+	return s
+}
 
+// account takes a snapshot into the history, and what only the history knows into
+// the snapshot.
+func (c *Collector) account(s *Snapshot, start time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.err == nil {
-		slices.SortFunc(s.tasks, func(a, b task) int { return strings.Compare(a.ID, b.ID) })
 		c.history.lastSuccess = time.Now()
-		s.alarmTotals = c.history.alarms.update(s.tasks)
+		c.history.alarms, s.alarmTotals = c.history.alarms.update(s.tasks)
 		c.noteUnknown(s)
 		c.limit(s)
 	} else {
@@ -248,7 +261,6 @@ func (c *Collector) scrape(ctx context.Context) *Snapshot {
 	}
 	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
 	s.lastSuccess = c.history.lastSuccess
-	return s
 }
 
 // add takes a project into a snapshot, as a task or as one that is excluded.
@@ -260,8 +272,16 @@ func (c *Collector) add(s *Snapshot, project omsclient.Project) {
 		s.excluded++
 		return
 	}
-	t.text = string(appendLabels(nil, identity, t))
 	s.tasks = append(s.tasks, t)
+}
+
+// order puts the tasks in the order of their series. Their identities are made in
+// that order too, so that they lie in memory as they are read, again and again.
+func (s *Snapshot) order() {
+	slices.SortFunc(s.tasks, func(a, b task) int { return strings.Compare(a.ID, b.ID) })
+	for _, t := range s.tasks {
+		t.text = string(appendLabels(nil, identity, t))
+	}
 }
 
 // limit takes away all tasks if there are too many: half a listing would look
@@ -376,7 +396,7 @@ type Snapshot struct {
 	overLimit   int
 	alarmTotals []rule
 
-	shared  bool // by several scrapes
+	shared  bool // by several scrapes; settled when the listing ends
 	sharing sync.Mutex
 	answers map[string]func() ([]byte, error) // by what they answer
 }

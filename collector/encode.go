@@ -65,112 +65,153 @@ type section struct {
 	write func(*encoder)
 }
 
-// sections returns the metrics of a table. They share the rows, which are put in
-// order when the first of them is written.
+// sections returns the metrics of a table. They share the rows, which are read and
+// put in order when the first of them is written.
 func (t table[S, T]) sections(scraped S) []section {
-	arranged := sync.OnceValue(func() []group[T] {
-		return arrange(t.rows(scraped), t.before)
-	})
+	arranged := sync.OnceValue(func() []*group { return t.arrange(t.rows(scraped)) })
 	sections := make([]section, len(t.metrics))
 	for i, m := range t.metrics {
-		sections[i] = section{m.name, func(e *encoder) { t.write(e, m, arranged()) }}
+		sections[i] = section{m.name, func(e *encoder) { t.write(e, i, arranged()) }}
 	}
 	return sections
 }
 
-// write writes the samples of a metric, below a header if there are any.
-func (t table[S, T]) write(e *encoder, m metric[T], groups []group[T]) {
+// write writes the samples of a metric, by its place in the table, below a header
+// if there are any.
+func (t table[S, T]) write(e *encoder, place int, groups []*group) {
+	m := t.metrics[place]
 	headed := false
+	var begin []byte
 	for _, g := range groups {
-		for _, row := range g.rows {
-			v, ok := m.value(row)
-			if !ok {
+		begin = t.appendBegin(begin[:0], m.name, g)
+		end := "} "
+		if len(begin) == len(m.name) {
+			end = " "
+		}
+		for i, rest := range g.rest {
+			v := g.values[i*len(t.metrics)+place]
+			if isAbsent(v) {
 				continue
 			}
 			if !headed {
 				e.header(m.name, m.help, m.kind)
 				headed = true
 			}
-			b := append(e.w.AvailableBuffer(), m.name...)
-			b = t.appendLabels(b, g.text, row)
-			b = append(b, ' ')
+			b := append(e.w.AvailableBuffer(), begin...)
+			b = append(b, rest...)
+			b = append(b, end...)
 			b = e.appendValue(b, v)
 			e.write(append(b, '\n'))
 		}
 	}
 }
 
-// appendLabels appends all labels of a row, those before the ones of the subject
-// being told already.
-func (t table[S, T]) appendLabels(b []byte, before string, row T) []byte {
+// appendBegin appends what the lines of a group begin with.
+func (t table[S, T]) appendBegin(b []byte, name string, g *group) []byte {
+	b = append(b, name...)
 	if len(t.labels)+len(t.subject.labels) == 0 {
 		return b
 	}
-	b = append(append(b, '{'), before...)
-	if t.subject.text != nil {
-		if before != "" {
-			b = append(b, ',')
-		}
-		b = append(b, t.subject.text(row)...)
-		if len(t.after) > 0 {
-			b = appendLabels(append(b, ','), t.after, row)
-		}
+	b = append(append(b, '{'), g.text...)
+	if g.text != "" && t.subject.text != nil {
+		b = append(b, ',')
 	}
-	return append(b, '}')
+	return b
 }
 
-// A group is rows that agree in some labels.
-type group[T any] struct {
-	values []string
-	text   string // the labels as appendLabels writes them
-	rows   []T
-	next   int // the group that the row after one of this group was of
+// restOf returns the labels of a row that are not those of its group.
+func (t table[S, T]) restOf(row T) string {
+	if t.subject.text == nil {
+		return ""
+	}
+	rest := t.subject.text(row)
+	if len(t.after) > 0 {
+		rest = string(appendLabels([]byte(rest+","), t.after, row))
+	}
+	return rest
 }
 
-// has reports whether a row belongs to a group.
-func (g *group[T]) has(row T, labels []label[T]) bool {
-	for i, l := range labels {
-		if l.value(row) != g.values[i] {
+// A group is rows that agree in the labels before those of the subject. Of a row
+// it has what is written, in one place: metrics are written one after another, and
+// to visit all rows for each, wherever they are, takes longer than to write.
+type group struct {
+	labels []string  // values of the labels in which the rows agree
+	text   string    // the same as appendLabels writes them
+	rest   []string  // the other labels of each row, as text
+	values []float64 // of all metrics of the first row, then of the second, and so on
+	next   int       // the group that the row after one of this group was of
+}
+
+// absent stands for a sample that a row does not have. Of the many NaNs, it is one
+// that no computation makes.
+var absent = math.Float64frombits(0x7ff8_6162_7365_6e74)
+
+func isAbsent(v float64) bool { return math.Float64bits(v) == math.Float64bits(absent) }
+
+// is reports whether a row belongs to a group.
+func (t table[S, T]) is(g *group, row T) bool {
+	for i, l := range t.before {
+		if l.value(row) != g.labels[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// arrange orders rows by the values of labels, and leaves those that agree in
-// them in the order in which they come. There are few different values, so that
-// hardly anything is compared, and they often come in the same sequence.
-func arrange[T any](rows iter.Seq[T], labels []label[T]) []group[T] {
+// arrange orders rows by the labels before those of the subject, and leaves those
+// that agree in them in the order in which they come. There are few different
+// values, so that hardly anything is compared, and they often come in the same
+// sequence. Rows without a sample are left out.
+func (t table[S, T]) arrange(rows iter.Seq[T]) []*group {
 	var (
-		groups []group[T]
+		groups []*group
 		byText = map[string]int{}
 		text   []byte
 		last   int
+		values = make([]float64, len(t.metrics))
 	)
 	for row := range rows {
+		if !t.read(row, values) {
+			continue
+		}
 		i := 0
 		if len(groups) > 0 {
 			i = groups[last].next
 		}
-		if len(groups) == 0 || !groups[i].has(row, labels) {
-			text = appendLabels(text[:0], labels, row)
+		if len(groups) == 0 || !t.is(groups[i], row) {
+			text = appendLabels(text[:0], t.before, row)
 			var known bool
 			if i, known = byText[string(text)]; !known {
 				i = len(groups)
-				g := group[T]{text: string(text)}
-				for _, l := range labels {
-					g.values = append(g.values, l.value(row))
+				g := &group{text: string(text)}
+				for _, l := range t.before {
+					g.labels = append(g.labels, l.value(row))
 				}
 				byText[g.text] = i
 				groups = append(groups, g)
 			}
 			groups[last].next = i
 		}
-		groups[i].rows = append(groups[i].rows, row)
+		groups[i].rest = append(groups[i].rest, t.restOf(row))
+		groups[i].values = append(groups[i].values, values...)
 		last = i
 	}
-	slices.SortFunc(groups, func(a, b group[T]) int { return slices.Compare(a.values, b.values) })
+	slices.SortFunc(groups, func(a, b *group) int { return slices.Compare(a.labels, b.labels) })
 	return groups
+}
+
+// read reads the samples of a row, and reports whether it has any.
+func (t table[S, T]) read(row T, values []float64) (some bool) {
+	for i, m := range t.metrics {
+		v, ok := m.value(row)
+		if ok {
+			some = true
+		} else {
+			v = absent
+		}
+		values[i] = v
+	}
+	return some
 }
 
 // appendLabels appends labels of a row, without braces.

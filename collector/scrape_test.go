@@ -255,3 +255,37 @@ func TestScrapesThatShareTasksShareTheirAnswer(t *testing.T) {
 		}
 	})
 }
+
+// What is done after the last page takes a moment. A scrape that begins in it is
+// not given what was listed before, nor does it get in between.
+func TestAScrapeThatBeginsAfterTheLastPageHasAListingOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		oms := &slow{takes: time.Second}
+		ended, goOn := 0, make(chan struct{})
+		c := collector.New(oms.list, collector.Options{Thresholds: func() *collector.Thresholds {
+			if ended++; ended == 1 {
+				<-goOn
+			}
+			return nil
+		}})
+
+		first := scrape(c, time.Minute)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // synctest
+		second := scrape(c, time.Minute)
+		synctest.Wait()
+		if n := oms.begun.Load(); n != 1 {
+			t.Errorf("%d listings before the first is accounted for", n)
+		}
+		close(goOn)
+
+		for i, done := range []<-chan outcome{first, second} {
+			s := (<-done).snapshot
+			if _, shared, _ := s.Answer("text", func() ([]byte, error) { return nil, nil }); shared || s.Err() != nil {
+				t.Errorf("scrape %d: shared %t, %v", i+1, shared, s.Err())
+			}
+		}
+		if n := oms.begun.Load(); n != 2 || len(c.Fetches()) != 2 {
+			t.Errorf("%d listings, %d accounted for", n, len(c.Fetches()))
+		}
+	})
+}

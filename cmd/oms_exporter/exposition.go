@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +65,9 @@ func answer(
 	if err == nil && shared {
 		_, err = w.Write(body)
 	} else if err == nil {
-		err = encode(w)
+		// A compressor writes crumbs, each of which would go the long way to the connection.
+		buffered := bufio.NewWriterSize(w, 64<<10)
+		err = cmp.Or(encode(buffered), buffered.Flush())
 	}
 	return err
 }

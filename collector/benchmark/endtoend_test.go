@@ -89,12 +89,15 @@ func build(t *testing.T) string {
 type sizes struct {
 	tasks       int // of the rows that compare
 	latency     time.Duration
-	bloated     int   // tasks with blobs
-	blobBytes   []int // the first is 0
-	growth      []int // tasks
-	batchOf     int   // tasks that are scraped in a run of a size of growth, at least
-	overlapping int   // tasks of overlapping scrapes
-	together    int   // overlapping scrapes
+	bloated     int           // tasks with blobs
+	blobBytes   []int         // the first is 0
+	growth      []int         // tasks
+	batchOf     int           // tasks that are scraped in a run of a size of growth, at least
+	overlapping int           // tasks of overlapping scrapes
+	together    int           // overlapping scrapes
+	shrinking   []int         // tasks before and after
+	pace        time.Duration // between scrapes of what is left
+	patience    time.Duration // in all
 }
 
 func fullSizes(scale float64) sizes {
@@ -104,6 +107,7 @@ func fullSizes(scale float64) sizes {
 		bloated: n(1000), blobBytes: []int{0, 200_000, 400_000},
 		growth: []int{n(100), n(1000), n(10_000), n(100_000)}, batchOf: n(20_000),
 		overlapping: n(2000), together: 32,
+		shrinking: []int{n(100_000), n(100)}, pace: 5 * time.Second, patience: 4 * time.Minute,
 	}
 }
 
@@ -114,6 +118,7 @@ func trialSizes() sizes {
 		bloated: 30, blobBytes: []int{0, 5000, 10_000},
 		growth: []int{30, 300}, batchOf: 60,
 		overlapping: 300, together: 4,
+		shrinking: []int{300, 30}, pace: time.Millisecond, patience: 2 * time.Millisecond,
 	}
 }
 
@@ -136,11 +141,13 @@ var rows = []struct {
 	{"identity", func(ctx context.Context, h *harness, s sizes) ([]line, error) {
 		return compare(ctx, h, setup{tasks: s.tasks, encoding: "identity"})
 	}},
+	{"floor", aboveFloor},
 	{"latency", latency},
 	{"blobs", blobs},
 	{"growth", growth},
 	{"allocations", allocations},
 	{"overlap", overlap},
+	{"shrink", shrink},
 }
 
 // compare measures a scrape without latency.
@@ -163,6 +170,19 @@ func compare(ctx context.Context, h *harness, s setup) ([]line, error) {
 		memory,
 		{what + "wall", seconds(ours.wall), seconds(textbook.wall), wall, "", false},
 	}, nil
+}
+
+// aboveFloor measures how far a scrape is from what none can do without.
+func aboveFloor(ctx context.Context, h *harness, s sizes) ([]line, error) {
+	ours, floor, err := h.measure(ctx, setup{tasks: s.tasks, encoding: "gzip", floor: true})
+	if err != nil {
+		return nil, err
+	}
+	return []line{{
+		fmt.Sprintf("%d tasks, gzip: CPU / CPU of reading the pages and compressing the text alone, %s",
+			s.tasks, seconds(floor.cpu)),
+		seconds(ours.cpu), "", median(ours.cpu) / median(floor.cpu), "", false,
+	}}, nil
 }
 
 // latency measures how well waiting for pages overlaps: against the time that
@@ -277,6 +297,52 @@ func overlap(ctx context.Context, h *harness, s sizes) ([]line, error) {
 			seconds(all.cpu) + ", " + mebibytes(all.peakRSS), "", ratio, "<= 6", ratio <= 6,
 		},
 	}, nil
+}
+
+// shrink measures whether memory is given back when an OMS has fewer tasks than it
+// had. The OMS is replaced by a smaller one at the same address; scrapes go on until
+// the memory has fallen, or patience ends.
+func shrink(ctx context.Context, h *harness, s sizes) ([]line, error) {
+	const enough = 0.25
+	common := setup{tasks: s.shrinking[0], encoding: "gzip"}
+	oms, err := h.startOMS(ctx, common, anyPort)
+	if err != nil {
+		return nil, err
+	}
+	defer oms.stop()
+	exporter, err := h.startExporter(ctx, common, oms)
+	if err != nil {
+		return nil, err
+	}
+	defer exporter.stop()
+	m := &measurement{setup: common, process: exporter, scraper: newScraper(common.encoding)}
+	defer m.scraper.client.CloseIdleConnections()
+	if err := m.warmUp(ctx); err != nil {
+		return nil, err
+	}
+	before, err := exporter.memory(rss)
+	if err != nil {
+		return nil, err
+	}
+	oms.stop()
+	m.setup.tasks = s.shrinking[1]
+	if oms, err = h.startOMS(ctx, m.setup, strings.TrimPrefix(oms.url, "http://")); err != nil {
+		return nil, err
+	}
+	defer oms.stop()
+	scrapes, begin := 0, time.Now()
+	after, err := m.scrapeUntil(ctx, s.pace, func(resident float64) bool {
+		scrapes++
+		return resident <= enough*before || time.Since(begin) >= s.patience
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []line{{
+		fmt.Sprintf("%d tasks, then %d: RSS after a scrape; after %d scrapes of the rest in %s",
+			s.shrinking[0], s.shrinking[1], scrapes, time.Since(begin).Round(time.Second)),
+		mebibytes(before) + "; " + mebibytes(after), "", after / before, "<= 0.25", after <= enough*before,
+	}}, nil
 }
 
 // seconds tells the median of times, and the least and the most.

@@ -24,34 +24,43 @@ import (
 	"time"
 
 	"oms_exporter/collector/benchmark"
+	"oms_exporter/omsclient"
 )
 
-// textbookURL is the environment variable that makes the test binary serve the
-// textbook exporter of the OMS at its value.
-const textbookURL = "TEXTBOOK_OMS_URL"
+// Environment variables that make the test binary an exporter to measure against,
+// of the OMS at their value.
+const (
+	textbookURL = "TEXTBOOK_OMS_URL"
+	floorURL    = "FLOOR_OMS_URL" // with the two below
+	floorText   = "FLOOR_TEXT_URL"
+	floorPages  = "FLOOR_PAGES"
+)
 
 func TestMain(m *testing.M) {
-	url := os.Getenv(textbookURL)
-	if url == "" {
+	var err error
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Minute}
+	if url := os.Getenv(textbookURL); url != "" {
+		err = serve(benchmark.NewTextbook(url, client).Handler())
+	} else if url := os.Getenv(floorURL); url != "" {
+		err = serveFloor(url, client)
+	} else {
 		m.Run()
-		return
 	}
-	if err := serveTextbook(url); err != nil {
+	if err != nil {
 		panic(err)
 	}
 }
 
-// serveTextbook serves until the process is told to end.
-func serveTextbook(url string) error {
+// serve serves until the process is told to end.
+func serve(handler http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Minute}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", benchmark.NewTextbook(url, client).Handler())
+	mux.Handle("/metrics", handler)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	fmt.Printf("listening on %s\n", listener.Addr())
@@ -148,19 +157,25 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, cmp.Or(userErr, systemErr)
 }
 
-// peakRSS returns the most memory that the process has had resident, in bytes.
-func (p *process) peakRSS() (float64, error) {
+// Fields of the status of a process.
+const (
+	rss     = "VmRSS" // memory that is resident
+	peakRSS = "VmHWM" // the most that has been resident
+)
+
+// memory returns a field of the status of the process, in bytes.
+func (p *process) memory(field string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
 			kilobytes, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
 			return float64(kilobytes) * 1024, err
 		}
 	}
-	return 0, errors.New("no VmHWM")
+	return 0, errors.New("no " + field)
 }
 
 // An exposition is what is learned from the body of a scrape.
@@ -248,6 +263,7 @@ type setup struct {
 	batch      int  // scrapes one after another in a run; 0 means 1
 	together   int  // scrapes at once instead; 0 means 1
 	textbook   bool // measure it too
+	floor      bool // measure the floor too
 	ownMetrics bool // let the exporter export how often it has allocated
 }
 
@@ -268,24 +284,36 @@ type harness struct {
 	settle time.Duration // between runs, for what the garbage collector has left to do
 }
 
-// measure runs a simulated OMS and exporters of it, each a fresh process, and
-// scrapes them in turns.
-func (h *harness) measure(ctx context.Context, s setup) (ours, textbook *figures, err error) {
-	oms, err := start(ctx, nil, h.binary, "simulate", "--web.listen-address=127.0.0.1:0",
+// startOMS starts a simulated OMS on an address.
+func (h *harness) startOMS(ctx context.Context, s setup, address string) (*process, error) {
+	return start(ctx, nil, h.binary, "simulate", "--web.listen-address="+address,
 		"--sim.time-scale=0.000001", fmt.Sprintf("--sim.tasks=%d", s.tasks),
 		fmt.Sprintf("--sim.blob-bytes=%d", s.blobBytes), fmt.Sprintf("--sim.latency=%s", s.latency))
-	if err != nil {
-		return nil, nil, err
-	}
-	defer oms.stop()
+}
+
+// startExporter starts the exporter of an OMS.
+func (h *harness) startExporter(ctx context.Context, s setup, oms *process) (*process, error) {
 	args := []string{
-		"--oms.url=" + oms.url, "--web.listen-address=127.0.0.1:0", "--oms.exclude-status=",
+		"--oms.url=" + oms.url, "--web.listen-address=" + anyPort, "--oms.exclude-status=",
 		fmt.Sprintf("--oms.concurrency=%d", concurrency), "--oms.page-timeout=0s", "--scrape.timeout=10m",
 	}
 	if !s.ownMetrics {
 		args = append(args, "--web.disable-exporter-metrics")
 	}
-	exporter, err := start(ctx, nil, h.binary, args...)
+	return start(ctx, nil, h.binary, args...)
+}
+
+const anyPort = "127.0.0.1:0"
+
+// measure runs a simulated OMS, the exporter, and beside it what the setup names,
+// each a fresh process, and scrapes them in turns.
+func (h *harness) measure(ctx context.Context, s setup) (ours, beside *figures, err error) {
+	oms, err := h.startOMS(ctx, s, anyPort)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer oms.stop()
+	exporter, err := h.startExporter(ctx, s, oms)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -293,28 +321,42 @@ func (h *harness) measure(ctx context.Context, s setup) (ours, textbook *figures
 	scraper := newScraper(s.encoding)
 	defer scraper.client.CloseIdleConnections() // so that nobody waits for them at the end
 	measured := []*measurement{{setup: s, process: exporter, scraper: scraper}}
-	if s.textbook {
+	if env := s.beside(oms, exporter); env != nil {
 		self, err := os.Executable()
 		if err != nil {
 			return nil, nil, err
 		}
-		exporter, err := start(ctx, []string{textbookURL + "=" + oms.url}, self)
+		other, err := start(ctx, env, self)
 		if err != nil {
 			return nil, nil, err
 		}
-		defer exporter.stop()
-		measured = append(measured, &measurement{setup: s, process: exporter, scraper: scraper})
+		defer other.stop()
+		measured = append(measured, &measurement{setup: s, process: other, scraper: scraper})
 	}
 	if err := h.inTurns(ctx, measured); err != nil {
 		return nil, nil, err
 	}
-	if s.textbook {
-		if theirs := measured[1].series; theirs != measured[0].series {
-			return nil, nil, fmt.Errorf("%d series, the textbook %d", measured[0].series, theirs)
-		}
-		return &measured[0].figures, &measured[1].figures, nil
+	if len(measured) == 1 {
+		return &measured[0].figures, nil, nil
 	}
-	return &measured[0].figures, nil, nil
+	if theirs := measured[1].series; theirs != measured[0].series {
+		return nil, nil, fmt.Errorf("%d series, and %d beside", measured[0].series, theirs)
+	}
+	return &measured[0].figures, &measured[1].figures, nil
+}
+
+// beside returns the environment of what is measured beside the exporter, or nil.
+func (s setup) beside(oms, exporter *process) []string {
+	switch {
+	case s.textbook:
+		return []string{textbookURL + "=" + oms.url}
+	case s.floor:
+		pages := (s.tasks + omsclient.MaxPageSize - 1) / omsclient.MaxPageSize
+		return []string{
+			floorURL + "=" + oms.url, floorText + "=" + exporter.url, fmt.Sprintf("%s=%d", floorPages, pages),
+		}
+	}
+	return nil
 }
 
 func (h *harness) inTurns(ctx context.Context, measured []*measurement) error {
@@ -335,7 +377,7 @@ func (h *harness) inTurns(ctx context.Context, measured []*measurement) error {
 	}
 	for _, m := range measured {
 		var err error
-		if m.peakRSS, err = m.process.peakRSS(); err != nil {
+		if m.peakRSS, err = m.process.memory(peakRSS); err != nil {
 			return err
 		}
 	}
@@ -370,6 +412,20 @@ func (m *measurement) warmUp(ctx context.Context) error {
 		return fmt.Errorf("oms_up %g, %d series of %d tasks", e.values["oms_up"], e.series, m.setup.tasks)
 	}
 	return nil
+}
+
+// scrapeUntil scrapes until done says so of the memory that is resident.
+func (m *measurement) scrapeUntil(
+	ctx context.Context, pace time.Duration, done func(resident float64) bool,
+) (resident float64, err error) {
+	for {
+		if err := cmp.Or(m.warmUp(ctx), pause(ctx, pace)); err != nil {
+			return 0, err
+		}
+		if resident, err = m.process.memory(rss); err != nil || done(resident) {
+			return resident, err
+		}
+	}
 }
 
 func (m *measurement) look(ctx context.Context) (exposition, error) {

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"sync"
+	"testing"
+	"weak"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"oms_exporter/collector"
+	"oms_exporter/omsclient"
+)
+
+// What is answered to whatever headers and query is what client_golang answers
+// for the same metrics.
+func TestMetricsAreNegotiatedAsPromhttpDoes(t *testing.T) {
+	tasks := collector.New(twoTasks, collector.Options{}).Scrape(t.Context())
+	own := prometheus.NewRegistry()
+	collector.NewMetrics(own)
+	own.MustRegister(prometheus.NewCounterFunc(
+		prometheus.CounterOpts{Name: "oms_other_total", Help: "Of somebody else."},
+		func() float64 { return 1e9 }))
+	ours := &handler{errors: slog.New(slog.DiscardHandler)}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(tasks)
+	theirs := promhttp.HandlerFor(prometheus.Gatherers{registry, own}, handlerOptions())
+
+	for _, accept := range accepts {
+		for _, encoding := range acceptEncodings {
+			for _, query := range queries {
+				ask := func(answer http.HandlerFunc) negotiated {
+					r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics"+query, nil)
+					setUnlessEmpty(r, "Accept", accept)
+					setUnlessEmpty(r, "Accept-Encoding", encoding)
+					w := httptest.NewRecorder()
+					answer(w, r)
+					return readNegotiated(t, w.Result())
+				}
+
+				want := ask(theirs.ServeHTTP)
+				got := ask(func(w http.ResponseWriter, r *http.Request) {
+					ours.write(w, r, tasks, prometheus.Gatherers{own})
+				})
+
+				if got != want {
+					t.Errorf("Accept %q, Accept-Encoding %q, %q:\ngot  %s %.200q\nwant %s %.200q",
+						accept, encoding, query, got.head, got.body, want.head, want.body)
+				}
+			}
+		}
+	}
+}
+
+func setUnlessEmpty(r *http.Request, header, value string) {
+	if value != "" {
+		r.Header.Set(header, value)
+	}
+}
+
+var accepts = []string{
+	"", "*/*", "text/html", "text/plain", "text/plain;version=0.0.4", "text/plain;version=1.0.0",
+	"text/plain;version=0.0.4;escaping=values", "text/plain;version=1.0.0;escaping=allow-utf-8",
+	"application/openmetrics-text", "application/openmetrics-text;version=0.0.1",
+	"application/openmetrics-text;version=1.0.0;escaping=underscores",
+	"application/openmetrics-text;version=9.9.9", "application/json", "nonsense;;q=x",
+	"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.7",
+	// As Prometheus 2 and 3 ask.
+	"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4," +
+		"text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+	"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+		"application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4," +
+		"text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text",
+	"application/vnd.google.protobuf;proto=other;encoding=delimited,text/plain;q=0.1",
+}
+
+var acceptEncodings = []string{
+	"", "identity", "gzip", "zstd", "br", "*", "gzip;q=0", "gzip, deflate, br, zstd", "zstd;q=0.5, gzip;q=0.9",
+	"gzip;q=0.5, zstd;q=0.9", "identity;q=0", "GZIP", "nonsense;;q=x",
+}
+
+var queries = []string{
+	"", "?name[]=oms_up", "?name[]=oms_other_total&name[]=oms_task_status", "?name[]=", "?name[]=none",
+	"?name=oms_up&target=x", "?" + url.Values{"name[]": {"oms_up", "oms_up"}}.Encode(),
+}
+
+// What goes back to a pool may stay there: it must not grow with what it was used
+// for, nor hold on to the answer that it was used for.
+func TestAPooledCompressorKeepsNothing(t *testing.T) {
+	const most = 1 << 20 // bytes that a larger answer leaves behind
+	line := bytes.Repeat([]byte("oms_task_status 1\n"), 1000)
+	for _, encoding := range []string{"gzip", "zstd"} {
+		first, ok := compress(io.Discard, encoding).(*borrowed)
+		if !ok {
+			t.Fatalf("%s: not from a pool", encoding)
+		}
+		pooled := first.compressor
+		use := func(lines int) (answer weak.Pointer[bytes.Buffer]) {
+			to := new(bytes.Buffer)
+			pooled.Reset(to)
+			c := &borrowed{pooled, new(sync.Pool)}
+			for range lines {
+				if _, err := c.Write(line); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return weak.Make(to)
+		}
+
+		use(500)
+		before := heldMemory()
+		answer := use(2000)
+		after := heldMemory()
+
+		if answer.Value() != nil {
+			t.Errorf("%s: the answer is kept", encoding)
+		}
+		if after > before+most {
+			t.Errorf("%s: %d bytes more are kept after a larger answer", encoding, after-before)
+		}
+		runtime.KeepAlive(pooled)
+	}
+}
+
+func heldMemory() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
+// negotiated is what has to be the same in two answers.
+type negotiated struct{ head, body string }
+
+func readNegotiated(t *testing.T, r *http.Response) negotiated {
+	t.Helper()
+	encoding := r.Header.Get("Content-Encoding")
+	n := negotiated{head: fmt.Sprintf("%d %q %q %q",
+		r.StatusCode, r.Header.Get("Content-Type"), encoding, r.Header.Get("Vary"))}
+	var body io.Reader = r.Body
+	var err error
+	switch encoding {
+	case "gzip":
+		body, err = gzip.NewReader(r.Body)
+	case "zstd":
+		body, err = zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.body = string(text)
+	return n
+}
+
+func twoTasks(context.Context, *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+	return func(yield func(omsclient.Project, error) bool) {
+		for _, id := range []string{"np_2", "np_1"} {
+			p := omsclient.Project{ID: id, Name: "任务 \"" + id + "\"", Type: "SYNC", Status: "RUNNING"}
+			p.Steps = []omsclient.Step{{Name: "INCR_SYNC", Status: "MONITORING", Progress: omsclient.Some(57.5)}}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
