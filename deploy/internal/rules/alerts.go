@@ -4,7 +4,9 @@ import "strings"
 
 // Alerts are the alerts, by what they are about: the exporter, OMS, tasks, all tasks together.
 func Alerts() []Group {
-	return []Group{exporterAlerts(), omsAlerts(), failureAlerts(), delayAlerts(), doubtAlerts(), newsAlerts()}
+	return []Group{
+		exporterAlerts(), omsAlerts(), failureAlerts(), suspendedAlerts(), delayAlerts(), doubtAlerts(), newsAlerts(),
+	}
 }
 
 // byImportance is the severity of trouble that has no size: it goes by the task alone.
@@ -42,6 +44,11 @@ var (
 	oneStep = []string{"job", "instance", "task_id", "step"}
 )
 
+// left says how much of the logs that a task needs to resume is left.
+var left = ` {{ if gt $value 0.0 }}{{ $value | humanizePercentage }} of what OMS keeps is left` +
+	ask("oms:task_resume_window_left:seconds", oneLink, `, {{ $s.Value | humanizeDuration }}`) +
+	`.{{ else }}Nothing of what OMS keeps is left.{{ end }}`
+
 // recovering says whether a late link catches up.
 var recovering = ask("oms:task_replay_speed:ratio10m", oneLink,
 	` It replays {{ printf "%.2f" $s.Value }} s of changes per second: `+
@@ -73,13 +80,11 @@ func exporterAlerts() Group {
 			Alert: "OMSExporterScrapeNearTimeout",
 			Expr: `
 				avg_over_time(scrape_duration_seconds[10m])
-				> on (job, instance) group_left ()
-				0.8 * (
-					scrape_timeout_seconds
-					or on (job, instance)
-					(0 * oms:exporter_up:bool + on () group_left () oms:setting_scrape_timeout:seconds)
-				)
-				and $oms oms:exporter_up:bool`,
+				> $oms group_left ()
+				0.8 * max by (job, instance) (
+					scrape_timeout_seconds and $oms oms:exporter_up:bool
+					or $oms (0 * oms:exporter_up:bool + on () group_left () oms:setting_scrape_timeout:seconds)
+				)`,
 			For: "10m", Severity: "warning", Scope: Exporter,
 			Summary:     `{{ $labels.instance }}: scrapes take nearly as long as they may`,
 			Description: `On average {{ $value | humanizeDuration }} in the last 10 minutes, over 80 % of scrape_timeout. When OMS becomes a little slower, listings fail and nothing is known about its tasks. See what takes the time at the exporter's /status, then raise scrape_timeout and scrape_interval, or exclude tasks.`,
@@ -101,8 +106,17 @@ func omsAlerts() Group {
 			Alert: "OMSCertificateExpiring",
 			Expr:  `oms_exporter_api_certificate_expiry_timestamp_seconds - time() < ` + within,
 			For:   "10m", Severity: severity, Scope: OMS,
-			Summary:     `The certificate of OMS ` + target + ` expires in {{ $value | humanizeDuration }}`,
+			Summary:     `The certificate of OMS ` + target + ` {{ if gt $value 0.0 }}expires in {{ $value | humanizeDuration }}{{ else }}has expired{{ end }}`,
 			Description: `From then on the exporter refuses to talk to it and nothing is known about its tasks. Renew the certificate of the OMS console, or of the proxy before it.`,
+		}
+	}
+	incomplete := func(reason, severity, hold, why string) Rule {
+		return Rule{
+			Alert: "OMSListingIncomplete",
+			Expr:  `oms_scrape_tasks_omitted{reason="` + reason + `"} > 0`,
+			For:   hold, Severity: severity, Scope: OMS,
+			Summary:     `{{ $labels.instance }}: {{ printf "%.0f" $value }} tasks have no series ({{ $labels.reason }})`,
+			Description: why + ` Nothing alerts for these tasks.`,
 		}
 	}
 	return Group{Name: "oms-api", Interval: "30s", Rules: []Rule{
@@ -122,13 +136,10 @@ func omsAlerts() Group {
 			Summary:     `{{ $labels.instance }}: the last complete listing is {{ $value | humanizeDuration }} old`,
 			Description: `Most listings fail. What is known about its tasks is old; alerts about them are inhibited. The exporter's /status shows the last attempts.`,
 		},
-		{
-			Alert: "OMSListingIncomplete",
-			Expr:  `oms_scrape_tasks_omitted{reason=~"limit|invalid"} > 0`,
-			For:   "15m", Severity: "warning", Scope: OMS,
-			Summary:     `{{ $labels.instance }}: {{ $value }} tasks have no series ({{ $labels.reason }})`,
-			Description: `{{ if eq $labels.reason "limit" }}There are more tasks than --oms.max-tasks or max_tasks allows, so none has series: raise it.{{ else }}OMS lists elements without an id, which the exporter cannot show: report a recording (oms_exporter check --record).{{ end }} Nothing alerts for these tasks.`,
-		},
+		incomplete("limit", "critical", "5m",
+			`There are more tasks than --oms.max-tasks or max_tasks allows, so none has series: raise it.`),
+		incomplete("invalid", "warning", "15m",
+			`OMS lists elements without an id, which the exporter cannot show: report a recording (oms_exporter check --record).`),
 		{
 			Alert: "OMSListingInconsistent",
 			Expr:  `increase(oms_exporter_inconsistent_listings_total[30m]) > 5`,
@@ -154,15 +165,19 @@ func omsAlerts() Group {
 		},
 		{
 			Alert: "OMSManyTasksDelayed",
-			Doc:   "One page for a shared cause, in place of one for each task.",
+			Doc: `One page for a shared cause, in place of one for each task. Of those that can be late. It fires
+before they do, so that they find themselves inhibited.`,
 			Expr: `
-				(
-					count by (job, instance) (oms:task_late:seconds{level="warning"})
-					/ count by (job, instance) (oms:task_effective_delay:seconds)
-					> 0.5
+				count by (job, instance) (oms:task_late:seconds{level="warning"})
+				/ (
+					count by (job, instance) (
+						oms:task_effective_delay:seconds
+						and $task oms:task_delay_threshold:seconds{level="warning"}
+					)
+					>= 5
 				)
-				and $oms (count by (job, instance) (oms:task_effective_delay:seconds) >= 5)`,
-			For: "5m", KeepFiringFor: "10m", Severity: "critical", Scope: OMS,
+				> 0.5`,
+			For: "3m", KeepFiringFor: "10m", Severity: "critical", Scope: OMS,
 			Summary:     `{{ $labels.instance }}: {{ $value | humanizePercentage }} of its tasks are late at once`,
 			Description: `A shared cause is likely: hosts or network of OMS, or a source or target that many tasks have in common. Alerts about single late tasks are inhibited. Look at the hosts of OMS first.`,
 		},
@@ -186,7 +201,7 @@ func failureAlerts() Group {
 			Alert: "OMSTaskStepFailed",
 			Expr: `
 				max without (status) (oms_task_step_status{status="FAILED"})
-				unless $task (oms_task_status{status="FAILED"} == 1)`,
+				unless $task oms_task_status{status=~"FAILED|SUSPEND|FINISHED|RELEASING|RELEASED|DELETED"} == 1`,
 			For: "10m", KeepFiringFor: "10m", Severity: byImportance, Scope: Task, Symptom: "step_failed",
 			Summary: `{{ $labels.step }} of ` + taskName + ` has failed` +
 				ask("oms_task_step_error_info", oneStep, ` ({{ $s.Labels.error_code }})`),
@@ -196,9 +211,9 @@ func failureAlerts() Group {
 		},
 		{
 			Alert: "OMSTaskFlapping",
-			Doc:   "A round of failing and recovering is four changes.",
-			Expr: `
-				sum without (status) (changes(oms_task_status{status=~"RUNNING|FAILED"}[1h])) >= 8`,
+			Doc: `A round of failing and recovering is two changes. RUNNING is not asked: it changes with
+everything that people do to a task.`,
+			Expr:          `max without (status) (changes(oms_task_status{status="FAILED"}[1h])) >= 4`,
 			KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "flapping",
 			Summary:     taskName + ` keeps failing and recovering`,
 			Description: taskWhose + ` At least two rounds within an hour. OMS's retries hide a fault that comes back: read the errors in the console before it stays down.`,
@@ -206,25 +221,30 @@ func failureAlerts() Group {
 		{
 			Alert: "OMSTaskStepStuck",
 			Doc: `Progress is a whole number of percent, so an honest large copy stands still for long:
-the window grows with the step's own pace.`,
+the window grows with the step's own pace. That falls while the step stands still, so what
+fires goes on until it moves.`,
 			Expr: `
 				(
-					changes(oms:task_step_unfinished:ratio[30m]) == 0
-					and $step oms:task_step_unfinished:ratio offset 30m
-					and $step oms:task_step_pace:seconds_per_percent < 600
+					oms:task_step_unfinished:ratio
+					== $step group_left ()
+					max by (job, instance, task_id, step) (oms:task_step_unfinished:ratio offset 30m)
+					and $step (
+						oms:task_step_pace:seconds_per_percent < 600
+						or ALERTS{alertname="OMSTaskStepStuck", alertstate="firing"}
+					)
 				or
-					changes(oms:task_step_unfinished:ratio[2h]) == 0
-					and $step oms:task_step_unfinished:ratio offset 2h
+					oms:task_step_unfinished:ratio
+					== $step group_left ()
+					max by (job, instance, task_id, step) (oms:task_step_unfinished:ratio offset 2h)
 					and $step oms:task_step_pace:seconds_per_percent < 2400
 				or
-					changes(oms:task_step_unfinished:ratio[12h]) == 0
-					and $step oms:task_step_unfinished:ratio offset 12h
+					oms:task_step_unfinished:ratio
+					== $step group_left ()
+					max by (job, instance, task_id, step) (oms:task_step_unfinished:ratio offset 12h)
 				)
-				and $step oms:task_step_unfinished:ratio
 				unless $step changes(oms:task_step_unfinished:records[30m]) > 0`,
 			For: "5m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "stuck",
-			Summary: `{{ $labels.step }} of ` + taskName + ` makes no progress` +
-				ask("oms:task_step_unfinished:ratio", oneStep, ` at {{ $s.Value | humanizePercentage }}`),
+			Summary:     `{{ $labels.step }} of ` + taskName + ` makes no progress at {{ $value | humanizePercentage }}`,
 			Description: taskWhose + ` The step is RUNNING, but neither its percentage nor its count of records has moved for at least half an hour, much longer than its own average pace. Look at its log and at load, locks and space of source and target.`,
 		},
 		{
@@ -233,6 +253,7 @@ the window grows with the step's own pace.`,
 				oms:task_active:bool
 				and $task oms_task_step_status
 				unless $task oms_task_step_status{status!~"INIT|SUSPEND|FINISHED"}
+				unless $task oms_task_status{status=~"RUNNING_(MODIFYING|MERGING)"} == 1
 				unless $task (oms_task_modifying == 1 or oms_task_merging == 1)`,
 			For: "15m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "inconsistent",
 			Summary:     taskName + ` runs, but none of its steps does`,
@@ -242,29 +263,35 @@ the window grows with the step's own pace.`,
 			Alert: "OMSTaskResumeWindowClosing",
 			Expr:  `oms:task_resume_window_left:ratio < 0.5`,
 			For:   "10m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "retention",
-			Summary: taskName + ` has used up half of the logs that it needs to resume`,
-			Description: taskWhose + ` {{ $value | humanizePercentage }} of what OMS keeps is left` +
-				ask("oms:task_resume_window_left:seconds", oneLink, `, {{ $s.Value | humanizeDuration }}`) +
-				`. After that the task may be impossible to resume and has to be built anew. Resume it, or release it on purpose.`,
+			Summary:     taskName + ` has used up half of the logs that it needs to resume`,
+			Description: taskWhose + left + ` After that the task may be impossible to resume and has to be built anew. Resume it, or release it on purpose.`,
 		},
 		{
 			Alert: "OMSTaskResumeWindowAlmostLost",
 			Expr:  `oms:task_resume_window_left:ratio < 0.2`,
 			For:   "10m", KeepFiringFor: "10m", Severity: "critical", Scope: Task, Symptom: "retention",
-			Summary: taskName + ` {{ if gt $value 0.0 }}is about to lose{{ else }}has probably lost{{ end }} the logs that it needs to resume`,
-			Description: taskWhose + ` {{ $value | humanizePercentage }} of what OMS keeps is left` +
-				ask("oms:task_resume_window_left:seconds", oneLink, `, {{ $s.Value | humanizeDuration }}`) +
-				`. After that the task may be impossible to resume and has to be built anew. Resume it now, or have the source keep its logs.`,
+			Summary:     taskName + ` {{ if gt $value 0.0 }}is about to lose{{ else }}has probably lost{{ end }} the logs that it needs to resume`,
+			Description: taskWhose + left + ` After that the task may be impossible to resume and has to be built anew. Resume it now, or have the source keep its logs.`,
 		},
+	}}
+}
+
+// suspendedAlerts look back over a day, so they look less often.
+func suspendedAlerts() Group {
+	return Group{Name: "oms-task-suspended", Interval: "5m", Rules: []Rule{
 		{
 			Alert: "OMSTaskSuspended",
-			Doc:   "Where OMS does not say how long it keeps logs, nobody knows when they run out.",
+			Doc: `Where it is not known how long logs are kept, or from where on they are needed, nobody
+knows when they run out. It looks back over a day, since a for of a day would start anew
+with every failed listing.`,
 			Expr: `
 				max without (status) (oms_task_status{status="SUSPEND"} == 1)
-				unless $task oms_task_log_retention_seconds`,
-			For: "1d", KeepFiringFor: "10m", Severity: "info", Scope: Task, Symptom: "suspended",
+				and $task oms_task_status{status="SUSPEND"} offset 1d == 1
+				unless $task min_over_time(oms_task_status{status="SUSPEND"}[1d]) == 0
+				unless $task oms:task_resume_window_left:ratio`,
+			For: "5m", KeepFiringFor: "10m", Severity: "info", Scope: Task, Symptom: "suspended",
 			Summary:     taskName + ` has been suspended for a day`,
-			Description: taskWhose + ` OMS does not say how long it keeps the logs that the task needs to resume. Resume it, or release it on purpose.`,
+			Description: taskWhose + ` It is not known how long the logs that it needs to resume are still kept. Resume it, or release it on purpose.`,
 		},
 	}}
 }
@@ -279,11 +306,11 @@ func delayAlerts() Group {
 				> ` + factor + ` * (1 - scalar(oms:setting_freshness_objective:ratio))
 				and $link 1 - avg_over_time(oms:task_fresh:bool[` + short + `])
 				> ` + factor + ` * (1 - scalar(oms:setting_freshness_objective:ratio))
-				and $link present_over_time(oms:task_fresh:bool[10m] offset ` + long + `)`,
+				and present_over_time(oms:task_fresh:bool[10m] offset ` + long + `)`,
 			Severity: severity, Scope: Task, Symptom: "slo", KeepFiringFor: "10m",
 			Labels:      map[string]string{"window": long},
 			Summary:     taskName + backwards + ` was late for {{ $value | humanizePercentage }} of the last ` + long,
-			Description: taskWhose + ` At this rate it uses up what its objective allows ` + factor + ` times too fast.` + recovering + eta,
+			Description: taskWhose + ` At this rate it uses up what its objective allows more than ` + factor + ` times too fast.` + recovering + eta,
 		}
 	}
 	return Group{Name: "oms-task-delay", Interval: "30s", Rules: []Rule{
@@ -312,7 +339,7 @@ func delayAlerts() Group {
 				(
 					oms:task_effective_delay:seconds + (1 - oms:task_replay_speed:ratio10m) * 1800
 					> $task group_left ()
-					max without (level) (oms:task_delay_threshold:seconds{level="critical"})
+					max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="critical"})
 				)
 				and $link oms:task_replay_speed:ratio10m < 0.9
 				and $link oms:task_effective_delay:seconds > 60`,
@@ -324,7 +351,9 @@ func delayAlerts() Group {
 			Alert: "OMSTaskCheckpointFrozen",
 			Doc:   "Whatever the delay says: it can stay small while nothing is applied.",
 			Expr: `
-				changes(oms_task_checkpoint_timestamp_seconds[10m]) == 0
+				oms_task_checkpoint_timestamp_seconds
+				== $link group_left ()
+				max by (job, instance, task_id, direction) (oms_task_checkpoint_timestamp_seconds offset 10m)
 				and $link oms:task_live:bool
 				and $link oms:task_live:bool offset 10m`,
 			For: "5m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "frozen",
@@ -361,8 +390,12 @@ func doubtAlerts() Group {
 	return Group{Name: "oms-task-doubt", Interval: "30s", Rules: []Rule{
 		{
 			Alert: "OMSTaskVerifyDifferences",
-			Expr:  `oms_task_step_inconsistent_records{step=~"$verify"} > 0`,
-			For:   "10m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "verify",
+			Doc:   "Until the switchover: afterwards nobody can act on it any more.",
+			Expr: `
+				oms_task_step_inconsistent_records{step=~"$verify"} > 0
+				unless $task oms_task_status{status=~"RELEASING|RELEASED|DELETED"} == 1
+				unless $task oms_task_step_status{step=~"$switched", status="FINISHED"}`,
+			For: "10m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "verify",
 			Summary:     `Verification of ` + taskName + ` has found {{ printf "%.0f" $value }} records that differ`,
 			Description: taskWhose + ` Do not switch over before they are explained: the console lists them by table.`,
 		},
@@ -382,11 +415,16 @@ func doubtAlerts() Group {
 		},
 		{
 			Alert: "OMSTaskDisappeared",
-			Doc:   "Only while every listing was complete: an outage makes nobody disappear.",
+			Doc: `Only while every listing was complete: an outage makes nobody disappear, nor does an
+exporter that is down or a limit on the number of tasks. Who was seen to be released has
+not disappeared either.`,
 			Expr: `
 				max without (status) (oms_task_status{status=~"RUNNING.*|SUSPEND|FAILED"} offset 15m == 1)
 				unless $task oms_task_status
-				and $oms min_over_time(oms_up[15m]) == 1`,
+				unless $task max_over_time(oms_task_status{status=~"RELEASING|RELEASED|DELETED|FINISHED"}[15m]) == 1
+				and $oms oms_up == 1
+				and $oms min_over_time(oms_up[15m]) == 1
+				unless $oms oms_scrape_tasks_omitted{reason="limit"} > 0`,
 			Severity: "info", Scope: Task, Symptom: "disappeared", Info: "oms_task_info offset 15m",
 			Summary:     taskName + ` is no longer listed`,
 			Description: taskWhose + ` It ran, was suspended or had failed a quarter of an hour ago. Released or deleted since, excluded here, or hidden from the exporter's account?`,
@@ -399,10 +437,11 @@ func newsAlerts() Group {
 	return Group{Name: "oms-task-news", Interval: "30s", Rules: []Rule{
 		{
 			Alert: "OMSTaskCutoverReady",
+			Doc:   "Good news is not kept: it is only true while it is.",
 			Expr: `
 				oms:task_cutover_readiness:ratio == 1
 				unless $task oms_task_step_progress_ratio{step=~"$switched"} > 0`,
-			For: "15m", KeepFiringFor: "10m", Severity: "info", Scope: Task, Symptom: "ready",
+			For: "15m", Severity: "info", Scope: Task, Symptom: "ready",
 			Summary:     taskName + ` is ready for cut-over`,
 			Description: taskWhose + ` Everything that is needed has been there for 15 minutes: copied, in step, verified, no alarm. Before you switch: stop the writes, then wait until the checkpoint is later than that.`,
 		},

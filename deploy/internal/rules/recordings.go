@@ -59,7 +59,10 @@ func state() Group {
 				Record: "oms:clock:timestamp_seconds",
 				Doc: `OMS's own clock. Ages of what OMS stamped are judged by it, so that a Prometheus or
 exporter whose clock differs does not see old samples where there are none.`,
-				Expr: `(time() + oms_clock_skew_seconds) or $oms (time() + 0 * oms_up)`,
+				Expr: `
+					max by (job, instance) (time() + oms_clock_skew_seconds)
+					or
+					max by (job, instance) (time() + 0 * oms_up)`,
 			},
 			{
 				Record: "oms:task_active:bool",
@@ -69,13 +72,14 @@ exporter whose clock differs does not see old samples where there are none.`,
 			{
 				Record: "oms:task_live:bool",
 				Doc: `1 for each direction of a task that is supposed to be following its source: RUNNING
-(catching up) or MONITORING (caught up). The gate of every rule about delay. Where OMS
-lists no steps, a delay or checkpoint stands for the forward one.`,
+(catching up), MONITORING (caught up), or in a status that is new to these rules, which
+had better not silence them. The gate of every rule about delay. Where OMS lists no
+steps, a delay or checkpoint stands for the forward one.`,
 				Labels: map[string]string{"direction": "forward"},
 				Expr: `
 					(
 						max without (step, status) (
-							oms_task_step_status{step=~"$forward", status=~"RUNNING|MONITORING"}
+							oms_task_step_status{step=~"$forward", status!~"$idle"}
 						)
 						and $task oms:task_active:bool
 					)
@@ -96,7 +100,7 @@ lists no steps, a delay or checkpoint stands for the forward one.`,
 				Labels: map[string]string{"direction": "reverse"},
 				Expr: `
 					max without (step, status) (
-						oms_task_step_status{step=~"$reverse", status=~"RUNNING|MONITORING"}
+						oms_task_step_status{step=~"$reverse", status!~"$idle"}
 					)
 					and $task oms:task_active:bool`,
 			},
@@ -167,7 +171,8 @@ func delay() Group {
 						(
 							oms_task_info{importance=~"HIGH|LOW"}
 							or label_replace(
-								oms_task_info{importance!~"HIGH|LOW|IGNORE"}, "importance", "MEDIUM", "importance", ".*"
+								max without (importance) (oms_task_info{importance!~"HIGH|LOW|IGNORE"}),
+								"importance", "MEDIUM", "", ""
 							)
 						)
 						* on (importance) group_left ()
@@ -185,7 +190,7 @@ func delay() Group {
 			Expr: `
 				oms:task_effective_delay:seconds
 				> $task group_left ()
-				max without (level) (oms:task_delay_threshold:seconds{level="` + level + `"})`,
+				max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="` + level + `"})`,
 		}
 	}
 	return Group{
@@ -225,7 +230,10 @@ the 30 s that sampling takes. Where OMS reports no delay, the age of the checkpo
 				Record: "oms:task_replay_speed:ratio10m",
 				Doc: `Seconds of the source's time applied per second: 1 keeps pace, above 1 catches up,
 0 stands still. It needs no clock but OMS's own.`,
-				Expr: `deriv(oms_task_checkpoint_timestamp_seconds[10m]) and $link oms:task_live:bool`,
+				Expr: `
+					deriv(oms_task_checkpoint_timestamp_seconds[10m])
+					and oms_task_checkpoint_timestamp_seconds
+					and $link oms:task_live:bool`,
 			},
 			{
 				Record: "oms:task_catchup_eta:seconds",
@@ -246,7 +254,7 @@ the noise of OMS's own sampling.`),
 Only where OMS says how long it keeps them.`,
 				Expr: `
 					(
-						oms_task_log_retention_seconds
+						max by (job, instance, task_id) (oms_task_log_retention_seconds > 0)
 						- $task group_right () oms:task_checkpoint_age:seconds
 					)
 					and $link oms:task_resumable:bool`,
@@ -255,7 +263,7 @@ Only where OMS says how long it keeps them.`,
 				Record: "oms:task_resume_window_left:ratio",
 				Expr: `
 					oms:task_resume_window_left:seconds
-					/ $task group_left () (oms_task_log_retention_seconds > 0)`,
+					/ $task group_left () max by (job, instance, task_id) (oms_task_log_retention_seconds > 0)`,
 			},
 		},
 	}
@@ -269,7 +277,10 @@ func trends() Group {
 		Rules: []Rule{
 			{
 				Record: "oms:task_replay_speed:ratio1h",
-				Expr:   `deriv(oms_task_checkpoint_timestamp_seconds[1h]) and $link oms:task_live:bool`,
+				Expr: `
+					deriv(oms_task_checkpoint_timestamp_seconds[1h])
+					and oms_task_checkpoint_timestamp_seconds
+					and $link oms:task_live:bool`,
 			},
 			{
 				Record: "oms:task_fresh:bool",
@@ -278,7 +289,7 @@ func trends() Group {
 					(
 						oms:task_effective_delay:seconds
 						<= bool $task group_left ()
-						max without (level) (oms:task_delay_threshold:seconds{level="warning"})
+						max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="warning"})
 					)
 					and $task oms_task_info{task_type="SYNC"}`,
 			},
@@ -352,19 +363,20 @@ unknown is 0.`,
 				)
 				or $task 0 * oms:task_cutover_candidate:bool`),
 			gate("delay_low_15m", `For 15 minutes, never more than 30 s behind, sampled less than a minute ago, and the
-checkpoint has moved.`, `
+checkpoint has moved in the last 5.`, `
 				(
 					max without (direction) (
 						(max_over_time(oms:task_effective_delay:seconds{direction="forward"}[15m]) <= bool 30)
 						* (oms:task_delay_sample_age:seconds{direction="forward"} <= bool 60)
-						* (changes(oms_task_checkpoint_timestamp_seconds{direction="forward"}[15m]) > bool 0)
+						* (changes(oms_task_checkpoint_timestamp_seconds{direction="forward"}[5m]) > bool 0)
 					)
 					and $task oms:task_live:bool{direction="forward"}
 				)
 				or $task 0 * oms:task_cutover_candidate:bool`),
-			gate("verified", "Every full verification is at 100 % and found no record that differs.", `
+			gate("verified", "Every full verification is at 100 %, has not failed and found no record that differs.", `
 				(
 					min without (step) (oms_task_step_progress_ratio{step=~"$verify"} >= bool 1)
+					unless $task oms_task_step_status{step=~"$verify", status="FAILED"}
 					unless $task oms_task_step_inconsistent_records{step=~"$verify"} > 0
 				)
 				or $task 0 * oms:task_cutover_candidate:bool`),

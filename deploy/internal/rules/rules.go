@@ -58,6 +58,11 @@ type Options struct {
 	Job         string // regular expression of the jobs that scrape exporters
 }
 
+// Defaults are the options of the rule files in prometheus/rules.
+func Defaults() Options {
+	return Options{RunbookBase: "https://example.com/oms_exporter/deploy/runbooks/", Job: "oms.*"}
+}
+
 // vocabulary is what expressions say often, said once. Every $name in an expression
 // stands for its entry here.
 var vocabulary = map[string]string{
@@ -74,6 +79,9 @@ var vocabulary = map[string]string{
 	"switched": "TRANSFER_APP_SWITCH|APP_SWITCH",
 	// Steps that never end by themselves: they follow their source or wait for a person.
 	"endless": "(REVERSE_)?INCR_.+|.+_INCR_(LOG_PULL|SYNC)|.*APP_SWITCH",
+
+	// Statuses of a step that is not supposed to be at work.
+	"idle": "INIT|SUSPEND|FAILED|FINISHED",
 
 	// Everything on oms_task_info but what names the task.
 	"attributes": strings.Join(attributes(), ", "),
@@ -115,7 +123,7 @@ func Expand(expr string, o Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w in %s", err, expanded)
 	}
-	return parsed.Pretty(0), nil
+	return strings.TrimSpace(parsed.Pretty(0)), nil
 }
 
 // expression returns what the rule evaluates. An alert about a task is joined with the
@@ -127,7 +135,10 @@ func (r *Rule) expression(o Options) (string, error) {
 		if info == "" {
 			info = "oms_task_info"
 		}
-		expr = "(" + expr + ") * $task group_left (" + whose + ") (" + info + ")"
+		// After a restart of Prometheus, series whose labels changed in between overlap for
+		// minutes. Two for one task would be an error, and with it no alert at all.
+		expr = "(" + expr + ") * $task group_left (" + whose + ") " +
+			"topk by (job, instance, task_id) (1, " + info + ")"
 	}
 	return Expand(expr, o)
 }

@@ -1,0 +1,232 @@
+// Package timelapse rewrites rules of Prometheus and settings of Alertmanager so that hours
+// of a simulated OMS, whose clock runs faster, pass in minutes and mean the same.
+//
+// What is seconds of OMS's time, in values and thresholds, stays. What Prometheus and
+// Alertmanager measure by their own clocks is divided by the speed: ranges, offsets, for,
+// intervals, waits. A derivative by Prometheus' clock is divided too.
+package timelapse
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+)
+
+// ownClock are metrics that the exporter stamps by its own clock, not by OMS's. Their ages are
+// multiplied, so that they too are seconds of the simulated time.
+var ownClock = []string{"oms_last_successful_scrape_timestamp_seconds"}
+
+// Expr returns a PromQL expression that says at a speed what expr says in real time.
+func Expr(expr string, speed float64) (string, error) {
+	root, err := parse(expr)
+	if err != nil {
+		return "", err
+	}
+	rewrite(&root, speed)
+	return root.String(), nil
+}
+
+func parse(expr string) (parser.Expr, error) {
+	root, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		return nil, fmt.Errorf("%w in %s", err, expr)
+	}
+	return root, nil
+}
+
+// rewrite rewrites the expression at a place, from the leaves on.
+func rewrite(place *parser.Expr, speed float64) {
+	for _, child := range places(*place) {
+		rewrite(child, speed)
+	}
+	switch e := (*place).(type) {
+	case *parser.VectorSelector:
+		e.OriginalOffset = divide(e.OriginalOffset, speed)
+		if slices.Contains(ownClock, e.Name) {
+			*place = must(fmt.Sprintf("(time() - %s * (time() - %s))", number(speed), e))
+		}
+	case *parser.MatrixSelector:
+		e.Range = divide(e.Range, speed)
+		if s, ok := e.VectorSelector.(*parser.VectorSelector); ok {
+			s.OriginalOffset = divide(s.OriginalOffset, speed)
+		}
+	case *parser.SubqueryExpr:
+		e.Range = divide(e.Range, speed)
+		e.Step = divide(e.Step, speed)
+		e.OriginalOffset = divide(e.OriginalOffset, speed)
+	case *parser.Call:
+		if e.Func.Name == "deriv" || e.Func.Name == "rate" || e.Func.Name == "irate" {
+			*place = must(fmt.Sprintf("(%s / %s)", e, number(speed)))
+		}
+	}
+}
+
+// places returns where the operands of an expression stand.
+func places(e parser.Expr) []*parser.Expr {
+	switch e := e.(type) {
+	case *parser.AggregateExpr:
+		return []*parser.Expr{&e.Expr}
+	case *parser.BinaryExpr:
+		return []*parser.Expr{&e.LHS, &e.RHS}
+	case *parser.Call:
+		var args []*parser.Expr
+		for i := range e.Args {
+			args = append(args, &e.Args[i])
+		}
+		return args
+	case *parser.ParenExpr:
+		return []*parser.Expr{&e.Expr}
+	case *parser.SubqueryExpr:
+		return []*parser.Expr{&e.Expr}
+	case *parser.UnaryExpr:
+		return []*parser.Expr{&e.Expr}
+	default:
+		return nil
+	}
+}
+
+// must parses what this package has put together from parsed parts.
+func must(expr string) parser.Expr {
+	e, err := parse(expr)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+func divide(d time.Duration, speed float64) time.Duration {
+	return time.Duration(float64(d) / speed).Round(time.Millisecond)
+}
+
+// Duration returns a duration as Prometheus writes it, divided by the speed.
+func Duration(text string, speed float64) (string, error) {
+	d, err := model.ParseDuration(text)
+	if err != nil {
+		return "", err
+	}
+	return model.Duration(divide(time.Duration(d), speed)).String(), nil
+}
+
+// Rules returns a rule file for a speed, without the rules that drop names.
+func Rules(file []byte, speed float64, drop ...string) ([]byte, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(file, &root); err != nil {
+		return nil, err
+	}
+	err := walk(&root, func(key string, value *yaml.Node) error {
+		var err error
+		switch key {
+		case "expr":
+			value.Value, err = Expr(value.Value, speed)
+		case "for", "keep_firing_for", "interval":
+			value.Value, err = Duration(value.Value, speed)
+		case "rules":
+			value.Content = slices.DeleteFunc(value.Content, func(rule *yaml.Node) bool {
+				return slices.Contains(drop, named(rule))
+			})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(&root)
+}
+
+// named returns the name of a rule.
+func named(rule *yaml.Node) string {
+	for i := 0; i+1 < len(rule.Content); i += 2 {
+		if k := rule.Content[i].Value; k == "alert" || k == "record" {
+			return rule.Content[i+1].Value
+		}
+	}
+	return ""
+}
+
+// Alertmanager returns the configuration of an Alertmanager for a speed. All of its receivers
+// post to webhook and their name. It is always within its time intervals.
+func Alertmanager(file []byte, speed float64, webhook string) ([]byte, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(file, &root); err != nil {
+		return nil, err
+	}
+	err := walk(&root, func(key string, value *yaml.Node) error {
+		var err error
+		switch key {
+		case "group_wait", "group_interval", "repeat_interval":
+			value.Value, err = Duration(value.Value, speed)
+		case "receivers":
+			err = redirect(value, webhook)
+		case "time_intervals":
+			err = always(value)
+		case "templates":
+			value.Content = nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(&root)
+}
+
+// redirect makes every receiver of a list a webhook.
+func redirect(list *yaml.Node, webhook string) error {
+	var receivers []struct{ Name string }
+	if err := list.Decode(&receivers); err != nil {
+		return err
+	}
+	type hook struct {
+		URL          string `yaml:"url"`
+		SendResolved bool   `yaml:"send_resolved"`
+	}
+	type receiver struct {
+		Name     string `yaml:"name"`
+		Webhooks []hook `yaml:"webhook_configs"`
+	}
+	var redirected []receiver
+	for _, r := range receivers {
+		redirected = append(redirected, receiver{r.Name, []hook{{webhook + r.Name, true}}})
+	}
+	return list.Encode(redirected)
+}
+
+// always lets every time interval of a list be at all times.
+func always(list *yaml.Node) error {
+	for _, interval := range list.Content {
+		for i := 0; i+1 < len(interval.Content); i += 2 {
+			if interval.Content[i].Value != "time_intervals" {
+				continue
+			}
+			err := interval.Content[i+1].Encode([]map[string][]string{{"weekdays": {"sunday:saturday"}}})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// walk calls visit for every key and value of every mapping, from the outside in.
+func walk(n *yaml.Node, visit func(key string, value *yaml.Node) error) error {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if err := visit(n.Content[i].Value, n.Content[i+1]); err != nil {
+				return fmt.Errorf("line %d: %s: %w", n.Content[i].Line, n.Content[i].Value, err)
+			}
+		}
+	}
+	for _, child := range n.Content {
+		if err := walk(child, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"oms_exporter/collector"
+	"oms_exporter/deploy/internal/names"
+)
+
+func TestRulesNameWhatThereIs(t *testing.T) {
+	if err := known(t).Problems(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryMetricIsUsed checks that each metric of the exporter is in a rule, or that somebody has
+// said why not.
+func TestEveryMetricIsUsed(t *testing.T) {
+	n := known(t)
+	used := n.Used()
+	for _, d := range slices.Concat(collector.Docs(), collector.ExporterDocs()) {
+		why, listed := names.NotInRules[d.Name]
+		switch {
+		case !used[d.Name] && why == "":
+			t.Errorf("no rule uses %s: use it, or say in names.NotInRules why none does", d.Name)
+		case used[d.Name] && listed:
+			t.Errorf("a rule uses %s, which is in names.NotInRules", d.Name)
+		}
+	}
+	for name := range names.NotInRules {
+		if !n.Has(name) {
+			t.Errorf("names.NotInRules has %s, which does not exist", name)
+		}
+	}
+}
+
+var (
+	promqlBlock = regexp.MustCompile("(?s)```promql\n(.*?)```")
+	anyBlock    = regexp.MustCompile("(?s)```.*?```")
+	inline      = regexp.MustCompile("`([^`\n]+)`")
+	program     = regexp.MustCompile(`^oms_exporter($|[ ./])`)
+)
+
+// inProse returns the expressions that a text of Markdown gives: in blocks marked promql, which
+// hold one each, and in backticks what begins like a name of ours.
+func inProse(text string) []string {
+	var found []string
+	for _, block := range promqlBlock.FindAllStringSubmatch(text, -1) {
+		found = append(found, block[1])
+	}
+	for _, word := range inline.FindAllStringSubmatch(anyBlock.ReplaceAllString(text, ""), -1) {
+		if w := word[1]; (strings.HasPrefix(w, "oms_") || strings.HasPrefix(w, "oms:")) && !program.MatchString(w) {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+func TestPagesNameWhatThereIs(t *testing.T) {
+	n := known(t)
+	expressions := 0
+	for _, pattern := range []string{"runbooks/*.md", "alertmanager/*.md", "prometheus/*.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s: %d files (%v)", pattern, len(files), err)
+		}
+		for _, file := range files {
+			for _, expr := range inProse(readFile(t, file)) {
+				expressions++
+				if err := n.Check(expr); err != nil {
+					t.Errorf("%s: %v in %s", file, err, expr)
+				}
+			}
+		}
+	}
+	if expressions < 60 {
+		t.Errorf("only %d expressions", expressions)
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestExpressionsAreFoundInProse(t *testing.T) {
+	const text = "Look at `oms_up`, `oms:task_live:bool{a=\"b\"}` and `oms_exporter check --x`, not `up`.\n" +
+		"```promql\nsum(a)\n```\n```sh\necho `oms_nothing`\n```\n"
+	want := []string{"sum(a)\n", "oms_up", `oms:task_live:bool{a="b"}`}
+	if got := inProse(text); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+var (
+	matchersLine = regexp.MustCompile(`(?m)^[^#\n]*matchers: \[(.*)\]$`)
+	matcher      = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
+	labelsLine   = regexp.MustCompile(`(?m)^[^#\n]*(?:group_by|equal): \[(.*)\]$`)
+	ofAlert      = regexp.MustCompile(`\.(?:Common|Group)?Labels\.(\w+)`)
+	annotation   = regexp.MustCompile(`\.(?:Common)?Annotations\.(\w+)`)
+)
+
+// TestAlertmanagerNamesWhatThereIs checks the labels of matchers, equal, group_by and templates,
+// and the values that matchers ask for.
+func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
+	labels := make(map[string]bool)
+	values := make(map[string][]string)
+	annotations := make(map[string]bool)
+	for _, a := range known(t).Alerts() {
+		for _, l := range a.Labels {
+			labels[l] = true
+		}
+		for name, value := range a.Fixed {
+			values[name] = append(values[name], value)
+		}
+		for name := range a.Annotations {
+			annotations[name] = true
+		}
+		values["alertname"] = append(values["alertname"], a.Name)
+	}
+	config := readFile(t, alertmanagerFile)
+	lists, matchers := labelsLine.FindAllStringSubmatch(config, -1), matchersLine.FindAllStringSubmatch(config, -1)
+	if len(lists) < 10 || len(matchers) < 30 {
+		t.Errorf("%d lists of labels and %d of matchers: cannot read %s", len(lists), len(matchers), alertmanagerFile)
+	}
+	for _, list := range lists {
+		for _, l := range strings.Split(list[1], ", ") {
+			if !labels[l] {
+				t.Errorf("no alert has a label %s", l)
+			}
+		}
+	}
+	for _, list := range matchers {
+		for _, m := range matcher.FindAllStringSubmatch(list[1], -1) {
+			if !labels[m[1]] {
+				t.Errorf("no alert has a label %s: %s", m[1], list[1])
+			}
+			if !slices.Contains([]string{"alertname", "scope", "symptom", "severity"}, m[1]) {
+				continue
+			}
+			for _, value := range strings.Split(m[3], "|") {
+				if !slices.Contains(values[m[1]], value) {
+					t.Errorf("no alert has %s=%q: %s", m[1], value, list[1])
+				}
+			}
+		}
+	}
+	text := readFile(t, "alertmanager/templates/oms.tmpl")
+	for _, use := range ofAlert.FindAllStringSubmatch(text+config, -1) {
+		if !labels[use[1]] {
+			t.Errorf("templates use a label %s, which no alert has", use[1])
+		}
+	}
+	for _, use := range annotation.FindAllStringSubmatch(text, -1) {
+		if !annotations[use[1]] {
+			t.Errorf("templates use an annotation %s, which no alert has", use[1])
+		}
+	}
+}
+
+// TestInhibitionKeepsExportersApart checks that no rule lets what one exporter sees hide what
+// another one does.
+func TestInhibitionKeepsExportersApart(t *testing.T) {
+	_, rules, found := strings.Cut(readFile(t, alertmanagerFile), "\ninhibit_rules:\n")
+	if !found {
+		t.Fatalf("cannot read %s", alertmanagerFile)
+	}
+	equals := regexp.MustCompile(`(?m)^    equal: \[(.*)\]$`).FindAllStringSubmatch(rules, -1)
+	if sources := strings.Count(rules, "source_matchers:"); len(equals) != sources || sources < 10 {
+		t.Errorf("%d rules, %d of them with equal", sources, len(equals))
+	}
+	for _, e := range equals {
+		if !strings.HasPrefix(e[1], "job, instance") {
+			t.Errorf("equal: [%s], want job and instance", e[1])
+		}
+	}
+}
+
+// TestScrapeExamplesNameJobsThatTheRulesKnow checks names in the examples of configurations.
+func TestScrapeExamplesNameJobsThatTheRulesKnow(t *testing.T) {
+	for _, file := range scrapeExamples {
+		jobs := regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1)
+		if len(jobs) == 0 {
+			t.Errorf("%s: no job", file)
+		}
+		for _, job := range jobs {
+			if !regexp.MustCompile(`^oms.*$`).MatchString(job[1]) {
+				t.Errorf("%s: the rules do not know job %s as an exporter's", file, job[1])
+			}
+		}
+	}
+}

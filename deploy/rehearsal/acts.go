@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+)
+
+// An act is what is done to an OMS during its scene. It returns what went wrong.
+type act func(context.Context, *rehearsal, scene) error
+
+// outage has OMS fail in the middle of delays, for longer than any alert is held. The pages
+// about the delays must stay open, and nothing but OMSDown may come.
+func outage(ctx context.Context, r *rehearsal, s scene) error {
+	if err := r.await(ctx, s.name, "OMSTaskDelayCritical"); err != nil {
+		return err
+	}
+	from := time.Now()
+	if err := r.fault(ctx, s.name, http.MethodPut, "unavailable"); err != nil {
+		return err
+	}
+	if err := r.sleep(ctx, 20*time.Minute); err != nil {
+		return err
+	}
+	to := time.Now()
+	if err := r.fault(ctx, s.name, http.MethodDelete, ""); err != nil {
+		return err
+	}
+	// OMSDown is held for 5 minutes; then the pages about tasks are free again.
+	if err := r.sleep(ctx, 10*time.Minute); err != nil {
+		return err
+	}
+
+	var wrong []error
+	meanwhile := func(p page) bool { return p.at.After(from) && p.at.Before(to) }
+	for _, p := range r.pages.of(s.name, meanwhile) {
+		switch {
+		case p.resolved:
+			wrong = append(wrong, fmt.Errorf("%s: %s of %s resolved while OMS was down",
+				s.name, p.Labels["alertname"], p.Labels["task_name"]))
+		case p.Labels["scope"] == "task" && p.at.Sub(from) > r.real(6*time.Minute):
+			wrong = append(wrong, fmt.Errorf("%s: %s of %s came while OMS was down",
+				s.name, p.Labels["alertname"], p.Labels["task_name"]))
+		}
+	}
+	paged := r.pages.of(s.name, func(p page) bool {
+		return fired("OMSDown")(p) && p.receiver == "pager"
+	})
+	if len(paged) != 1 {
+		wrong = append(wrong, fmt.Errorf("%s: OMSDown came to pager %d times in place of once",
+			s.name, len(paged)))
+	}
+	return errors.Join(wrong...)
+}
+
+// exporterAlert is what comes for every target when the exporter is stopped at the end.
+const exporterAlert = "OMSExporterDown"
+
+// exporterDown stops the exporter. Every target of it has to be reported, and from then on no
+// page about a task may come or resolve.
+func exporterDown(ctx context.Context, r *rehearsal, chosen []scene) error {
+	r.exporter.stop()
+	for _, s := range chosen {
+		if err := r.await(ctx, s.name, exporterAlert); err != nil {
+			return err
+		}
+	}
+	from := time.Now().Add(r.real(time.Minute))
+	// Longer than alerts about tasks are held.
+	if err := r.sleep(ctx, 12*time.Minute); err != nil {
+		return err
+	}
+	if err := r.seen.look(ctx, r.alertmanager); err != nil {
+		return err
+	}
+	var wrong []error
+	for _, s := range chosen {
+		for _, p := range r.pages.of(s.name, func(p page) bool { return p.at.After(from) }) {
+			if p.Labels["scope"] == "task" {
+				wrong = append(wrong, fmt.Errorf("exporter down: news of %s of %s in %s (resolved: %t)",
+					p.Labels["alertname"], p.Labels["task_name"], s.name, p.resolved))
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// down returns how many targets were reported when the exporter was stopped.
+func (r *rehearsal) down(chosen []scene) int {
+	down := 0
+	for _, s := range chosen {
+		if len(r.pages.of(s.name, fired(exporterAlert))) > 0 {
+			down++
+		}
+	}
+	return down
+}
+
+// onePage checks that a storm pages once, and no task of it does.
+func onePage(r *rehearsal, s scene) error {
+	var wrong []error
+	open := false
+	for _, p := range r.pages.of(s.name, func(p page) bool { return p.receiver == "pager" }) {
+		switch {
+		case p.Labels["alertname"] == "OMSManyTasksDelayed":
+			open = !p.resolved
+		case open && p.Labels["scope"] == "task" && !p.resolved:
+			wrong = append(wrong, fmt.Errorf("%s: %s of %s paged during the storm",
+				s.name, p.Labels["alertname"], p.Labels["task_name"]))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// await waits for an alert of a scene to arrive.
+func (r *rehearsal) await(ctx context.Context, scene, alert string) error {
+	limit := time.NewTimer(r.real(r.most))
+	defer limit.Stop()
+	for len(r.pages.of(scene, fired(alert))) == 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("%s: %s has not come", scene, alert)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// sleep waits for a simulated time.
+func (r *rehearsal) sleep(ctx context.Context, simulated time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(r.real(simulated)):
+		return nil
+	}
+}
+
+// fault changes what goes wrong with the answers of a scene's OMS.
+func (r *rehearsal) fault(ctx context.Context, scene, method, fault string) error {
+	w := httptest.NewRecorder()
+	r.sims[scene].ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, "/sim/faults",
+		strings.NewReader(fault)))
+	if w.Code/100 != 2 {
+		return fmt.Errorf("%s: %s /sim/faults: %d %s", scene, method, w.Code, w.Body)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+// Rehearsal plays every scenario of the simulated OMS, in time-lapse, to the exporter, a real
+// Prometheus with the rules and a real Alertmanager with the routes, all on loopback. It prints
+// which alerts arrived at which receiver, when, and which were inhibited by what. It fails if
+// an expected alert did not come or one came that nobody expects.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"oms_exporter/deploy/internal/rules"
+)
+
+// options are what the command line sets.
+type options struct {
+	deploy             string
+	speed              float64
+	seed               uint64
+	least, most        time.Duration // simulated
+	only               string
+	prometheusBinary   string
+	alertmanagerBinary string
+	keep               bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.deploy, "deploy", ".", "the directory deploy of the repository")
+	flag.Float64Var(&o.speed, "speed", 60, "how many times faster than real time everything happens")
+	flag.Uint64Var(&o.seed, "seed", 1, "the same seed makes the same tasks")
+	flag.DurationVar(&o.least, "least", 100*time.Minute,
+		"simulated time to watch for unexpected alerts")
+	flag.DurationVar(&o.most, "most", 4*time.Hour, "simulated time to wait for expected ones")
+	flag.StringVar(&o.only, "scenes", ".*", "regular expression of the scenes to play")
+	flag.StringVar(&o.prometheusBinary, "prometheus", "prometheus", "program of Prometheus")
+	flag.StringVar(&o.alertmanagerBinary, "alertmanager", "prometheus-alertmanager",
+		"program of Alertmanager")
+	flag.BoolVar(&o.keep, "keep", false, "keep the files of the processes")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o, os.Stdout)
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rehearsal:", err)
+		os.Exit(1)
+	}
+}
+
+// A rehearsal is one that is under way.
+type rehearsal struct {
+	*stack
+	pages pages
+	seen  seen
+	acts  map[string]error // how the acts ended that did, by scene
+}
+
+// run rehearses and prints what came of it. It is an error if that is not what should.
+func run(ctx context.Context, o options, out io.Writer) error {
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
+	}
+	r := &rehearsal{seen: make(seen), acts: make(map[string]error)}
+	r.stack, err = start(ctx, o, chosen, &r.pages)
+	defer func() { r.stop() }()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d scenes, %g times as fast: at least %s, at most %s\n",
+		len(chosen), o.speed, r.real(o.least), r.real(o.most))
+	if err := r.play(ctx, chosen); err != nil {
+		return err
+	}
+	r.acts["exporter"] = exporterDown(ctx, r, chosen)
+	return r.report(out, chosen)
+}
+
+// choose returns the scenes whose names match.
+func choose(only string) ([]scene, error) {
+	re, err := regexp.Compile("^(" + only + ")$")
+	if err != nil {
+		return nil, err
+	}
+	chosen := slices.DeleteFunc(slices.Clone(scenes), func(s scene) bool {
+		return !re.MatchString(s.name)
+	})
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no scene matches %s", only)
+	}
+	return chosen, nil
+}
+
+// play lets the scenes happen until each has come to what is wanted of it.
+func (r *rehearsal) play(ctx context.Context, chosen []scene) error {
+	type end struct {
+		scene string
+		err   error
+	}
+	acting, ended := 0, make(chan end, len(chosen))
+	for _, s := range chosen {
+		if s.act != nil {
+			acting++
+			go func() { ended <- end{s.name, s.act(ctx, r, s)} }()
+		}
+	}
+	for {
+		if err := r.seen.look(ctx, r.alertmanager); err != nil {
+			return err
+		}
+		elapsed := r.simulated(time.Since(r.began))
+		incomplete := func(s scene) bool { return len(r.missing(s)) > 0 }
+		done := acting == 0 && !slices.ContainsFunc(chosen, incomplete)
+		if elapsed > r.most || done && elapsed > r.least {
+			return nil
+		}
+		select {
+		case e := <-ended:
+			acting--
+			r.acts[e.scene] = e.err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// missing returns the alerts that a scene wants and that have not arrived.
+func (r *rehearsal) missing(s scene) []string {
+	return slices.DeleteFunc(slices.Clone(s.want), func(name string) bool {
+		return len(r.pages.of(s.name, fired(name))) > 0
+	})
+}
+
+// A row is what came of an alert in a scene.
+type row struct {
+	alert     string
+	receivers []string
+	tasks     int           // that it arrived about
+	first     time.Duration // simulated, from the beginning to its first arrival; 0: it did not arrive
+	quickest  time.Duration // simulated, from when its condition held to its arrival
+	resolved  int
+	inhibited []string // by whom
+}
+
+// rows returns what came of the alerts of a scene, in the order in which they arrived.
+func (r *rehearsal) rows(s scene) []row {
+	var rows []row
+	for _, name := range r.seen.names(s.name) {
+		row := row{alert: name, inhibited: r.seen[[2]string{s.name, name}]}
+		tasks := make(map[string]bool)
+		for _, p := range r.pages.of(s.name, fired(name)) {
+			tasks[p.Labels["task_id"]] = true
+			if !slices.Contains(row.receivers, p.receiver) {
+				row.receivers = append(row.receivers, p.receiver)
+			}
+			held := r.simulated(p.at.Sub(p.StartsAt)) + hold(name)
+			if row.first == 0 {
+				row.first, row.quickest = r.simulated(p.at.Sub(r.began)), held
+			}
+			row.quickest = min(row.quickest, held)
+		}
+		row.tasks = len(tasks)
+		row.resolved = len(r.pages.of(s.name, func(p page) bool {
+			return p.resolved && p.Labels["alertname"] == name
+		}))
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(-cmp.Compare(min(1, a.first), min(1, b.first)), cmp.Compare(a.first, b.first),
+			strings.Compare(a.alert, b.alert))
+	})
+	return rows
+}
+
+// hold is how long the condition of an alert has to hold before it fires.
+func hold(name string) time.Duration {
+	for _, g := range rules.Alerts() {
+		for _, rule := range g.Rules {
+			if rule.Alert == name {
+				d, _ := model.ParseDuration(cmp.Or(rule.For, "0s"))
+				return time.Duration(d)
+			}
+		}
+	}
+	return 0
+}
+
+// report prints what arrived, and returns what is wrong with it.
+func (r *rehearsal) report(out io.Writer, chosen []scene) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SCENE\tEXPECTED\tALERT\tTASKS\tARRIVED AT\tFIRST\tTIME TO PAGE\tRESOLVED\t"+
+		"INHIBITED BY")
+	var wrong []error
+	for _, s := range chosen {
+		rows := slices.DeleteFunc(r.rows(s), func(row row) bool { return row.alert == exporterAlert })
+		if len(rows) == 0 {
+			fmt.Fprintf(t, "%s\tnothing\tnothing\t\t\t\t\t\t\n", s.name)
+		}
+		for _, row := range rows {
+			expected := s.expects(row.alert)
+			if expected == "" {
+				expected = "NO"
+				wrong = append(wrong, fmt.Errorf("%s: nobody expects %s", s.name, row.alert))
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, expected, row)
+		}
+		if missing := r.missing(s); len(missing) > 0 {
+			wrong = append(wrong, fmt.Errorf("%s: missing: %s", s.name, strings.Join(missing, ", ")))
+		}
+		wrong = append(wrong, r.acts[s.name])
+		if s.check != nil {
+			wrong = append(wrong, s.check(r, s))
+		}
+	}
+	wrong = append(wrong, t.Flush())
+	fmt.Fprintf(out, "Then the exporter was stopped: %s came for %d of %d targets, "+
+		"in %d notifications to pager.\n", exporterAlert, r.down(chosen), len(chosen),
+		r.pages.notifications("pager", exporterAlert))
+	return errors.Join(append(wrong, r.acts["exporter"])...)
+}
+
+// expects says whether an alert has to come in a scene or may; it is empty if neither.
+func (s *scene) expects(alert string) string {
+	switch {
+	case slices.Contains(s.want, alert):
+		return "yes"
+	case slices.Contains(s.may, alert):
+		return "maybe"
+	default:
+		return ""
+	}
+}
+
+func (r row) String() string {
+	if len(r.receivers) == 0 {
+		return fmt.Sprintf("%s\t\tnobody\t\t\t\t%s", r.alert, strings.Join(r.inhibited, ", "))
+	}
+	return fmt.Sprintf("%s\t%d\t%s\t%s\t%s\t%d\t%s", r.alert, r.tasks, strings.Join(r.receivers, ", "),
+		minutes(r.first), minutes(r.quickest), r.resolved, strings.Join(r.inhibited, ", "))
+}

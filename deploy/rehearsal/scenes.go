@@ -1,0 +1,82 @@
+package main
+
+// A scene is an OMS whose tasks all go through the same, and the alerts that have to follow.
+type scene struct {
+	name      string   // the name of the target, which Prometheus shows as instance
+	scenarios []string // of the simulated OMS; empty: the scene's name
+	tasks     int      // 0: 4
+	want      []string // alerts that have to arrive at a receiver
+	may       []string // alerts that may be there, and need not
+
+	act   act                           // what is done to the OMS meanwhile; nil: nothing
+	check func(*rehearsal, scene) error // what else has to be true in the end; nil: nothing
+}
+
+// scenes is the rehearsal. Every scenario of the simulated OMS has a scene.
+var scenes = []scene{
+	{name: "new"},
+	{name: "copying"},
+	{name: "verifying"},
+	{name: "following", may: []string{"OMSTaskCutoverReady"}},
+	{
+		name: "falling_behind",
+		want: []string{"OMSTaskDelayHigh", "OMSTaskDelayCritical"},
+		may:  []string{"OMSTaskFallingBehind", "OMSTaskAlarmingInOMS", "OMSTaskCutoverReady"},
+	},
+	{
+		name: "frozen", want: []string{"OMSTaskCheckpointFrozen"},
+		may: []string{"OMSTaskCutoverReady"},
+	},
+	{
+		name: "losing_samples",
+		want: []string{"OMSTaskDelaySampleStale", "OMSTaskCheckpointFrozen", "OMSTaskDelayCritical"},
+		may:  []string{"OMSTaskDelayHigh", "OMSTaskFallingBehind"},
+	},
+	{name: "stuck_step", want: []string{"OMSTaskStepStuck"}},
+	{
+		name: "failing", want: []string{"OMSTaskFailed"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskAlarmingInOMS", "OMSTaskCutoverReady",
+		},
+	},
+	{name: "flapping", want: []string{"OMSTaskFlapping"}},
+	{
+		name: "suspended", tasks: 12,
+		want: []string{"OMSTaskResumeWindowClosing", "OMSTaskResumeWindowAlmostLost"},
+	},
+	{name: "ready", want: []string{"OMSTaskCutoverReady"}},
+	{name: "switched", may: []string{"OMSTaskDelayHigh"}},
+	{name: "modifying"},
+	{name: "merging"},
+	{name: "finished"},
+	{name: "releasing"},
+	{name: "released"},
+	{name: "deleted"},
+	{
+		name: "alarming", want: []string{"OMSTaskAlarmingInOMS"},
+		may: []string{"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind"},
+	},
+	{name: "synchronizing"},
+	{name: "validating"},
+	{name: "no_delay", want: []string{"OMSTaskDelayMissing"}},
+	{
+		name: "clock_skew", want: []string{"OMSTaskNegativeDelay"},
+		may: []string{"OMSTaskCutoverReady"},
+	},
+	{
+		name: "storm", tasks: 12, want: []string{"OMSManyTasksDelayed"}, check: onePage,
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReady",
+		},
+	},
+	{
+		name: "outage", scenarios: []string{"falling_behind"},
+		want: []string{"OMSDown", "OMSTaskDelayCritical"},
+		may: []string{
+			"OMSListingStale", "OMSTaskFallingBehind", "OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReady",
+		},
+		act: outage,
+	},
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"oms_exporter/deploy/internal/timelapse"
+	"oms_exporter/omsclient/omssim"
+)
+
+// A stack is everything that is rehearsed, on loopback: simulated OMS, one for each scene, the
+// exporter, Prometheus with the rules, Alertmanager, and what listens in place of its receivers.
+type stack struct {
+	options
+	dir          string
+	began        time.Time // when the simulated clocks began to run
+	sims         map[string]http.Handler
+	exporter     *process
+	prometheus   string // URL
+	alertmanager string // URL
+	listeners    []*http.Server
+	processes    []*process
+}
+
+// begin is the time on the simulated clocks when a rehearsal begins. With it the same tasks
+// are in the same trouble at the same time in every rehearsal.
+var begin = time.Date(2026, time.January, 10, 20, 0, 0, 0, time.UTC)
+
+// now is the time on the simulated clocks.
+func (s *stack) now() time.Time {
+	return begin.Add(s.simulated(time.Since(s.began)))
+}
+
+// simulated is how much simulated time passes in a real one.
+func (s *stack) simulated(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * s.speed)
+}
+
+// real is how much real time a simulated one takes.
+func (s *stack) real(simulated time.Duration) time.Duration {
+	return time.Duration(float64(simulated) / s.speed)
+}
+
+// start starts everything. The receivers of Alertmanager deliver to pages.
+func start(ctx context.Context, o options, scenes []scene, pages http.Handler) (*stack, error) {
+	s := &stack{options: o, sims: make(map[string]http.Handler), began: time.Now()}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "oms_rehearsal"); err != nil {
+		return s, err
+	}
+	if err := s.startExporter(ctx, scenes); err != nil {
+		return s, err
+	}
+	hook, err := s.serve(ctx, pages)
+	if err != nil {
+		return s, err
+	}
+	if err := s.startAlertmanager(ctx, hook+"/"); err != nil {
+		return s, err
+	}
+	return s, s.startPrometheus(ctx)
+}
+
+// serve serves a handler on a free port and returns its URL.
+func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
+	l, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	s.listeners = append(s.listeners, server)
+	go server.Serve(l) //nolint:errcheck // it ends when the rehearsal does
+	return "http://" + l.Addr().String(), nil
+}
+
+// startExporter starts the simulated OMS of every scene, and an exporter that knows them.
+func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
+	var config strings.Builder
+	config.WriteString("targets:\n")
+	for _, scene := range scenes {
+		scenarios := scene.scenarios
+		if len(scenarios) == 0 {
+			scenarios = []string{scene.name}
+		}
+		sim, err := omssim.New(omssim.Options{
+			Tasks: cmp.Or(scene.tasks, 4), Seed: s.seed, Now: s.now, Scenarios: scenarios,
+		})
+		if err != nil {
+			return fmt.Errorf("scene %s: %w", scene.name, err)
+		}
+		s.sims[scene.name] = sim
+		url, err := s.serve(ctx, sim)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&config, "  %s: {url: %q, exclude: {statuses: []}}\n", scene.name, url)
+	}
+	if err := s.write("exporter.yml", []byte(config.String())); err != nil {
+		return err
+	}
+	binary := filepath.Join(s.dir, "oms_exporter")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/oms_exporter")
+	build.Dir = filepath.Join(s.deploy, "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build the exporter: %w\n%s", err, out)
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	s.exporter, err = s.run(ctx, "exporter", address, "/-/ready", binary,
+		"--config.file="+s.path("exporter.yml"), "--web.listen-address="+address,
+		"--scrape.timeout-offset=0.05s", "--log.level=error")
+	return err
+}
+
+func (s *stack) startAlertmanager(ctx context.Context, hook string) error {
+	original, err := os.ReadFile(filepath.Join(s.deploy, "alertmanager", "alertmanager.yml"))
+	if err != nil {
+		return err
+	}
+	config, err := timelapse.Alertmanager(original, s.speed, hook)
+	if err != nil {
+		return fmt.Errorf("alertmanager.yml: %w", err)
+	}
+	if err := s.write("alertmanager.yml", config); err != nil {
+		return err
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	s.alertmanager = "http://" + address
+	_, err = s.run(ctx, "alertmanager", address, "/-/ready", s.alertmanagerBinary,
+		"--config.file="+s.path("alertmanager.yml"), "--storage.path="+s.path("alertmanager"),
+		"--web.listen-address="+address, "--cluster.listen-address=")
+	return err
+}
+
+func (s *stack) startPrometheus(ctx context.Context) error {
+	for _, name := range []string{"oms_recording.rules.yml", "oms_alerts.rules.yml"} {
+		original, err := os.ReadFile(filepath.Join(s.deploy, "prometheus", "rules", name))
+		if err != nil {
+			return err
+		}
+		// The simulated clock runs ahead on purpose.
+		rules, err := timelapse.Rules(original, s.speed, "OMSClockSkew")
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := s.write(name, rules); err != nil {
+			return err
+		}
+	}
+	config := fmt.Sprintf(`
+global: {scrape_interval: %[1]s, scrape_timeout: %[1]s, evaluation_interval: %[1]s}
+rule_files: [%[2]s]
+alerting: {alertmanagers: [{static_configs: [{targets: [%[3]q]}]}]}
+scrape_configs:
+  - job_name: oms
+    http_sd_configs: [{url: "http://%[4]s/sd", refresh_interval: 5s}]
+  - job_name: oms_exporter
+    static_configs: [{targets: [%[4]q]}]
+`, s.real(30*time.Second), s.path("*.rules.yml"), strings.TrimPrefix(s.alertmanager, "http://"),
+		s.exporter.address)
+	if err := s.write("prometheus.yml", []byte(config)); err != nil {
+		return err
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	s.prometheus = "http://" + address
+	_, err = s.run(ctx, "prometheus", address, "/-/ready", s.prometheusBinary,
+		"--config.file="+s.path("prometheus.yml"), "--storage.tsdb.path="+s.path("prometheus"),
+		"--web.listen-address="+address, "--rules.alert.resend-delay=15s")
+	return err
+}
+
+func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stack) write(name string, content []byte) error {
+	return os.WriteFile(s.path(name), content, 0o600)
+}
+
+// stop stops everything and removes what it has written.
+func (s *stack) stop() {
+	for _, p := range s.processes {
+		p.stop()
+	}
+	for _, l := range s.listeners {
+		l.Close() //nolint:errcheck // it ends with the program anyway
+	}
+	if s.keep {
+		fmt.Fprintln(os.Stderr, "kept:", s.dir)
+		return
+	}
+	os.RemoveAll(s.dir) //nolint:errcheck // what is left is in the directory for temporary files
+}
+
+var client = &http.Client{Timeout: 10 * time.Second}
+
+// A process is a program that serves HTTP.
+type process struct {
+	address string
+	cmd     *exec.Cmd
+	ended   chan struct{}
+}
+
+// run starts a program and waits until it answers at a path.
+func (s *stack) run(
+	ctx context.Context, name, address, ready, binary string, args ...string,
+) (*process, error) {
+	log, err := os.Create(s.path(name + ".log"))
+	if err != nil {
+		return nil, err
+	}
+	p := &process{
+		address: address, ended: make(chan struct{}),
+		cmd: exec.CommandContext(context.WithoutCancel(ctx), binary, args...), // stop ends it
+	}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	err = p.cmd.Start()
+	log.Close() //nolint:errcheck // the process has its own
+	if err != nil {
+		return nil, fmt.Errorf("%w (Debian's packages are prometheus and prometheus-alertmanager)", err)
+	}
+	s.processes = append(s.processes, p)
+	go func() {
+		p.cmd.Wait() //nolint:errcheck // whoever waits for it to answer says so
+		close(p.ended)
+	}()
+	if err := p.wait(ctx, "http://"+address+ready); err != nil {
+		output, _ := os.ReadFile(s.path(name + ".log"))
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(output))
+	}
+	return p, nil
+}
+
+// wait waits until the process answers, for a minute at most.
+func (p *process) wait(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		if response, err := client.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-p.ended:
+			return errors.New("it has stopped")
+		case <-ctx.Done():
+			return errors.New("it does not answer")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// stop asks the process to end and waits until it has.
+func (p *process) stop() {
+	p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-p.ended
+	}
+}
+
+// freeAddress returns a loopback address that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// listen listens on a free port.
+func listen(ctx context.Context) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+}
