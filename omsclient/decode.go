@@ -126,7 +126,7 @@ var (
 				func(p *page) *Optional[float64] { return &p.size }),
 			optional("totalCount", (*decoder).number,
 				func(p *page) *Optional[float64] { return &p.total }),
-			{"data", (*decoder).projects},
+			{name: "data", read: (*decoder).projects},
 		},
 	)
 	errorFields = object(
@@ -273,7 +273,7 @@ var (
 			flag("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
 			number("recentlyTriggerCount",
 				func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
-			{"ruleToRecentlyTriggerCount", (*decoder).rules},
+			{name: "ruleToRecentlyTriggerCount", read: (*decoder).rules},
 		},
 		ignored[AlarmStats]("alarmContent"),
 	)
@@ -281,8 +281,9 @@ var (
 
 // A field is the name of a field in the API and how its value is read.
 type field[T any] struct {
-	name string
-	read func(d *decoder, name string, into *T) error
+	name  string
+	read  func(d *decoder, name string, into *T) error
+	about Field
 }
 
 // fields are the fields of an object, in the order in which OMS sends them.
@@ -305,6 +306,29 @@ func object[T any](parts ...[]field[T]) *fields[T] {
 	return known
 }
 
+// A Field is a field of a project as OMS sends it.
+type Field struct {
+	Name    string // in the API
+	Ignored bool   // skipped, and in no [Project]
+	List    bool   // holds a list of what Below tells the fields of
+	Below   []Field
+}
+
+// Fields returns the fields of a project that are known, in the order in which OMS
+// sends them.
+func Fields() []Field { return projectFields.list() }
+
+// list returns the fields for people.
+func (f *fields[T]) list() []Field {
+	var all []Field
+	for _, field := range f.all {
+		about := field.about
+		about.Name = field.name
+		all = append(all, about)
+	}
+	return all
+}
+
 // find returns the index of a field by its name in quotes, or -1. Most often it
 // is the one that is guessed.
 func (f *fields[T]) find(d *decoder, name jsontext.Value, guess int) int {
@@ -321,7 +345,7 @@ func (f *fields[T]) find(d *decoder, name jsontext.Value, guess int) int {
 }
 
 func text[T any](name string, place func(*T) *string) field[T] {
-	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+	return field[T]{name: name, read: func(d *decoder, name string, into *T) (err error) {
 		*place(into), err = d.text(name)
 		return err
 	}}
@@ -332,9 +356,11 @@ func text[T any](name string, place func(*T) *string) field[T] {
 func ignored[T any](names ...string) []field[T] {
 	var all []field[T]
 	for _, name := range names {
-		all = append(all, field[T]{name, func(d *decoder, _ string, _ *T) error {
-			return d.json.SkipValue()
-		}})
+		all = append(all, field[T]{
+			name:  name,
+			read:  func(d *decoder, _ string, _ *T) error { return d.json.SkipValue() },
+			about: Field{Ignored: true},
+		})
 	}
 	return all
 }
@@ -342,7 +368,7 @@ func ignored[T any](names ...string) []field[T] {
 func optional[T, V any](
 	name string, read func(*decoder, string) (Optional[V], error), place func(*T) *Optional[V],
 ) field[T] {
-	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+	return field[T]{name: name, read: func(d *decoder, name string, into *T) (err error) {
 		*place(into), err = read(d, name)
 		return err
 	}}
@@ -359,26 +385,26 @@ func flag[T any](name string, place func(*T) *Optional[bool]) field[T] {
 func instant[T any](
 	name string, read func(*decoder, string) (time.Time, error), place func(*T) *time.Time,
 ) field[T] {
-	return field[T]{name, func(d *decoder, name string, into *T) (err error) {
+	return field[T]{name: name, read: func(d *decoder, name string, into *T) (err error) {
 		*place(into), err = read(d, name)
 		return err
 	}}
 }
 
 func nested[T, V any](name string, inner *fields[V], place func(*T) *V) field[T] {
-	return field[T]{name, func(d *decoder, name string, into *T) error {
+	return field[T]{name: name, read: func(d *decoder, name string, into *T) error {
 		if d.json.PeekKind() != '{' {
 			return d.dropUnlessNull(name)
 		}
 		return readObject(d, inner, place(into))
-	}}
+	}, about: Field{Below: inner.list()}}
 }
 
 // usualLength is how many steps a project has at most, usually.
 const usualLength = 8
 
 func list[T, V any](name string, limit int, inner *fields[V], place func(*T) *[]V) field[T] {
-	return field[T]{name, func(d *decoder, name string, into *T) error {
+	return field[T]{name: name, read: func(d *decoder, name string, into *T) error {
 		all := place(into)
 		*all = nil
 		return d.array(name, func() error {
@@ -392,7 +418,7 @@ func list[T, V any](name string, limit int, inner *fields[V], place func(*T) *[]
 			*all = append(*all, none)
 			return readObject(d, inner, &(*all)[len(*all)-1])
 		})
-	}}
+	}, about: Field{List: true, Below: inner.list()}}
 }
 
 // readObject reads an object into v, field by field, and skips what has no
