@@ -149,8 +149,11 @@ func omsAlerts() Group {
 		},
 		{
 			Alert: "OMSUnknownValues",
-			Expr:  `increase(oms_exporter_unknown_values_total[1h]) > 0`,
-			For:   "10m", Severity: "info", Scope: OMS,
+			Doc:   "What is new, for a day: a value that is known to be unknown is no news.",
+			Expr: `
+				increase(oms_exporter_unknown_values_total[1h]) > 0
+				unless increase(oms_exporter_unknown_values_total[1h] offset 1d) > 0`,
+			For: "10m", Severity: "info", Scope: OMS,
 			Summary:     `OMS ` + target + ` sends values of {{ $labels.field }} that the exporter does not know`,
 			Description: `They are exported as they are, but rules and dashboards may not fit them: this usually follows an upgrade of OMS. The exporter's log names each value once.`,
 		},
@@ -251,7 +254,7 @@ fires goes on until it moves.`,
 			Alert: "OMSTaskStatusInconsistent",
 			Expr: `
 				oms:task_active:bool
-				and $task oms_task_step_status
+				and $task oms_task_step_status{status=~"INIT|SUSPEND|FINISHED"}
 				unless $task oms_task_step_status{status!~"INIT|SUSPEND|FINISHED"}
 				unless $task oms_task_status{status=~"RUNNING_(MODIFYING|MERGING)"} == 1
 				unless $task (oms_task_modifying == 1 or oms_task_merging == 1)`,
@@ -336,13 +339,10 @@ func delayAlerts() Group {
 			Alert: "OMSTaskFallingBehind",
 			Doc:   "The value is the delay in half an hour, if nothing changes.",
 			Expr: `
-				(
-					oms:task_effective_delay:seconds + (1 - oms:task_replay_speed:ratio10m) * 1800
-					> $task group_left ()
-					max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="critical"})
-				)
-				and $link oms:task_replay_speed:ratio10m < 0.9
-				and $link oms:task_effective_delay:seconds > 60`,
+				(oms:task_effective_delay:seconds > 60)
+				+ (1 - (oms:task_replay_speed:ratio10m < 0.9)) * 1800
+				> $task group_left ()
+				max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="critical"})`,
 			For: "10m", KeepFiringFor: "10m", Severity: "warning", Scope: Task, Symptom: "delay_trend",
 			Summary:     taskName + backwards + ` will be {{ $value | humanizeDuration }} behind in half an hour`,
 			Description: taskWhose + ` That is over its critical threshold.` + recovering + ` Act before it pages.`,
@@ -425,7 +425,7 @@ not disappeared either.`,
 				and $oms oms_up == 1
 				and $oms min_over_time(oms_up[15m]) == 1
 				unless $oms oms_scrape_tasks_omitted{reason="limit"} > 0`,
-			Severity: "info", Scope: Task, Symptom: "disappeared", Info: "oms_task_info offset 15m",
+			Severity: "info", Scope: Task, Symptom: "disappeared", Info: "oms:task_whose:info offset 15m",
 			Summary:     taskName + ` is no longer listed`,
 			Description: taskWhose + ` It ran, was suspended or had failed a quarter of an hour ago. Released or deleted since, excluded here, or hidden from the exporter's account?`,
 		},

@@ -1,9 +1,15 @@
 package rules
 
+import (
+	"fmt"
+
+	"oms_exporter/omsclient"
+)
+
 // Recordings are the recording rules, in an order in which each is evaluated after those that
 // it uses.
 func Recordings() []Group {
-	return []Group{settings(), state(), delay(), trends(), cutover()}
+	return []Group{settings(), words(), state(), delay(), trends(), cutover()}
 }
 
 // settings holds every number that an installation may want to change.
@@ -44,6 +50,31 @@ unless you say here that it may be.`
 	}
 }
 
+// words gives numbers to statuses, for timelines, which map them back.
+func words() Group {
+	var rules []Rule
+	number := func(doc, kind string, codes []string) {
+		for i, status := range codes {
+			rules = append(rules, Rule{
+				Record: "oms:status_code:number", Doc: doc, Expr: fmt.Sprintf("vector(%d)", i+1),
+				Labels: map[string]string{"kind": kind, "status": status},
+			})
+			doc = ""
+		}
+	}
+	number("Of tasks. Every way of RUNNING is 2; 9 is new to these rules.", "task", taskStatuses)
+	number("Of steps; 7 is new to these rules.", "step", omsclient.StepStatuses)
+	return Group{
+		Name: "oms-words", Interval: "30s", Rules: rules,
+		Doc: "Numbers for statuses. Dashboards map them back to words.",
+	}
+}
+
+// taskStatuses are the statuses of tasks that have a number of their own.
+var taskStatuses = []string{
+	"INIT", "RUNNING", "SUSPEND", "FAILED", "FINISHED", "RELEASING", "RELEASED", "DELETED",
+}
+
 // state says which tasks and which of their directions are supposed to be at work.
 func state() Group {
 	return Group{
@@ -65,16 +96,36 @@ exporter whose clock differs does not see old samples where there are none.`,
 					max by (job, instance) (time() + 0 * oms_up)`,
 			},
 			{
+				Record: "oms:task_whose:info",
+				Doc: `Whose a task is: what every alert about it carries. One series for each task, also while
+two overlap after a change of labels, which would be an error, and no alert at all.`,
+				Expr: `
+					max by (job, instance, task_id, task_name, task_type, importance, task_owner) (
+						topk by (job, instance, task_id) (1, oms_task_info)
+					)`,
+			},
+			{
+				Record: "oms:task_status:code",
+				Doc:    "The status of a task as a number, see above.",
+				Expr: `
+					max without (status) (
+						(oms_task_status{status=~"$statuses"} == 1)
+						* on (status) group_left () oms:status_code:number{kind="task"}
+						or 2 * (oms_task_status{status=~"RUNNING_.*"} == 1)
+						or 9 * (oms_task_status{status!~"$statuses|RUNNING_.*"} == 1)
+					)`,
+			},
+			{
 				Record: "oms:task_active:bool",
 				Doc:    "1 for tasks that OMS says are running, in any of the ways; no series for others.",
-				Expr:   `max without (status) (oms_task_status{status=~"RUNNING.*"} == 1)`,
+				Expr:   `clamp_max(oms:task_status:code == 2, 1)`,
 			},
 			{
 				Record: "oms:task_live:bool",
 				Doc: `1 for each direction of a task that is supposed to be following its source: RUNNING
 (catching up), MONITORING (caught up), or in a status that is new to these rules, which
 had better not silence them. The gate of every rule about delay. Where OMS lists no
-steps, a delay or checkpoint stands for the forward one.`,
+step that these rules know to follow a source, a delay or checkpoint stands for it.`,
 				Labels: map[string]string{"direction": "forward"},
 				Expr: `
 					(
@@ -92,7 +143,7 @@ steps, a delay or checkpoint stands for the forward one.`,
 								or oms_task_checkpoint_timestamp_seconds{direction="forward"}
 							)
 						)
-						unless $task oms_task_step_status
+						unless $task oms_task_step_status{step=~"$forward|$reverse"}
 					)`,
 			},
 			{
@@ -110,47 +161,15 @@ steps, a delay or checkpoint stands for the forward one.`,
 resumed, suspended and failed ones too: those that need the source's logs.`,
 				Labels: map[string]string{"direction": "forward"},
 				Expr: `
-					max without (status) (oms_task_status{status=~"RUNNING.*|SUSPEND|FAILED"} == 1)
+					clamp_max(oms:task_status:code >= 2 <= 4, 1)
 					unless $task oms_task_step_status{step=~"$forward", status=~"INIT|FINISHED"}`,
 			},
 			{
 				Record: "oms:task_resumable:bool",
 				Labels: map[string]string{"direction": "reverse"},
 				Expr: `
-					max without (status) (oms_task_status{status=~"RUNNING.*|SUSPEND|FAILED"} == 1)
+					clamp_max(oms:task_status:code >= 2 <= 4, 1)
 					and $task oms_task_step_status{step=~"$reverse", status!~"INIT|FINISHED"}`,
-			},
-			{
-				Record: "oms:task_status:code",
-				Doc: `Numbers for timelines, which map them back to words: 1 INIT, 2 RUNNING, 3 SUSPEND,
-4 FAILED, 5 FINISHED, 6 RELEASING, 7 RELEASED, 8 DELETED, 9 new to these rules.`,
-				Expr: `
-					max without (status) (
-						(oms_task_status{status="INIT"} == 1) * 1
-						or (oms_task_status{status=~"RUNNING.*"} == 1) * 2
-						or (oms_task_status{status="SUSPEND"} == 1) * 3
-						or (oms_task_status{status="FAILED"} == 1) * 4
-						or (oms_task_status{status="FINISHED"} == 1) * 5
-						or (oms_task_status{status="RELEASING"} == 1) * 6
-						or (oms_task_status{status="RELEASED"} == 1) * 7
-						or (oms_task_status{status="DELETED"} == 1) * 8
-						or (oms_task_status == 1) * 9
-					)`,
-			},
-			{
-				Record: "oms:task_step_status:code",
-				Doc: `The same for steps: 1 INIT, 2 RUNNING, 3 MONITORING, 4 SUSPEND, 5 FAILED, 6 FINISHED,
-7 new to these rules.`,
-				Expr: `
-					max without (status) (
-						oms_task_step_status{status="INIT"} * 1
-						or oms_task_step_status{status="RUNNING"} * 2
-						or oms_task_step_status{status="MONITORING"} * 3
-						or oms_task_step_status{status="SUSPEND"} * 4
-						or oms_task_step_status{status="FAILED"} * 5
-						or oms_task_step_status{status="FINISHED"} * 6
-						or oms_task_step_status * 7
-					)`,
 			},
 		},
 	}
@@ -167,11 +186,11 @@ func delay() Group {
 				clamp_min(
 					max without (level) (oms_task_delay_threshold_seconds{level="` + level + `"})
 					or $task
-					max without ($attributes) (
+					max without (task_type, importance, task_owner) (
 						(
-							oms_task_info{importance=~"HIGH|LOW"}
+							oms:task_whose:info{importance=~"HIGH|LOW"}
 							or label_replace(
-								max without (importance) (oms_task_info{importance!~"HIGH|LOW|IGNORE"}),
+								max without (importance) (oms:task_whose:info{importance!~"HIGH|LOW|IGNORE"}),
 								"importance", "MEDIUM", "", ""
 							)
 						)
@@ -276,6 +295,15 @@ func trends() Group {
 		Doc: "What looks back over hours.",
 		Rules: []Rule{
 			{
+				Record: "oms:task_step_status:code",
+				Doc:    "The status of a step as a number, see oms-words.",
+				Expr: `
+					max without (status) (
+						oms_task_step_status * on (status) group_left () oms:status_code:number{kind="step"}
+						or 7 * oms_task_step_status{status!~"$stepstatuses"}
+					)`,
+			},
+			{
 				Record: "oms:task_replay_speed:ratio1h",
 				Expr: `
 					deriv(oms_task_checkpoint_timestamp_seconds[1h])
@@ -291,7 +319,7 @@ func trends() Group {
 						<= bool $task group_left ()
 						max by (job, instance, task_id) (oms:task_delay_threshold:seconds{level="warning"})
 					)
-					and $task oms_task_info{task_type="SYNC"}`,
+					and $task oms:task_whose:info{task_type="SYNC"}`,
 			},
 			{
 				Record: "oms:task_step_unfinished:ratio",
@@ -341,8 +369,8 @@ unknown is 0.`,
 				Record: "oms:task_cutover_candidate:bool",
 				Doc:    "1 for migrations that follow their source, or will, and have yet to be switched.",
 				Expr: `
-					max without (status) (oms_task_status{status=~"INIT|RUNNING.*|SUSPEND|FAILED"} == 1)
-					and $task oms_task_info{task_type="MIGRATION"}
+					clamp_max(oms:task_status:code <= 4, 1)
+					and $task oms:task_whose:info{task_type="MIGRATION"}
 					and $task (
 						oms_task_phase_enabled{phase="incr_transfer"} == 1
 						or oms_task_step_status{step=~"$forward"}

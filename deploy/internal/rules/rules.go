@@ -7,13 +7,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
-	"oms_exporter/collector"
+	"oms_exporter/omsclient"
 )
 
 // A Group is a rule group of Prometheus: its rules are evaluated one after another.
@@ -36,7 +35,7 @@ type Rule struct {
 	Severity      string // critical, warning, info, or a template
 	Scope         Scope
 	Symptom       string            // of an alert about a task: what inhibition and routes go by
-	Info          string            // where such an alert has the task's labels from; empty: oms_task_info
+	Info          string            // where such an alert has the task's labels from; empty: oms:task_whose:info
 	Labels        map[string]string // further ones
 	Summary       string            // a template
 	Description   string            // a template
@@ -83,23 +82,11 @@ var vocabulary = map[string]string{
 	// Statuses of a step that is not supposed to be at work.
 	"idle": "INIT|SUSPEND|FAILED|FINISHED",
 
-	// Everything on oms_task_info but what names the task.
-	"attributes": strings.Join(attributes(), ", "),
+	"statuses":     strings.Join(taskStatuses, "|"),
+	"stepstatuses": strings.Join(omsclient.StepStatuses, "|"),
 }
 
-// attributes lists the labels of oms_task_info that describe a task and may change.
-func attributes() []string {
-	for _, d := range collector.Docs() {
-		if d.Name == "oms_task_info" {
-			return slices.DeleteFunc(slices.Clone(d.Labels), func(l string) bool {
-				return l == "task_id" || l == "task_name"
-			})
-		}
-	}
-	return nil
-}
-
-// whose are the labels of oms_task_info that every alert about a task carries.
+// whose are the labels of oms:task_whose:info that every alert about a task carries.
 const whose = "task_type, importance, task_owner"
 
 // Expand returns an expression as Prometheus knows it, in the parser's own layout. It is an
@@ -133,12 +120,10 @@ func (r *Rule) expression(o Options) (string, error) {
 	if r.Scope == Task {
 		info := r.Info
 		if info == "" {
-			info = "oms_task_info"
+			info = "oms:task_whose:info"
 		}
-		// After a restart of Prometheus, series whose labels changed in between overlap for
-		// minutes. Two for one task would be an error, and with it no alert at all.
 		expr = "(" + expr + ") * $task group_left (" + whose + ") " +
-			"topk by (job, instance, task_id) (1, " + info + ")"
+			"(" + info + ")"
 	}
 	return Expand(expr, o)
 }
