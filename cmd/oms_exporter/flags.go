@@ -170,6 +170,14 @@ func newApp(commands map[string]command) *kingpin.Application {
 	commands[cmd.FullCommand()] = func(ctx context.Context, _, stderr io.Writer) error {
 		return simulate(ctx, simulating, stderr)
 	}
+
+	asking := &healthSettings{}
+	cmd = app.Command("health", "Ask a running exporter whether it answers: for container images.").
+		Hidden()
+	addHealthFlags(cmd, asking)
+	commands[cmd.FullCommand()] = func(ctx context.Context, _, _ io.Writer) error {
+		return health(ctx, asking)
+	}
 	return app
 }
 

@@ -1,0 +1,24 @@
+#!/bin/sh
+# dpkg says "configure" and the former version, rpm how many versions there are now.
+set -e
+
+upgrade=
+case "$1" in
+  configure) [ -z "$2" ] || upgrade=yes ;;
+  1) ;;
+  [2-9]) upgrade=yes ;;
+  *) exit 0 ;;
+esac
+
+if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+  [ -z "$upgrade" ] || systemctl try-restart oms_exporter.service
+fi
+
+# It cannot start before it knows an OMS, so it is not started.
+if [ -z "$upgrade" ]; then
+  cat <<'TEXT'
+oms_exporter: name your OMS in /etc/default/oms_exporter, put the password into
+/etc/oms_exporter/credentials/password, then: systemctl enable --now oms_exporter
+TEXT
+fi
