@@ -13,10 +13,18 @@ import (
 	"oms_exporter/collector"
 )
 
-const readme = "../../README.md"
+// readmes are the README in English and in Chinese. What is generated is in English in both.
+var readmes = []string{"../../README.md", "../../README.zh-CN.md"}
 
-// TestREADME checks what is generated in the README.
+// TestREADME checks what is generated in the READMEs.
 func TestREADME(t *testing.T) {
+	for _, readme := range readmes {
+		t.Run(readme, func(t *testing.T) { checkREADME(t, readme) })
+	}
+}
+
+func checkREADME(t *testing.T, readme string) {
+	t.Helper()
 	have := readFile(t, readme)
 	want := have
 	for _, part := range []struct{ marker, text string }{

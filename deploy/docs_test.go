@@ -1,0 +1,734 @@
+package deploy_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oms_exporter/deploy/internal/rules"
+)
+
+//go:generate go test -run=^TestShapes$ -update .
+
+var updateGolden = flag.Bool("update", false, "rewrite the golden files of testdata/oms-versions")
+
+const (
+	repository = ".."
+	docs       = "docs"
+	shapesPage = docs + "/oms-versions.md"
+	shapesDir  = "testdata/oms-versions"
+)
+
+// A document is what a page of Markdown has in it.
+type document struct {
+	levels  []int           // of its headings
+	anchors map[string]bool // of its headings, as GitHub makes them
+	links   []string        // where they go
+	code    []codeBlock
+	spans   []codeBlock // of code in the text
+}
+
+// A codeBlock is a fenced block of code.
+type codeBlock struct {
+	section  string // the anchor of the heading above
+	language string
+	text     string
+}
+
+var (
+	heading  = regexp.MustCompile(`^(#{1,6}) +(.+?)(?: +#+)?$`)
+	codeSpan = regexp.MustCompile("`[^`]+`")
+	linkTo   = regexp.MustCompile(`\]\(<?([^)\s>]+)|^\[[^\]]+\]: *(\S+)|<(https?:[^>]+)>|(?:href|src)="([^"]+)"`)
+	linkText = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
+	noAnchor = regexp.MustCompile(`[^\p{L}\p{M}\p{N} _-]`)
+)
+
+// readDocument reads a page of Markdown.
+func readDocument(t *testing.T, name string) document {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := document{anchors: map[string]bool{}}
+	section, fence := "", ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		bare := strings.TrimSpace(line)
+		switch {
+		case fence != "" && bare == fence:
+			fence = ""
+		case fence != "":
+			d.code[len(d.code)-1].text += line + "\n"
+		case strings.HasPrefix(bare, "```"):
+			fence = bare[:len(bare)-len(strings.TrimLeft(bare, "`"))]
+			language, _, _ := strings.Cut(strings.TrimLeft(bare, "`"), " ")
+			d.code = append(d.code, codeBlock{section: section, language: language})
+		default:
+			if h := heading.FindStringSubmatch(line); h != nil {
+				section = d.addAnchor(h[2])
+				d.levels = append(d.levels, len(h[1]))
+			}
+			for _, span := range codeSpan.FindAllString(line, -1) {
+				d.spans = append(d.spans, codeBlock{section: section, text: strings.Trim(span, "`")})
+			}
+			for _, l := range linkTo.FindAllStringSubmatch(codeSpan.ReplaceAllString(line, ""), -1) {
+				d.links = append(d.links, cmp.Or(l[1:]...))
+			}
+		}
+	}
+	if fence != "" {
+		t.Errorf("%s: a block of code has no end", name)
+	}
+	return d
+}
+
+// addAnchor adds the anchor of a heading. A second one of the same text gets a number.
+func (d *document) addAnchor(title string) string {
+	text := strings.ReplaceAll(linkText.ReplaceAllString(title, "$1"), "`", "")
+	text = strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
+	anchor := text
+	for n := 1; d.anchors[anchor]; n++ {
+		anchor = fmt.Sprintf("%s-%d", text, n)
+	}
+	d.anchors[anchor] = true
+	return anchor
+}
+
+func TestAnchorsAreThoseOfGitHub(t *testing.T) {
+	d := document{anchors: map[string]bool{}}
+	for _, c := range [][2]string{
+		{"Try it", "try-it"},
+		{"`oms_up` is 0: reason `http_status`", "oms_up-is-0-reason-http_status"},
+		{"Who? What, when & where", "who-what-when--where"},
+		{"先看什么：延迟", "先看什么延迟"},
+		{"See [the list](a.md#b)", "see-the-list"},
+		{"Try it", "try-it-1"},
+		{"Try it", "try-it-2"},
+	} {
+		if got := d.addAnchor(c[0]); got != c[1] {
+			t.Errorf("%q has the anchor %q, want %q", c[0], got, c[1])
+		}
+	}
+}
+
+// markdown returns the names of all Markdown files of the repository.
+func markdown(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(repository, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && entry.Name() == ".git" {
+			return fs.SkipDir
+		}
+		if err == nil && !entry.IsDir() && strings.EqualFold(filepath.Ext(name), ".md") {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil || len(names) < 10 {
+		t.Fatalf("%d files of Markdown: %v", len(names), err)
+	}
+	return names
+}
+
+// TestLinks checks that every link within the repository goes somewhere. Those that leave it
+// are only read.
+func TestLinks(t *testing.T) {
+	pages := map[string]document{}
+	for _, name := range markdown(t) {
+		pages[name] = readDocument(t, name)
+	}
+	links := 0
+	for name, page := range pages {
+		for _, link := range page.links {
+			links++
+			if err := follow(pages, name, link); err != nil {
+				t.Errorf("%s: %s: %v", name, link, err)
+			}
+		}
+	}
+	if links < 100 {
+		t.Errorf("only %d links", links)
+	}
+}
+
+var line = regexp.MustCompile(`^L[0-9]+(-L[0-9]+)?$`)
+
+// follow returns what is wrong with a link on a page.
+func follow(pages map[string]document, from, link string) error {
+	u, err := url.Parse(link)
+	if err != nil {
+		return err
+	}
+	if u.Scheme != "" {
+		if u.Scheme == "mailto" || strings.HasPrefix(u.Scheme, "http") && u.Hostname() != "" {
+			return nil
+		}
+		return errors.New("no address of the web")
+	}
+	to := from
+	if u.Path != "" {
+		to = filepath.Join(filepath.Dir(from), filepath.FromSlash(u.Path))
+	}
+	inside, err := filepath.Rel(repository, to)
+	if err != nil || u.Host != "" || strings.HasPrefix(u.Path, "/") || strings.HasPrefix(inside, "..") {
+		return errors.New("outside of the repository")
+	}
+	found, err := os.Stat(to)
+	if err != nil {
+		return errors.New("there is no such file")
+	}
+	if found.IsDir() && u.Fragment != "" {
+		to = filepath.Join(to, "README.md")
+	}
+	page, isPage := pages[to]
+	known := page.anchors[u.Fragment]
+	if !isPage {
+		known = line.MatchString(u.Fragment)
+	}
+	if u.Fragment != "" && !known {
+		return errors.New("there is no such heading")
+	}
+	return nil
+}
+
+// TestChineseREADME checks that both READMEs have the same structure, the same commands and the
+// same generated parts.
+func TestChineseREADME(t *testing.T) {
+	const english, chinese = repository + "/README.md", repository + "/README.zh-CN.md"
+	en, zh := readDocument(t, english), readDocument(t, chinese)
+	if !slices.Equal(en.levels, zh.levels) {
+		t.Errorf("the levels of the headings are %v in English and %v in Chinese", en.levels, zh.levels)
+	}
+	if !slices.Contains(en.links, "README.zh-CN.md") || !slices.Contains(zh.links, "README.md") {
+		t.Error("the READMEs do not link to each other")
+	}
+	comment := regexp.MustCompile(`(?m)(^| +)#.*$`)
+	for i := range max(len(en.code), len(zh.code)) {
+		var blocks [2]codeBlock
+		for j, d := range []document{en, zh} {
+			if i < len(d.code) {
+				blocks[j] = codeBlock{language: d.code[i].language, text: comment.ReplaceAllString(d.code[i].text, "")}
+			}
+		}
+		if blocks[0] != blocks[1] {
+			t.Errorf("block %d of code is\n%sin English and\n%sin Chinese", i+1, blocks[0].text, blocks[1].text)
+		}
+	}
+	for _, part := range []string{"metrics", "exporter-metrics", "flags"} {
+		if generated(t, english, part) != generated(t, chinese, part) {
+			t.Errorf("%s is not the same in both READMEs: run go generate ./...", part)
+		}
+	}
+}
+
+// generated returns what is between two markers.
+func generated(t *testing.T, name, marker string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, begun := strings.Cut(string(text), "<!-- "+marker+" -->\n")
+	part, _, ended := strings.Cut(rest, "<!-- /"+marker+" -->\n")
+	if !begun || !ended {
+		t.Errorf("%s has no part %s", name, marker)
+	}
+	return part
+}
+
+// TestChineseRunbooks checks that the table of alerts has every alert once, with its page.
+func TestChineseRunbooks(t *testing.T) {
+	text, err := os.ReadFile("runbooks/README.zh-CN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, group := range rules.Alerts() {
+		for _, r := range group.Rules {
+			want = append(want, r.Alert)
+		}
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	for _, row := range regexp.MustCompile(`(?m)^\| \[(OMS\w+)\]\((\w+)\.md\) \| \S.* \| \S.* \| \S.* \|$`).FindAllStringSubmatch(string(text), -1) {
+		if row[1] != row[2] {
+			t.Errorf("%s links to the page of %s", row[1], row[2])
+		}
+		got = append(got, row[1])
+	}
+	slices.Sort(got)
+	if !slices.Equal(want, got) {
+		t.Errorf("the alerts are\n%q, the rows\n%q", want, got)
+	}
+}
+
+// TestDocsNameWhatThereIs checks the names in the documents, of metrics, rules, alerts and flags,
+// and their queries; and that the index has every page.
+func TestDocsNameWhatThereIs(t *testing.T) {
+	pages, err := filepath.Glob(docs + "/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := readDocument(t, docs+"/README.md")
+	names := known(t)
+	alerts := map[string]bool{}
+	for _, a := range names.Alerts() {
+		alerts[a.Name] = true
+	}
+	flags := generated(t, repository+"/README.md", "flags")
+	word := regexp.MustCompile(`\boms_\w+\b|\boms:\w+:\w+\b|\bOMS[A-Z][a-z]\w+\b|--(?:no-)?(?:oms|web|scrape|collector|sim|log|config|replay|record)\b[a-z.-]*`)
+	for _, name := range append(pages, repository+"/README.zh-CN.md", "runbooks/README.zh-CN.md") {
+		page := readDocument(t, name)
+		if filepath.Dir(name) == docs && filepath.Base(name) != "README.md" && !slices.Contains(index.links, filepath.Base(name)) {
+			t.Errorf("the index lacks %s", filepath.Base(name))
+		}
+		var code strings.Builder
+		for _, b := range slices.Concat(page.spans, page.code) {
+			code.WriteString(b.text + "\n")
+			if b.language == "promql" {
+				if err := names.Check(b.text); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		for _, w := range word.FindAllString(code.String(), -1) {
+			flag := strings.TrimRight(strings.TrimPrefix(w, "--no-"), ".-")
+			switch {
+			case strings.HasPrefix(w, "--"):
+				if flag = strings.TrimPrefix(flag, "--"); !strings.Contains(flags, "--"+flag) && !strings.Contains(flags, "--[no-]"+flag) {
+					t.Errorf("%s: there is no flag %s", name, w)
+				}
+			case w == "oms_exporter" || strings.HasPrefix(w, "oms_exporter_linux"):
+			case !names.Has(w) && !alerts[w] && !strings.HasSuffix(w, "_"):
+				t.Errorf("%s: there is no %s", name, w)
+			}
+		}
+	}
+}
+
+// TestSizing checks that the page about sizes has the figures of the last benchmark.
+func TestSizing(t *testing.T) {
+	page, err := os.ReadFile(docs + "/sizing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	benchmark, err := os.ReadFile(repository + "/collector/benchmark/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d+) tasks, gzip: CPU, peak RSS and CPU per task \| ([\d.]+) \([^)]*\) (ms, \d+ MiB),`).FindAllSubmatch(benchmark, -1)
+	if len(rows) < 3 {
+		t.Errorf("the benchmark has %d rows by number of tasks", len(rows))
+	}
+	for _, r := range rows {
+		tasks := regexp.MustCompile(`(\d)(\d{3})$`).ReplaceAllString(string(r[1]), "$1,$2")
+		want := fmt.Sprintf("\n| %s | %s %s |\n", tasks, r[2], strings.ReplaceAll(string(r[3]), ", ", " | "))
+		if !strings.Contains(string(page), want) {
+			t.Errorf("it lacks the row%s", want)
+		}
+	}
+}
+
+// buildExporter returns the path of a program to run.
+func buildExporter(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "oms_exporter")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./cmd/oms_exporter")
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// background runs a program until the test ends, and returns the address that it says it has.
+func background(t *testing.T, says string, cmd *exec.Cmd) string {
+	t.Helper()
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(said)
+	var all []string
+	for lines.Scan() {
+		all = append(all, lines.Text())
+		if _, address, ok := strings.Cut(lines.Text(), says); ok {
+			go func() { _, _ = io.Copy(io.Discard, said) }()
+			address, _, _ = strings.Cut(address, " ")
+			return address
+		}
+	}
+	t.Fatalf("%s does not start:\n%s", cmd.Args, strings.Join(all, "\n"))
+	return ""
+}
+
+// simulated runs a simulated OMS and returns its address, host and port.
+func simulated(t *testing.T, program string, flags ...string) string {
+	t.Helper()
+	args := append([]string{"simulate", "--web.listen-address=127.0.0.1:0"}, flags...)
+	return background(t, "url=http://", exec.Command(program, args...))
+}
+
+// exported runs an exporter and returns its address, host and port.
+func exported(t *testing.T, program, dir string, env []string, flags ...string) string {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"--web.listen-address=127.0.0.1:0"}, flags...)...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	return background(t, `msg="Listening on" address=`, cmd)
+}
+
+// TestShapes replays what the versions of OMS send and compares all that is exported, and
+// checks that the page about versions has exactly these shapes.
+func TestShapes(t *testing.T) {
+	program := buildExporter(t)
+	entries, err := os.ReadDir(shapesDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, link := range readDocument(t, shapesPage).links {
+		if rest, ok := strings.CutPrefix(link, "../"+shapesDir+"/"); ok {
+			named[path.Dir(rest)] = true
+		}
+	}
+	for _, e := range entries {
+		shape := e.Name()
+		if !named[shape] {
+			t.Errorf("%s does not name %s", shapesPage, shape)
+		}
+		delete(named, shape)
+		t.Run(shape, func(t *testing.T) {
+			dir := filepath.Join(shapesDir, shape)
+			oms := simulated(t, program, "--replay="+dir)
+			exporter := exported(t, program, "", []string{"OMS_URL=http://" + oms})
+			got, golden := lasting(fetch(t, "http://"+exporter+"/metrics")), filepath.Join(dir, "metrics.prom")
+			if *updateGolden {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || got != string(want) {
+				t.Errorf("it is exported otherwise than in %s (%v); if it should be, use -update:\n%s",
+					golden, err, difference(string(want), got))
+			}
+		})
+	}
+	for shape := range named {
+		t.Errorf("%s names %s, which is not there", shapesPage, shape)
+	}
+}
+
+func fetch(t *testing.T, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: time.Minute}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v\n%s", address, response.Status, err, body)
+	}
+	return string(body)
+}
+
+var (
+	foreign = regexp.MustCompile(`(?m)^(# HELP .*|(# TYPE )?(go_|process_|promhttp_|oms_exporter_(build_info|config|api_request_duration)).*)\n`)
+	clocks  = regexp.MustCompile(`(?m)^(oms_scrape_duration_seconds|oms_last_successful_scrape_timestamp_seconds|oms_clock_skew_seconds) .*$`)
+)
+
+// lasting returns an exposition without what is different at each run, and without its texts.
+func lasting(exposition string) string {
+	return clocks.ReplaceAllString(foreign.ReplaceAllString(exposition, ""), "$1 0")
+}
+
+// difference returns the lines that only one of two texts has.
+func difference(want, got string) string {
+	var b strings.Builder
+	for sign, both := range map[string][2]string{"-": {want, got}, "+": {got, want}} {
+		other := strings.Split(both[1], "\n")
+		for l := range strings.SplitSeq(both[0], "\n") {
+			if !slices.Contains(other, l) {
+				b.WriteString(sign + l + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+// A scene is what the commands of a section are run against: an OMS and an exporter of it, which
+// starts when a command first mentions it.
+type scene struct {
+	oms   []string // flags of simulate
+	tls   bool     // OMS has a certificate of an authority of its own, which is in ca.pem
+	serve []string // further flags of the exporter
+}
+
+// scenes are the sections whose commands are run, in their order and in one empty directory,
+// which has the blocks of YAML of the section that begin with "# NAME.yml".
+var scenes = map[string]scene{
+	"troubleshooting.md#start-here":                          {},
+	"troubleshooting.md#up-is-0":                             {},
+	"troubleshooting.md#timeout":                             {oms: []string{"--sim.latency=3s"}},
+	"troubleshooting.md#dns":                                 {},
+	"troubleshooting.md#connect":                             {},
+	"troubleshooting.md#tls":                                 {tls: true},
+	"troubleshooting.md#auth":                                {oms: []string{"--sim.fault=unauthorized"}},
+	"troubleshooting.md#http_status":                         {oms: []string{"--sim.fault=html_502"}},
+	"troubleshooting.md#api_error":                           {oms: []string{"--sim.fault=api_error"}},
+	"troubleshooting.md#decode":                              {oms: []string{"--sim.fault=truncated"}},
+	"troubleshooting.md#pagination":                          {oms: []string{"--sim.tasks=400", "--sim.fault=repeat_page"}},
+	"troubleshooting.md#there-are-no-tasks":                  {oms: []string{"--sim.tasks=0"}},
+	"troubleshooting.md#a-task-is-missing":                   {},
+	"troubleshooting.md#tasks-are-listed-twice":              {oms: []string{"--sim.tasks=400", "--sim.fault=moving_task"}},
+	"troubleshooting.md#a-task-has-no-delay":                 {oms: []string{"--sim.scenario=no_delay"}},
+	"troubleshooting.md#the-delay-is-negative":               {oms: []string{"--sim.scenario=clock_skew"}},
+	"troubleshooting.md#numbers-differ-from-the-console":     {},
+	"troubleshooting.md#scrapes-are-too-slow":                {oms: []string{"--sim.tasks=1500", "--sim.latency=200ms"}},
+	"troubleshooting.md#too-many-series":                     {},
+	"troubleshooting.md#values-are-unknown-after-an-upgrade": {oms: []string{"--sim.fault=unknown_values"}},
+	"troubleshooting.md#the-certificate-expires":             {tls: true, serve: []string{"--oms.ca-file=ca.pem"}},
+	"troubleshooting.md#the-configuration-is-not-taken-over": {serve: []string{"--config.file=oms.yml", "--web.enable-lifecycle"}},
+	"troubleshooting.md#report-it":                           {},
+
+	"oms-versions.md#how-to-help":    {},
+	"stability.md#upgrading":         {},
+	"from-the-console.md#thresholds": {serve: []string{"--config.file=oms.yml"}},
+	"sizing.md#measure-your-own":     {},
+
+	"security.md#the-password":           {},
+	"security.md#the-exporters-own-port": {serve: []string{"--web.config.file=web.yml"}},
+	"security.md#network":                {serve: []string{"--config.file=oms.yml"}},
+	"security.md#supply-chain":           {},
+}
+
+// notRun are the first words of the blocks that are not run, and why.
+var notRun = map[string]string{
+	"oms_exporter simulate ":                     "it serves until somebody ends it; so does the one of each scene",
+	"OMS_URL=http://localhost:8089 oms_exporter": "it serves until somebody ends it; so does the one of each scene",
+	"htpasswd ":    "it asks for a password",
+	"govulncheck ": "it asks a server for what is known to be vulnerable",
+}
+
+// TestCommands runs the commands of the documents. What a block of type console shows of their
+// output, up to lines of three dots, they have to print; decimal numbers, numbers of seconds and
+// of series, and ids of requests may differ.
+func TestCommands(t *testing.T) {
+	program := buildExporter(t)
+	pages, err := filepath.Glob(docs + "/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := maps.Clone(scenes)
+	reasons := maps.Clone(notRun)
+	for _, name := range pages {
+		sections := map[string][]codeBlock{}
+		page := readDocument(t, name)
+		for _, b := range page.code {
+			key := filepath.Base(name) + "#" + b.section
+			first, skipped := skips(b)
+			switch {
+			case b.language == "yaml":
+				sections[key] = append(sections[key], b)
+			case b.language != "sh" && b.language != "console":
+			case skipped:
+				delete(reasons, first)
+			default:
+				sections[key] = append(sections[key], b)
+				if _, ok := scenes[key]; !ok {
+					t.Errorf("%s: nothing says how to run\n%s", key, b.text)
+				}
+			}
+		}
+		for key, blocks := range sections {
+			if s, ok := scenes[key]; ok {
+				delete(unused, key)
+				if told := "oms_exporter simulate " + strings.Join(s.oms, " "); s.oms != nil && !slices.ContainsFunc(page.spans, func(span codeBlock) bool {
+					return key == filepath.Base(name)+"#"+span.section && span.text == told
+				}) {
+					t.Errorf("%s does not tell people to run %s", key, told)
+				}
+				t.Run(key, func(t *testing.T) {
+					t.Parallel()
+					newStage(t, program, s).play(blocks)
+				})
+			}
+		}
+	}
+	for key := range unused {
+		t.Errorf("there are no commands in %s", key)
+	}
+	for first := range reasons {
+		t.Errorf("no block begins with %s", first)
+	}
+}
+
+// skips returns what a block that is not run begins with.
+func skips(b codeBlock) (first string, skipped bool) {
+	for first := range notRun {
+		if strings.HasPrefix(strings.TrimPrefix(b.text, "$ "), first) {
+			return first, true
+		}
+	}
+	return "", false
+}
+
+// A docStage is where the blocks of a section are run.
+type docStage struct {
+	t        *testing.T
+	program  string
+	scene    scene
+	dir      string
+	env      []string
+	oms      string // host and port
+	exporter string // host and port; empty until it is needed
+}
+
+func newStage(t *testing.T, program string, s scene) *docStage {
+	t.Helper()
+	st := &docStage{t: t, program: program, scene: s, dir: t.TempDir(), oms: simulated(t, program, s.oms...)}
+	omsURL := "http://" + st.oms
+	if s.tls {
+		proxy := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: st.oms}))
+		proxy.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that do not trust it are wanted
+		proxy.StartTLS()
+		t.Cleanup(proxy.Close)
+		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: proxy.Certificate().Raw})
+		st.write("ca.pem", string(authority))
+		omsURL = proxy.URL
+	}
+	st.env = []string{"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH")}
+	if !slices.ContainsFunc(s.serve, func(f string) bool { return strings.HasPrefix(f, "--config.file") }) {
+		st.env = append(st.env, "OMS_URL="+omsURL)
+	}
+	return st
+}
+
+func (s *docStage) write(name, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+var fileName = regexp.MustCompile(`^# ([\w.-]+\.yml)\b`)
+
+// play writes the files of a section and runs its commands.
+func (s *docStage) play(blocks []codeBlock) {
+	s.t.Helper()
+	for _, b := range blocks {
+		if name := fileName.FindStringSubmatch(b.text); b.language == "yaml" && name != nil {
+			s.write(name[1], strings.ReplaceAll(b.text, "https://oms.example:8089", "http://"+s.oms))
+		}
+	}
+	for _, b := range blocks {
+		switch b.language {
+		case "sh":
+			if _, err := s.shell(b.text); err != nil {
+				s.t.Errorf("%v in\n%s", err, b.text)
+			}
+		case "console":
+			s.converse(b.text)
+		}
+	}
+}
+
+// converse runs the commands of a block, which begin with "$ ", and compares what they print.
+func (s *docStage) converse(block string) {
+	s.t.Helper()
+	for part := range strings.SplitSeq("\n"+block, "\n$ ") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		command, shown, _ := strings.Cut(part, "\n")
+		for strings.HasPrefix(shown, "> ") {
+			var more string
+			more, shown, _ = strings.Cut(shown[2:], "\n")
+			command += "\n" + more
+		}
+		printed, _ := s.shell(command) // a check that finds something wrong fails
+		rest := lastingText(printed)
+		for want := range strings.SplitSeq("\n"+shown+"\n", "\n...\n") {
+			if strings.TrimSpace(want) == "" {
+				continue
+			}
+			_, after, found := strings.Cut(rest, lastingText(want))
+			if !found {
+				s.t.Errorf("%s\ndoes not print\n%s\nbut\n%s", command, want, printed)
+				break
+			}
+			rest = " " + after
+		}
+	}
+}
+
+// shell runs commands, with the addresses of the documents replaced by those of the stage.
+func (s *docStage) shell(commands string) (string, error) {
+	s.t.Helper()
+	if s.exporter == "" && strings.Contains(commands, "localhost:10667") {
+		s.exporter = exported(s.t, s.program, s.dir, s.env, s.scene.serve...)
+	}
+	_, port, _ := strings.Cut(s.exporter, ":")
+	commands = strings.NewReplacer("localhost:10667", "localhost:"+port, "localhost:8089", s.oms).Replace(commands)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", commands)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = s.dir, append(os.Environ(), s.env...), time.Second
+	out, err := cmd.CombinedOutput()
+	printed := strings.ReplaceAll(string(out), s.oms, "localhost:8089")
+	if s.exporter != "" {
+		printed = strings.ReplaceAll(printed, "localhost:"+port, "localhost:10667")
+	}
+	return printed, err
+}
+
+var (
+	numbers  = regexp.MustCompile(`\b\d+\.\d+(e\+\d+)?\b|\b\d+ (s|series)\b`)
+	requests = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}\b`)
+)
+
+// lastingText returns the words of a text without what is different at each run, with a space
+// around each.
+func lastingText(text string) string {
+	text = requests.ReplaceAllString(text, "id")
+	text = numbers.ReplaceAllStringFunc(text, func(n string) string {
+		_, unit, _ := strings.Cut(n, " ")
+		return "0" + unit
+	})
+	return " " + strings.Join(strings.Fields(text), " ") + " "
+}
