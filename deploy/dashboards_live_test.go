@@ -1,0 +1,463 @@
+package deploy_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"oms_exporter/deploy/internal/timelapse"
+	"oms_exporter/omsclient/omssim"
+)
+
+var cost = flag.Bool("cost", false, "measure what the queries of the dashboards cost with 10,000 tasks")
+
+// A stage is what the dashboards are tried on: three simulated OMS, an exporter of them, and a
+// Prometheus with the rules.
+type stage struct {
+	dir        string
+	speed      float64 // how many times faster than real time the simulated clocks run
+	began      time.Time
+	prometheus string    // URL
+	stop       func()    // stops Prometheus
+	ended      time.Time // when it was stopped, if it was
+}
+
+// now is the time on the simulated clocks.
+func (s *stage) now() time.Time {
+	return s.began.Add(time.Duration(float64(time.Since(s.began)) * s.speed))
+}
+
+// setStage starts a stage with so many tasks. It goes away with the test.
+func setStage(t *testing.T, tasks int, speed float64, scrape, rules time.Duration) *stage {
+	t.Helper()
+	if _, err := exec.LookPath("prometheus"); err != nil {
+		t.Fatal("there is no prometheus: install Debian's package prometheus")
+	}
+	s := &stage{dir: t.TempDir(), speed: speed, began: time.Now()}
+	s.write(t, "exporter.yml", fmt.Sprintf(`
+targets:
+  fleet: {url: %q}
+  odd:
+    url: %q
+    http_client: {tls_config: {insecure_skip_verify: true}}
+  broken: {url: "http://127.0.0.1:1"}
+delay_thresholds:
+  importance: {HIGH: {warning: 60s, critical: 5m}}
+`, s.simulate(t, tasks), s.odd(t)))
+	binary := filepath.Join(s.dir, "oms_exporter")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/oms_exporter")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the exporter: %v\n%s", err, out)
+	}
+	exporter := freeAddress(t)
+	s.run(t, "http://"+exporter+"/-/ready", binary, "serve", "--config.file="+s.path("exporter.yml"),
+		"--web.listen-address="+exporter, "--log.level=error")
+	s.startPrometheus(t, exporter, scrape, rules)
+	return s
+}
+
+// simulate serves a simulated OMS with the full fleet and returns its URL.
+func (s *stage) simulate(t *testing.T, tasks int) string {
+	t.Helper()
+	sim, err := omssim.New(omssim.Options{Tasks: tasks, Seed: 1, Now: s.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// odd serves an OMS that does what the fleet does not: it speaks TLS, has words that no document
+// names, fails now and then, and has verifications that have found records to differ.
+func (s *stage) odd(t *testing.T) string {
+	t.Helper()
+	sim, err := omssim.New(omssim.Options{Tasks: 6, Seed: 2, Now: s.now, Scenarios: []string{"verifying"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim.SetFaults(omssim.Fault{Kind: "unknown_values"})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		sim.ServeHTTP(answer, r)
+		for name, values := range answer.Header() {
+			if name != "Content-Length" {
+				w.Header()[name] = values
+			}
+		}
+		w.WriteHeader(answer.Code)
+		body := bytes.ReplaceAll(answer.Body.Bytes(), []byte(`"processedRecords":`),
+			[]byte(`"inconsistencies":7,"processedRecords":`))
+		w.Write(body) //nolint:errcheck // the exporter notices
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// startPrometheus starts Prometheus with the rules as they are at this speed.
+func (s *stage) startPrometheus(t *testing.T, exporter string, scrape, rules time.Duration) {
+	t.Helper()
+	for _, name := range []string{"oms_recording.rules.yml", "oms_alerts.rules.yml"} {
+		original, err := os.ReadFile(filepath.Join("prometheus/rules", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lapsed, err := timelapse.Rules(original, s.speed)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		lapsed = regexp.MustCompile(`(?m)^(\s+interval: ).*$`).ReplaceAll(lapsed, []byte("${1}"+rules.String()))
+		s.write(t, name, string(lapsed))
+	}
+	s.write(t, "prometheus.yml", fmt.Sprintf(`
+global: {scrape_interval: %[1]s, scrape_timeout: %[1]s}
+rule_files: [%[2]s]
+scrape_configs:
+  - job_name: oms
+    http_sd_configs: [{url: "http://%[3]s/sd", refresh_interval: 5s}]
+  - job_name: oms_exporter
+    static_configs: [{targets: [%[3]q]}]
+`, scrape, s.path("*.rules.yml"), exporter))
+	s.serveData(t, "prometheus.yml")
+}
+
+// serveData starts Prometheus with what it has stored, if anything.
+func (s *stage) serveData(t *testing.T, config string) {
+	t.Helper()
+	address := freeAddress(t)
+	s.prometheus = "http://" + address
+	s.stop = s.run(t, s.prometheus+"/-/ready", "prometheus", "--config.file="+s.path(config),
+		"--storage.tsdb.path="+s.path("prometheus"), "--web.listen-address="+address, "--log.level=error")
+}
+
+// rest lets Prometheus neither scrape nor evaluate rules any more, so that only queries cost.
+func (s *stage) rest(t *testing.T) {
+	t.Helper()
+	s.ended = time.Now()
+	s.stop()
+	s.write(t, "rest.yml", "")
+	s.serveData(t, "rest.yml")
+}
+
+// end is when the time range of a query ends.
+func (s *stage) end() time.Time {
+	if s.ended.IsZero() {
+		return time.Now()
+	}
+	return s.ended
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stage) write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a program until the test ends or what it returns is called, once it answers.
+func (s *stage) run(t *testing.T, ready, program string, args ...string) (stop func()) {
+	t.Helper()
+	var output bytes.Buffer
+	c := exec.Command(program, args...)
+	c.Stdout, c.Stderr = &output, &output
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		c.Wait() //nolint:errcheck // that it does not answer says so
+		close(ended)
+	}()
+	stop = func() {
+		c.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			c.Process.Kill() //nolint:errcheck // it may have ended
+			<-ended
+		}
+	}
+	t.Cleanup(func() {
+		if stop(); t.Failed() {
+			said := output.Bytes()
+			t.Logf("%s: %s", filepath.Base(program), said[max(0, len(said)-1000):])
+		}
+	})
+	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); <-time.After(50 * time.Millisecond) {
+		if _, err := get(ready); err == nil {
+			return stop
+		}
+	}
+	t.Fatalf("%s does not answer", filepath.Base(program))
+	return nil
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// get returns what a URL has. Prometheus explains what is wrong with a query in an answer that
+// is no OK.
+func get(from string) ([]byte, error) {
+	client := http.Client{Timeout: time.Minute}
+	response, err := client.Get(from)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return content, err
+	}
+	return nil, fmt.Errorf("%s: %.200s", response.Status, content)
+}
+
+// An answer is what Prometheus found.
+type answer struct {
+	series, samples int
+	took            time.Duration
+}
+
+// ask asks Prometheus what Grafana would, with values for variables.
+func (s *stage) ask(q boardQuery, values map[string]string, step time.Duration) (answer, error) {
+	expr := interpolate(q.expr, values)
+	path, parameters := "/api/v1/query", url.Values{"query": {expr}}
+	switch {
+	case q.label != "":
+		path, parameters = "/api/v1/label/"+q.label+"/values", url.Values{"match[]": {expr}}
+	case !q.instant:
+		path = "/api/v1/query_range"
+		parameters.Set("start", unix(s.began))
+		parameters.Set("end", unix(s.end()))
+		parameters.Set("step", strconv.FormatFloat(step.Seconds(), 'f', 3, 64))
+	default:
+		parameters.Set("time", unix(s.end()))
+	}
+	began := time.Now()
+	content, err := get(s.prometheus + path + "?" + parameters.Encode())
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := readAnswer(content, q.label != "")
+	a.took = time.Since(began)
+	return a, err
+}
+
+func unix(at time.Time) string { return strconv.FormatFloat(float64(at.UnixMilli())/1000, 'f', 3, 64) }
+
+// readAnswer counts what is in an answer of Prometheus.
+func readAnswer(content []byte, list bool) (answer, error) {
+	var envelope struct {
+		Status, Error string
+		Warnings      []string
+		Data          json.RawMessage
+	}
+	if err := json.Unmarshal(content, &envelope); err != nil {
+		return answer{}, fmt.Errorf("%w: %.200s", err, content)
+	}
+	if envelope.Status != "success" || len(envelope.Warnings) > 0 {
+		return answer{}, fmt.Errorf("%s%q", envelope.Error, envelope.Warnings)
+	}
+	if list {
+		var values []string
+		err := json.Unmarshal(envelope.Data, &values)
+		return answer{series: len(values), samples: len(values)}, err
+	}
+	var data struct {
+		ResultType string
+		Result     []struct {
+			Value  []any
+			Values [][]any
+		}
+	}
+	if err := json.Unmarshal(envelope.Data, &data); err != nil {
+		return answer{}, err
+	}
+	a := answer{series: len(data.Result)}
+	for _, r := range data.Result {
+		a.samples += len(r.Values)
+		if r.Value != nil {
+			a.samples++
+		}
+	}
+	return a, nil
+}
+
+// labels returns the values that a label has in the series of a selector.
+func (s *stage) labels(t *testing.T, label, of string) []string {
+	t.Helper()
+	content, err := get(s.prometheus + "/api/v1/label/" + label + "/values?match[]=" + url.QueryEscape(of))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values struct{ Data []string }
+	if err := json.Unmarshal(content, &values); err != nil {
+		t.Fatal(err)
+	}
+	return values.Data
+}
+
+// chosen are the variables of a board that is opened anew: everything, and one task.
+func chosen(task, span, rate string) map[string]string {
+	return map[string]string{
+		"job": ".+", "instance": ".+", "type": ".*", "importance": ".*", "owner": ".*", "tag": ".*",
+		"find": "", "task_id": task, "write_stopped_at": "time()",
+		"__range": span, "__rate_interval": rate, "__interval": "1s",
+	}
+}
+
+// otherwise is what makes a count 0 where there is nothing to count. Here there is.
+var otherwise = regexp.MustCompile(` or 0 \* count\(oms_up\{[^}]*\} == 1\)$`)
+
+// Every query of every panel, variable and annotation has an answer where there is everything
+// that the dashboards are made to show: each kind of task and of trouble.
+func TestDashboardsShowSomething(t *testing.T) {
+	s := setStage(t, 75, 60, time.Second, time.Second)
+	type pending struct {
+		board string
+		boardQuery
+	}
+	var open []pending
+	for _, b := range drawnBoards(t) {
+		for _, q := range b.queries(t) {
+			open = append(open, pending{b.UID, q})
+		}
+	}
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "board\tpanel\tquery\tseries\tsamples\tafter")
+	total := len(open)
+	for until := time.Now().Add(90 * time.Second); len(open) > 0 && time.Now().Before(until); {
+		<-time.After(time.Second)
+		tasks := s.labels(t, "task_id", "oms_task_info")
+		span := time.Since(s.began).Round(time.Second)
+		open = slices.DeleteFunc(open, func(p pending) bool {
+			p.expr = otherwise.ReplaceAllString(p.expr, "")
+			a, err := s.first(p.boardQuery, tasks, span)
+			if err != nil {
+				t.Fatalf("%s: %s: %v\n%s", p.board, p.name(), err, p.expr)
+			}
+			if a.samples > 0 {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", p.board, p.panel, p.ref, a.series, a.samples, span)
+			}
+			return a.samples > 0
+		})
+	}
+	w.Flush() //nolint:errcheck // it writes to memory
+	t.Logf("%d of %d queries have an answer:\n%s", total-len(open), total, table.Bytes())
+	for _, p := range open {
+		t.Errorf("%s: %s has no answer: %s", p.board, p.name(), p.expr)
+	}
+}
+
+// first asks a query; one about a single task for each task until one has an answer.
+func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer, error) {
+	if !strings.Contains(q.expr, "$task_id") {
+		return s.ask(q, chosen("", span.String(), "4s"), time.Second)
+	}
+	for _, task := range tasks {
+		if a, err := s.ask(q, chosen(task, span.String(), "4s"), time.Second); err != nil || a.samples > 0 {
+			return a, err
+		}
+	}
+	return answer{}, nil
+}
+
+// The most that a query may take and have as its answer with 10,000 tasks.
+const (
+	mostTime   = 2 * time.Second
+	mostSeries = 1000
+)
+
+// TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout 20m -v.
+func TestQueryCost(t *testing.T) {
+	if !*cost {
+		return // not a test of every day
+	}
+	s := setStage(t, 10_000, 4, 30*time.Second, 30*time.Second)
+	<-time.After(4 * time.Minute) // until the first alerts fire
+	s.rest(t)
+	type measured struct {
+		answer
+		board, name string
+		points      int
+		err         error
+	}
+	var all []measured
+	tasks := s.labels(t, "task_id", "oms:task_effective_delay:seconds")
+	if len(tasks) == 0 {
+		t.Fatal("no task has a delay")
+	}
+	span := s.end().Sub(s.began)
+	for _, b := range drawnBoards(t) {
+		for _, q := range b.queries(t) {
+			m := measured{board: b.UID, name: q.name(), points: 1}
+			step := span
+			if !q.instant {
+				// As many points as Grafana asks for in hours: a query costs by its points.
+				m.points = cmp.Or(q.points, 1000)
+				step = span / time.Duration(m.points)
+			}
+			for range 3 { // whatever else the machine does is not the query's fault
+				a, err := s.ask(q, chosen(tasks[0], span.Round(time.Second).String(), "2m"), step)
+				if m.err = err; m.took == 0 || a.took < m.took {
+					m.answer = a
+				}
+			}
+			if all = append(all, m); m.took > mostTime {
+				t.Logf("%s: %s took %s (%v)", m.board, m.name, m.took.Round(time.Millisecond), m.err)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b measured) int { return cmp.Compare(b.took, a.took) })
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "board\tquery\ttook\tpoints\tseries")
+	for i, m := range all {
+		if i < 10 {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", m.board, m.name, m.took.Round(time.Millisecond), m.points, m.series)
+		}
+		if m.took > mostTime || m.series > mostSeries {
+			m.err = errors.Join(m.err, fmt.Errorf("%s and %d series", m.took, m.series))
+		}
+		if m.err != nil {
+			t.Errorf("%s: %s: %v", m.board, m.name, m.err)
+		}
+	}
+	w.Flush() //nolint:errcheck // it writes to memory
+	widest := slices.MaxFunc(all, func(a, b measured) int { return cmp.Compare(a.series, b.series) })
+	t.Logf("the slowest of %d queries, with %d tasks that have a delay:\n%s", len(all), len(tasks), table.Bytes())
+	t.Logf("the most series: %d, of %s: %s", widest.series, widest.board, widest.name)
+}

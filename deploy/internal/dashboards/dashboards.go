@@ -1,0 +1,282 @@
+// Package dashboards is the catalogue of Grafana dashboards on the exporter's metrics and the
+// recording rules: boards, panels and queries as data. fleet.go, task.go, cutover.go and
+// exporter.go say what is shown, vocabulary.go what they say often, looks.go how a kind of panel
+// looks. Adding a panel is an entry there and `go generate ./...`.
+package dashboards
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+)
+
+// schemaVersion is that of Grafana 9.3. Later ones bring what is older up to date when they load
+// it; earlier ones would not know what a later version means.
+const schemaVersion = 37
+
+// A board is a dashboard: the answer to one question.
+type board struct {
+	uid, title string
+	question   string
+	refresh    string // how often it asks anew
+	from       string // what it shows when it is opened, up to now
+	variables  []variable
+	filter     string // which tasks: matchers on oms_task_info, for <these>; none: all of them
+	alerts     annotation
+	rows       []row
+}
+
+// A row is a heading and what stands below it, from left to right.
+type row struct {
+	title  string
+	panels []panel
+}
+
+// A panel shows the answers to its queries.
+type panel struct {
+	title string
+	says  string // what to conclude from it: whole sentences
+	look  look
+	w, h  uint32
+	unit  string
+
+	queries []query // none in a table, whose columns are queries
+	table   *table
+
+	mapping  mapping // words and colours for values
+	steps    []dashboard.Threshold
+	min, max *float64
+	nothing  string // what it shows where there are no series
+	links    []dashboard.DashboardLink
+
+	// perWidth is how many points a query over time has at most; 0: as many as Grafana likes. A
+	// query over all tasks costs as much as it has points.
+	perWidth float64
+}
+
+// A query is PromQL with <names> for what words says once.
+type query struct {
+	expr, legend string
+	style        []dashboard.DynamicConfigValue // how its series look, where that differs
+}
+
+// An annotation marks times on every panel over time.
+type annotation struct {
+	name, expr, title, text, tags, color string
+}
+
+// A look makes a panel one of Grafana's kinds.
+type look func(p *dashboard.Panel)
+
+// expand returns an expression with everything that <names> stand for, on one line.
+func (b *board) expand(expr string) string {
+	return expandWith(expr, b.words())
+}
+
+func expandWith(expr string, words *strings.Replacer) string {
+	for strings.Contains(expr, "<") {
+		next := words.Replace(expr)
+		if next == expr { // what is left is "less than"
+			break
+		}
+		expr = next
+	}
+	return compact.Replace(strings.Join(strings.Fields(expr), " "))
+}
+
+var compact = strings.NewReplacer("( ", "(", " )", ")")
+
+// build returns the board as Grafana knows it.
+func (b *board) build() dashboard.Dashboard { //nolint:staticcheck // version 2 is for Grafana 12 and later
+	d := *dashboard.NewDashboard()
+	d.Uid, d.Title = &b.uid, &b.title
+	d.Description = cog.ToPtr(sentence(b.question) + " " + madeBy)
+	d.Tags = []string{tag}
+	d.SchemaVersion = schemaVersion
+	d.Editable = cog.ToPtr(false)
+	d.GraphTooltip = cog.ToPtr(dashboard.DashboardCursorSyncCrosshair)
+	d.Refresh = &b.refresh
+	d.Time = &dashboard.DashboardDashboardTime{From: b.from, To: "now"}
+	d.Links = boardLinks()
+	d.Annotations.List = b.annotations()
+	for _, v := range b.variables {
+		d.Templating.List = append(d.Templating.List, v.build(b))
+	}
+	d.Panels = b.panels()
+	return d
+}
+
+// panels lays the rows out: from left to right, then below.
+func (b *board) panels() []dashboard.PanelOrRowPanel {
+	var all []dashboard.PanelOrRowPanel
+	var id, y uint32
+	for _, r := range b.rows {
+		id++
+		all = append(all, dashboard.PanelOrRowPanel{RowPanel: &dashboard.RowPanel{
+			Type: "row", Id: id, Title: &r.title, Panels: []dashboard.Panel{},
+			GridPos: &dashboard.GridPos{H: 1, W: columns, Y: y},
+		}})
+		y++
+		var x, tallest uint32
+		for i := range r.panels {
+			p := &r.panels[i]
+			if x+p.w > columns {
+				x, y, tallest = 0, y+tallest, 0
+			}
+			id++
+			built := p.build(b, id)
+			built.GridPos = &dashboard.GridPos{X: x, Y: y, W: p.w, H: p.h}
+			all = append(all, dashboard.PanelOrRowPanel{Panel: &built})
+			x, tallest = x+p.w, max(tallest, p.h)
+		}
+		y += tallest
+	}
+	return all
+}
+
+// columns is how wide Grafana's grid is.
+const columns = 24
+
+// build returns the panel as Grafana knows it.
+func (p *panel) build(b *board, id uint32) dashboard.Panel {
+	built := dashboard.Panel{
+		Id: &id, Title: &p.title, Description: cog.ToPtr(sentence(p.says)),
+		Datasource: source(),
+		FieldConfig: &dashboard.FieldConfigSource{
+			Defaults: dashboard.FieldConfig{
+				Unit: &p.unit, Min: p.min, Max: p.max, Links: p.links,
+				Mappings:   p.mapping.build(),
+				Color:      &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdThresholds},
+				Thresholds: thresholds(p.steps),
+			},
+			Overrides: []dashboard.DashboardFieldConfigSourceOverrides{},
+		},
+	}
+	if p.nothing != "" {
+		built.FieldConfig.Defaults.NoValue = &p.nothing
+	}
+	if p.perWidth > 0 {
+		built.MaxDataPoints = &p.perWidth
+	}
+	p.look(&built)
+	queries := p.queries
+	if p.table != nil {
+		queries = p.table.build(&built)
+	}
+	for i, q := range queries {
+		ref := refID(i)
+		built.Targets = append(built.Targets, q.build(b, built.Type, ref))
+		if len(q.style) > 0 {
+			built.FieldConfig.Overrides = append(built.FieldConfig.Overrides,
+				override("byFrameRefID", ref, q.style...))
+		}
+	}
+	return built
+}
+
+// refID names the queries of a panel, A, B, C and so on.
+func refID(i int) string { return string(rune('A' + i)) }
+
+// build returns the query as the kind of panel wants its answer: for now, or over time.
+func (q *query) build(b *board, kind, ref string) variants.Dataquery {
+	target := &prometheus.Dataquery{
+		RefId: &ref, Datasource: source(), Expr: b.expand(q.expr),
+		EditorMode: cog.ToPtr(prometheus.QueryEditorModeCode),
+		Format:     cog.ToPtr(prometheus.PromQueryFormatTimeSeries),
+		Instant:    cog.ToPtr(true), Range: cog.ToPtr(false),
+	}
+	if q.legend != "" {
+		target.LegendFormat = &q.legend
+	}
+	switch kind {
+	case "table", "barchart":
+		target.Format = cog.ToPtr(prometheus.PromQueryFormatTable)
+	case "stat", "gauge", "bargauge":
+		// Only the present counts. Over time they would show the last value of what is gone.
+	default:
+		target.Instant, target.Range = cog.ToPtr(false), cog.ToPtr(true)
+	}
+	if kind == "heatmap" && strings.Contains(q.legend, "le") {
+		target.Format = cog.ToPtr(prometheus.PromQueryFormatHeatmap)
+	}
+	return target
+}
+
+func source() *common.DataSourceRef {
+	return &common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+}
+
+// override changes how the fields that a matcher finds look.
+func override(
+	matcher, what string, properties ...dashboard.DynamicConfigValue,
+) dashboard.DashboardFieldConfigSourceOverrides {
+	return dashboard.DashboardFieldConfigSourceOverrides{
+		Matcher:    dashboard.MatcherConfig{Id: matcher, Options: what},
+		Properties: properties,
+	}
+}
+
+// annotations are what every board marks: alerts, and when nothing was known.
+func (b *board) annotations() []dashboard.AnnotationQuery {
+	list := []dashboard.AnnotationQuery{{
+		Name: "Annotations & Alerts", BuiltIn: cog.ToPtr(1.0), Type: cog.ToPtr("dashboard"),
+		Datasource: &common.DataSourceRef{
+			Type: cog.ToPtr("grafana"), Uid: cog.ToPtr("-- Grafana --"),
+		},
+		Enable: true, Hide: cog.ToPtr(true), IconColor: "blue",
+	}}
+	for _, a := range []annotation{b.alerts, outages} {
+		list = append(list, dashboard.AnnotationQuery{
+			Name: a.name, Datasource: source(), Enable: true, IconColor: a.color,
+			Expr: cog.ToPtr(b.expand(a.expr)), Step: cog.ToPtr("60s"),
+			TitleFormat: &a.title, TextFormat: &a.text, TagKeys: &a.tags,
+		})
+	}
+	return list
+}
+
+// Options are what differs between installations. Both are constants at the top of each board's
+// settings, too.
+type Options struct {
+	RunbookBase string // what comes before the name of a runbook's page, with its last slash
+	ConsoleURL  string // of OMS
+}
+
+// ConsoleURL is what stands for the address of OMS's console until somebody says it.
+const ConsoleURL = "https://oms.example:8089"
+
+func boards(o Options) []board {
+	list := []board{fleet(), task(), cutover(), exporter()}
+	for i := range list {
+		list[i].variables = append(list[i].variables,
+			constant("oms_console_url", "OMS console", o.ConsoleURL, "Where links to the console lead."),
+			constant("runbook_base", "Runbooks", o.RunbookBase,
+				"What comes before the name of an alert's page, with its last slash."))
+	}
+	return list
+}
+
+// Files returns the dashboards as Grafana imports them, by the names of their files.
+func Files(o Options) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, b := range boards(o) {
+		content, err := json.MarshalIndent(b.build(), "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.uid, err)
+		}
+		files[b.uid+".json"] = append([]byte(legible.Replace(string(content))), '\n')
+	}
+	return files, nil
+}
+
+// legible undoes what encoding/json does for the sake of HTML.
+var legible = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+
+// sentence returns text on one line.
+func sentence(text string) string { return strings.Join(strings.Fields(text), " ") }

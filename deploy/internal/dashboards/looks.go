@@ -1,0 +1,231 @@
+package dashboards
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/barchart"
+	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/gauge"
+	"github.com/grafana/grafana-foundation-sdk/go/heatmap"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
+	"github.com/grafana/grafana-foundation-sdk/go/statushistory"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+)
+
+// last takes the only value that a query for now has.
+func last() common.ReduceDataOptions {
+	return common.ReduceDataOptions{
+		Calcs: []string{"lastNotNull"}, Values: cog.ToPtr(false), Fields: cog.ToPtr(""),
+	}
+}
+
+func legend(mode common.LegendDisplayMode, place common.LegendPlacement) common.VizLegendOptions {
+	return common.VizLegendOptions{
+		DisplayMode: mode, Placement: place, ShowLegend: true, Calcs: []string{},
+	}
+}
+
+func tooltip(mode common.TooltipDisplayMode, order common.SortOrder) common.VizTooltipOptions {
+	return common.VizTooltipOptions{Mode: mode, Sort: order}
+}
+
+// figures are large figures, one for each series, with its name where there are several.
+func figures(p *dashboard.Panel) {
+	p.Type = "stat"
+	p.Options = &stat.Options{
+		GraphMode: common.BigValueGraphModeNone, ColorMode: common.BigValueColorModeValue,
+		JustifyMode: common.BigValueJustifyModeAuto, TextMode: common.BigValueTextModeAuto,
+		Orientation: common.VizOrientationAuto, ReduceOptions: last(), WideLayout: true,
+		PercentChangeColorMode: common.PercentChangeColorModeStandard,
+	}
+}
+
+// named are large figures with the names of their series, be it only one.
+func named(p *dashboard.Panel) {
+	figures(p)
+	if options, ok := p.Options.(*stat.Options); ok {
+		options.TextMode = common.BigValueTextModeValueAndName
+	}
+}
+
+func dial(p *dashboard.Panel) {
+	p.Type = "gauge"
+	p.Options = &gauge.Options{
+		ShowThresholdMarkers: true, ReduceOptions: last(), Sizing: common.BarGaugeSizingAuto,
+		MinVizWidth: 75, MinVizHeight: 75, Orientation: common.VizOrientationAuto,
+	}
+}
+
+// bars are a bar for each series.
+func bars(p *dashboard.Panel) {
+	p.Type = "bargauge"
+	p.Options = &bargauge.Options{
+		DisplayMode: common.BarGaugeDisplayModeLcd, ValueMode: common.BarGaugeValueModeColor,
+		NamePlacement: common.BarGaugeNamePlacementAuto, ShowUnfilled: true,
+		Sizing: common.BarGaugeSizingAuto, MinVizWidth: 8, MinVizHeight: 16, MaxVizHeight: 40,
+		ReduceOptions: last(), Orientation: common.VizOrientationHorizontal,
+		Legend: common.VizLegendOptions{
+			DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom,
+			Calcs: []string{},
+		},
+	}
+}
+
+// timeline shows from when to when each series was in which state.
+func timeline(p *dashboard.Panel) {
+	p.Type = "state-timeline"
+	p.FieldConfig.Defaults.Custom = &statetimeline.FieldConfig{
+		LineWidth: cog.ToPtr(uint32(0)), FillOpacity: cog.ToPtr(uint32(80)),
+		SpanNulls: &statetimeline.BoolOrUint32{Bool: cog.ToPtr(false)},
+	}
+	p.Options = &statetimeline.Options{
+		ShowValue: common.VisibilityModeAuto, RowHeight: 0.9, MergeValues: cog.ToPtr(true),
+		AlignValue: cog.ToPtr(common.TimelineValueAlignmentLeft), PerPage: cog.ToPtr(30.0),
+		Legend:  legend(common.LegendDisplayModeList, common.LegendPlacementBottom),
+		Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
+	}
+}
+
+// history shows yes or no at regular times, a box for each.
+func history(p *dashboard.Panel) {
+	p.Type = "status-history"
+	p.FieldConfig.Defaults.Custom = &statushistory.FieldConfig{
+		LineWidth: cog.ToPtr(uint32(1)), FillOpacity: cog.ToPtr(uint32(80)),
+	}
+	p.Options = &statushistory.Options{
+		ShowValue: common.VisibilityModeNever, RowHeight: 0.9, ColWidth: cog.ToPtr(0.9),
+		Legend:  legend(common.LegendDisplayModeList, common.LegendPlacementBottom),
+		Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
+	}
+}
+
+// heat shows how many are how high, in buckets that the query makes.
+func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
+	return func(p *dashboard.Panel) {
+		p.Type = "heatmap"
+		p.FieldConfig.Defaults.Custom = &heatmap.FieldConfig{
+			HideFrom: &common.HideSeriesConfig{},
+		}
+		o := &heatmap.Options{
+			Calculate: cog.ToPtr(false), CellGap: cog.ToPtr(uint8(1)),
+			ShowValue: common.VisibilityModeNever,
+			Color: heatmap.HeatmapColorOptions{
+				Mode: cog.ToPtr(heatmap.HeatmapColorModeScheme), Scheme: "Oranges", Fill: "dark-orange",
+				Scale: cog.ToPtr(heatmap.HeatmapColorScaleExponential), Exponent: 0.5, Steps: 64,
+			},
+			FilterValues: &heatmap.FilterValueRange{Le: cog.ToPtr(float32(1e-9))},
+			YAxis:        heatmap.YAxisConfig{AxisPlacement: cog.ToPtr(common.AxisPlacementLeft)},
+			Legend:       heatmap.HeatmapLegend{Show: true},
+			Tooltip: heatmap.HeatmapTooltip{
+				Mode: common.TooltipDisplayModeSingle, YHistogram: cog.ToPtr(false),
+			},
+			Exemplars: heatmap.ExemplarConfig{Color: "rgba(255,0,255,0.7)"},
+			RowsFrame: &heatmap.RowsHeatmapOptions{
+				Layout: cog.ToPtr(common.HeatmapCellLayoutAuto),
+			},
+		}
+		rows(p, o)
+		p.Options = o
+	}
+}
+
+// chart has a bar for each value of a label.
+func chart(label string) look {
+	return func(p *dashboard.Panel) {
+		p.Type = "barchart"
+		p.FieldConfig.Defaults.Custom = &barchart.FieldConfig{
+			LineWidth: cog.ToPtr(int32(1)), FillOpacity: cog.ToPtr(int32(80)),
+			GradientMode: cog.ToPtr(common.GraphGradientModeNone),
+		}
+		p.Options = &barchart.Options{
+			XField: &label, Orientation: common.VizOrientationHorizontal, BarWidth: 0.8,
+			GroupWidth: 0.7, ShowValue: common.VisibilityModeAlways,
+			Stacking: common.StackingModeNone,
+			Legend: common.VizLegendOptions{
+				DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom,
+				Calcs: []string{},
+			},
+			Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
+		}
+		p.Transformations = append(p.Transformations, dashboard.DataTransformerConfig{
+			Id: "organize",
+			Options: map[string]any{
+				"excludeByName": map[string]bool{"Time": true},
+				"indexByName":   map[string]int{label: 0, "Value": 1},
+				"renameByName":  map[string]string{},
+			},
+		})
+	}
+}
+
+// A line says how the lines of a panel over time look.
+type line struct {
+	fill    float64
+	stacked bool
+	log     bool // for values over several powers of ten
+	drawn   bool // the thresholds are drawn as lines
+}
+
+// look returns the kind of panel that has lines over time. Nulls stay gaps: what is missing has
+// to look missing.
+func (l line) look(p *dashboard.Panel) {
+	p.Type = "timeseries"
+	custom := &common.GraphFieldConfig{
+		DrawStyle: cog.ToPtr(common.GraphDrawStyleLine), LineWidth: cog.ToPtr(1.0),
+		LineInterpolation: cog.ToPtr(common.LineInterpolationLinear),
+		FillOpacity:       &l.fill, ShowPoints: cog.ToPtr(common.VisibilityModeAuto),
+		SpanNulls:         &common.BoolOrFloat64{Bool: cog.ToPtr(false)},
+		Stacking:          &common.StackingConfig{Mode: cog.ToPtr(common.StackingModeNone)},
+		ScaleDistribution: &common.ScaleDistributionConfig{Type: common.ScaleDistributionLinear},
+		ThresholdsStyle: &common.GraphThresholdsStyleConfig{
+			Mode: common.GraphThresholdsStyleModeOff,
+		},
+	}
+	if l.stacked {
+		custom.Stacking.Mode = cog.ToPtr(common.StackingModeNormal)
+		custom.Stacking.Group = cog.ToPtr("A")
+	}
+	if l.log {
+		custom.ScaleDistribution = &common.ScaleDistributionConfig{
+			Type: common.ScaleDistributionLog, Log: cog.ToPtr(10.0),
+		}
+	}
+	if l.drawn {
+		custom.ThresholdsStyle.Mode = common.GraphThresholdsStyleModeLine
+	}
+	p.FieldConfig.Defaults.Custom = custom
+	p.FieldConfig.Defaults.Color.Mode = dashboard.FieldColorModeIdPaletteClassic
+	p.Options = &timeseries.Options{
+		Legend:  legend(common.LegendDisplayModeList, common.LegendPlacementBottom),
+		Tooltip: tooltip(common.TooltipDisplayModeMulti, common.SortOrderDescending),
+	}
+}
+
+func lines(p *dashboard.Panel) { line{}.look(p) }
+
+// Parts of how a series looks.
+
+func property(id string, value any) dashboard.DynamicConfigValue {
+	return dashboard.DynamicConfigValue{Id: id, Value: value}
+}
+
+func fixed(color string) dashboard.DynamicConfigValue {
+	return property("color", map[string]string{"mode": "fixed", "fixedColor": color})
+}
+
+func width(pixels int) dashboard.DynamicConfigValue { return property("custom.lineWidth", pixels) }
+
+func fill(percent int) dashboard.DynamicConfigValue { return property("custom.fillOpacity", percent) }
+
+func dashed() dashboard.DynamicConfigValue {
+	return property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{10, 10}})
+}
+
+func coloured(steps []dashboard.Threshold) dashboard.DynamicConfigValue {
+	return property("thresholds", thresholds(steps))
+}
+
+// word gives what is about a state that state's colour.
+func word(w string) dashboard.DynamicConfigValue { return fixed(colours[w]) }
