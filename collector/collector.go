@@ -324,12 +324,12 @@ func (s *Snapshot) checkValues(t task) {
 			s.unknown[[2]string{field, value}]++
 		}
 	}
-	check("type", t.Type, omsclient.Types)
-	check("status", t.Status, omsclient.Statuses)
-	check("importance", t.Importance, omsclient.Importances)
+	check("type", t.Type, knownTypes)
+	check("status", t.Status, knownStatuses)
+	check("importance", t.Importance, knownImportances)
 	for i := range t.Steps {
-		check("steps.name", t.Steps[i].Name, omsclient.StepNames)
-		check("steps.status", t.Steps[i].Status, omsclient.StepStatuses)
+		check("steps.name", t.Steps[i].Name, knownStepNames)
+		check("steps.status", t.Steps[i].Status, knownStepStatuses)
 	}
 }
 

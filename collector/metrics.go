@@ -402,11 +402,11 @@ func fleetOf(s *Snapshot) iter.Seq[fleet] {
 		if s.err != nil {
 			return
 		}
-		for _, taskType := range withSeen(omsclient.Types, s.fleet, 0) {
-			for _, name := range withSeen(omsclient.Statuses, s.fleet, 1) {
+		for _, taskType := range withSeen(knownTypes, s.fleet, 0) {
+			for _, name := range withSeen(knownStatuses, s.fleet, 1) {
 				count, seen := s.fleet[[2]string{taskType, name}]
-				documented := slices.Contains(omsclient.Types, taskType) &&
-					slices.Contains(omsclient.Statuses, name)
+				documented := slices.Contains(knownTypes, taskType) &&
+					slices.Contains(knownStatuses, name)
 				if (documented || seen) && !yield(fleet{taskType, name, count}) {
 					return
 				}
@@ -420,7 +420,7 @@ func statusesOf(t task, yield func(status) bool) bool {
 		return true
 	}
 	documented := false
-	for _, name := range omsclient.Statuses {
+	for _, name := range knownStatuses {
 		documented = documented || name == t.Status
 		if !yield(status{t, name, number(name == t.Status)}) {
 			return false
@@ -456,10 +456,16 @@ func tagsOf(t task, yield func(tag) bool) bool {
 	return true
 }
 
-// The steps that follow the source, or after a switchover the former sink.
+// The values that OMS's documents name.
 var (
-	forwardSteps = []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"}
-	reverseSteps = []string{"REVERSE_INCR_TRANSFER", "REVERSE_INCR_SYNC"}
+	knownTypes        = omsclient.Types()
+	knownStatuses     = omsclient.Statuses()
+	knownImportances  = omsclient.Importances()
+	knownStepNames    = omsclient.StepNames()
+	knownStepStatuses = omsclient.StepStatuses()
+
+	forwardSteps = omsclient.ForwardSteps()
+	reverseSteps = omsclient.ReverseSteps()
 )
 
 // flowsOf yields what is known about how far a task's sink is behind its source

@@ -2,41 +2,6 @@ package omsclient
 
 import "time"
 
-// The values that the documents of ListProjects name. OMS adds to them from
-// version to version, so a client must pass unknown ones on.
-var (
-	// Types are the documented values of a project's type.
-	Types = []string{"MIGRATION", "SYNC", "VERIFY"}
-
-	// Statuses are the documented values of a project's status.
-	Statuses = []string{
-		"INIT", "RUNNING", "SUSPEND", "FAILED", "FINISHED", "RELEASING", "RELEASED", "DELETED",
-		"RUNNING_MODIFYING", "RUNNING_MERGING",
-	}
-
-	// FilterStatuses are the documented values of the request's status: those
-	// of a project, and one that only the filter knows.
-	FilterStatuses = append(Statuses[:len(Statuses):len(Statuses)], "RUNNING_ALARMING")
-
-	// Importances are the documented values of a project's importance, the
-	// protection level by which OMS itself raises alarms.
-	Importances = []string{"HIGH", "MEDIUM", "LOW", "IGNORE"}
-
-	// StepStatuses are the documented values of a step's status. MONITORING is
-	// the steady state of a step that follows its source for ever.
-	StepStatuses = []string{"INIT", "RUNNING", "MONITORING", "SUSPEND", "FAILED", "FINISHED"}
-
-	// StepNames are the documented values of a step's name.
-	StepNames = []string{
-		"PRE_CHECK", "TRANSFER_PRECHECK", "PREPARE", "STRUCT_TRANSFER", "STRUCT_MIGRATION",
-		"INDEX_MIGRATION", "INDEX_TRANSFER", "STRUCT_SYNC", "FULL_MIGRATION", "FULL_TRANSFER",
-		"APP_SWITCH", "TRANSFER_APP_SWITCH", "REVERSE_INCR_SYNC", "REVERSE_INCR_TRANSFER",
-		"FULL_VALIDATION", "FULL_VERIFIER", "INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "INCR_SYNC",
-		"INCR_TRANSFER", "INCR_VERIFIER", "SYNC_PREPARE", "TRANSFER_PREPARE", "SYNC_INCR_LOG_PULL",
-		"CONNECTOR_FULL_SYNC", "CONNECTOR_INCR_SYNC",
-	}
-)
-
 // An Optional is a value that OMS may leave out, send as null, or send in a
 // form that cannot be read. Its zero value is unknown.
 type Optional[T any] struct {
@@ -57,10 +22,10 @@ func (o Optional[T]) Get() (T, bool) { return o.Value, o.Known }
 type Project struct {
 	ID         string
 	Name       string
-	Type       string // one of Types, or newer
+	Type       string // one of [Types], or newer
 	Owner      string
-	Importance string // one of Importances, or newer
-	Status     string // one of Statuses, or newer
+	Importance string // one of [Importances], or newer
+	Status     string // one of [Statuses], or newer
 	Labels     []Label
 
 	GmtCreate   time.Time
@@ -105,8 +70,8 @@ type ConnectInfo struct {
 // A Step is an element of steps.
 type Step struct {
 	Order      Optional[float64] // a display sequence, with gaps
-	Name       string            // one of StepNames, or newer
-	Status     string            // one of StepStatuses, or newer
+	Name       string            // one of [StepNames], or newer
+	Status     string            // one of [StepStatuses], or newer
 	Progress   Optional[float64] // percent; 100 for as long as a step is MONITORING
 	StartTime  time.Time
 	FinishTime time.Time

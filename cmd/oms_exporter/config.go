@@ -215,12 +215,12 @@ const maxLabelIDs = 5
 func (t *targetConfig) unknownStatuses() []string {
 	var unknown []string
 	for _, status := range t.Filter.Statuses {
-		if !slices.Contains(omsclient.FilterStatuses, status) {
+		if !slices.Contains(omsclient.FilterStatuses(), status) {
 			unknown = append(unknown, status)
 		}
 	}
 	for _, status := range t.Exclude.Statuses {
-		if !slices.Contains(omsclient.Statuses, status) {
+		if !slices.Contains(omsclient.Statuses(), status) {
 			unknown = append(unknown, status)
 		}
 	}

@@ -63,7 +63,7 @@ func words() Group {
 		}
 	}
 	number("Of tasks. Every way of RUNNING is 2; 9 is new to these rules.", "task", taskStatuses)
-	number("Of steps; 7 is new to these rules.", "step", omsclient.StepStatuses)
+	number("Of steps; 7 is new to these rules.", "step", omsclient.StepStatuses())
 	return Group{
 		Name: "oms-words", Interval: "30s", Rules: rules,
 		Doc: "Numbers for statuses. Dashboards map them back to words.",

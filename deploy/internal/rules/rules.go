@@ -83,7 +83,7 @@ var vocabulary = map[string]string{
 	"idle": "INIT|SUSPEND|FAILED|FINISHED",
 
 	"statuses":     strings.Join(taskStatuses, "|"),
-	"stepstatuses": strings.Join(omsclient.StepStatuses, "|"),
+	"stepstatuses": strings.Join(omsclient.StepStatuses(), "|"),
 }
 
 // whose are the labels of oms:task_whose:info that every alert about a task carries.

@@ -1,0 +1,60 @@
+package omsclient
+
+import "slices"
+
+// This file has the values that the documents of ListProjects name. OMS adds to
+// them from version to version, so a client must pass unknown ones on. Every
+// function returns a slice that is the caller's to keep and change.
+
+// Types returns the documented values of a project's type.
+func Types() []string { return []string{"MIGRATION", "SYNC", "VERIFY"} }
+
+// Statuses returns the documented values of a project's status.
+func Statuses() []string {
+	return []string{
+		"INIT", "RUNNING", "SUSPEND", "FAILED", "FINISHED", "RELEASING", "RELEASED", "DELETED",
+		"RUNNING_MODIFYING", "RUNNING_MERGING",
+	}
+}
+
+// FilterStatuses returns the documented values of the request's status: those of
+// a project, and one that only the filter knows.
+func FilterStatuses() []string { return append(Statuses(), "RUNNING_ALARMING") }
+
+// Importances returns the documented values of a project's importance, the
+// protection level by which OMS itself raises alarms.
+func Importances() []string { return []string{"HIGH", "MEDIUM", "LOW", "IGNORE"} }
+
+// StepStatuses returns the documented values of a step's status. MONITORING is the
+// steady state of a step that follows its source.
+func StepStatuses() []string {
+	return []string{"INIT", "RUNNING", "MONITORING", "SUSPEND", "FAILED", "FINISHED"}
+}
+
+// StepNames returns the documented values of a step's name.
+func StepNames() []string {
+	return slices.Concat(ForwardSteps(), ReverseSteps(), FullCopySteps(), FullVerifySteps(),
+		SwitchoverSteps(), []string{
+			"PRE_CHECK", "TRANSFER_PRECHECK", "PREPARE", "SYNC_PREPARE", "TRANSFER_PREPARE",
+			"STRUCT_TRANSFER", "STRUCT_MIGRATION", "STRUCT_SYNC", "INDEX_MIGRATION", "INDEX_TRANSFER",
+			"INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "SYNC_INCR_LOG_PULL", "INCR_VERIFIER",
+		})
+}
+
+// ForwardSteps returns the names of steps that apply the source's changes to the sink.
+func ForwardSteps() []string { return []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"} }
+
+// ReverseSteps returns the names of steps that, after a switchover, apply the
+// changes of the former sink to the former source.
+func ReverseSteps() []string { return []string{"REVERSE_INCR_TRANSFER", "REVERSE_INCR_SYNC"} }
+
+// FullCopySteps returns the names of steps that copy all rows once.
+func FullCopySteps() []string {
+	return []string{"FULL_TRANSFER", "FULL_MIGRATION", "CONNECTOR_FULL_SYNC"}
+}
+
+// FullVerifySteps returns the names of steps that compare all rows.
+func FullVerifySteps() []string { return []string{"FULL_VERIFIER", "FULL_VALIDATION"} }
+
+// SwitchoverSteps returns the names of steps that wait for a person to switch over.
+func SwitchoverSteps() []string { return []string{"TRANSFER_APP_SWITCH", "APP_SWITCH"} }
