@@ -191,7 +191,7 @@ func checkFault(ctx context.Context, t *testing.T, c *omsclient.Client, kind oms
 	}
 }
 
-func TestProjectsReportsFailures(t *testing.T) {
+func TestListReportsFailures(t *testing.T) {
 	for _, doc := range omssim.Faults() {
 		t.Run(string(doc.Kind), func(t *testing.T) {
 			if _, known := faults[doc.Kind]; !known {
@@ -225,7 +225,7 @@ func TestProjectsReportsFailures(t *testing.T) {
 	}
 }
 
-func TestProjectsReportsAnswersThatAreNoListing(t *testing.T) {
+func TestListReportsAnswersThatAreNoListing(t *testing.T) {
 	html := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
 	for _, tt := range []struct {
 		name   string
@@ -332,19 +332,19 @@ func TestProjectsReportsAnswersThatAreNoListing(t *testing.T) {
 			"an empty object",
 			answer{body: `{}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"success neither true nor false",
 			answer{body: `{"success":"secret","data":[]}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"data without success",
 			answer{body: `{"data":[]}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"success without data",
@@ -427,7 +427,7 @@ func TestAnEmptyListingNeedsAnEmptyListOrACountOfZero(t *testing.T) {
 	}
 }
 
-func TestProjectsTriesAgainWhatMayHelp(t *testing.T) {
+func TestListTriesAgainWhatMayHelp(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	for _, tt := range []struct {
 		name   string
@@ -477,7 +477,7 @@ func (slowness) Error() string   { return "TLS handshake timeout" }
 func (slowness) Timeout() bool   { return true }
 func (slowness) Temporary() bool { return true }
 
-func TestProjectsTriesMaxTriesTimes(t *testing.T) {
+func TestListTriesMaxTriesTimes(t *testing.T) {
 	for maxTries, want := range map[int]int{0: 3, 1: 1, 2: 2, 5: 5} {
 		t.Run(strconv.Itoa(maxTries), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -492,7 +492,7 @@ func TestProjectsTriesMaxTriesTimes(t *testing.T) {
 	}
 }
 
-func TestProjectsDoesNotTryAgainWhatCannotHelp(t *testing.T) {
+func TestListDoesNotTryAgainWhatCannotHelp(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer
@@ -524,7 +524,7 @@ func TestProjectsDoesNotTryAgainWhatCannotHelp(t *testing.T) {
 	}
 }
 
-func TestProjectsTriesA401OnceMoreAtOnce(t *testing.T) {
+func TestListTriesA401OnceMoreAtOnce(t *testing.T) {
 	refusal := answer{status: 401}
 	for _, tt := range []struct {
 		name     string
@@ -555,7 +555,7 @@ func TestProjectsTriesA401OnceMoreAtOnce(t *testing.T) {
 	}
 }
 
-func TestProjectsWaitsAsLongAsOMSAsks(t *testing.T) {
+func TestListWaitsAsLongAsOMSAsks(t *testing.T) {
 	for _, tt := range []struct {
 		status     int
 		retryAfter string
@@ -609,7 +609,7 @@ func TestTheDeadlineEndsAWaitAndTheLastAttemptSaysWhy(t *testing.T) {
 	})
 }
 
-func TestProjectsTellsWhoEndedIt(t *testing.T) {
+func TestListTellsWhoEndedIt(t *testing.T) {
 	hang := roundTrip(func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, context.Cause(r.Context())
@@ -679,7 +679,7 @@ func TestProjectsTellsWhoEndedIt(t *testing.T) {
 	}
 }
 
-func TestProjectsDoesNotAskOfAContextThatHasEnded(t *testing.T) {
+func TestListDoesNotAskOfAContextThatHasEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	oms := &count{Handler: paper(func(int, int) string { return sheet("1", "np_1") })}
@@ -710,7 +710,7 @@ func TestAnErrorQuotesNoReasonPhrase(t *testing.T) {
 	}
 }
 
-func TestProjectsNeverFollowsARedirect(t *testing.T) {
+func TestListNeverFollowsARedirect(t *testing.T) {
 	elsewhere := &count{Handler: paper(func(int, int) string { return sheet("1", "np_1") })}
 	other := httptest.NewServer(elsewhere)
 	defer other.Close()
@@ -740,7 +740,7 @@ func TestProjectsNeverFollowsARedirect(t *testing.T) {
 	}
 }
 
-func TestProjectsTellsWhyThereIsNoConnection(t *testing.T) {
+func TestListTellsWhyThereIsNoConnection(t *testing.T) {
 	oms := paper(func(int, int) string { return sheet("1", "np_1") })
 	quiet := log.New(io.Discard, "", 0)
 	plain := httptest.NewServer(oms)
@@ -846,7 +846,7 @@ func roots(server *httptest.Server) *x509.CertPool {
 	return pool
 }
 
-func TestProjectsGivesUpPagesLongerThanTheLimit(t *testing.T) {
+func TestListGivesUpPagesLongerThanTheLimit(t *testing.T) {
 	page := sheet("1", "np_1")
 	for _, tt := range []struct {
 		limit int
