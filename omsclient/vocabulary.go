@@ -43,7 +43,9 @@ func StepNames() []string {
 
 // ForwardSteps returns the names of steps that apply the changes of the source to
 // the sink.
-func ForwardSteps() []string { return []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"} }
+func ForwardSteps() []string {
+	return []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"}
+}
 
 // ReverseSteps returns the names of steps that, after a switchover, apply the
 // changes of the former sink to the former source.
