@@ -202,7 +202,7 @@ func TestListFailsAfterMaxPages(t *testing.T) {
 	for _, total := range []string{"null", "0", "7", "999999999", "1e18"} {
 		t.Run("totalCount "+total, func(t *testing.T) {
 			oms := &count{Handler: paper(func(page, _ int) string {
-				if page > 1000 { // far enough to see that nothing ends it
+				if page > 1000 { // in case nothing else ends it
 					return sheet(total)
 				}
 				return sheet(total, fmt.Sprintf("np_%d_a", page), fmt.Sprintf("np_%d_b", page))
@@ -222,7 +222,7 @@ func TestListFailsAfterMaxPages(t *testing.T) {
 	}
 }
 
-// A moving OMS lists other tasks after the first page of its first listing.
+// A moving OMS has other tasks after the first page of the first pass.
 type moving struct {
 	before, after []string
 	mu            sync.Mutex
@@ -243,7 +243,7 @@ func (m *moving) page(page, size int) string {
 }
 
 func TestListYieldsATaskOnceWhenItMovesBetweenPages(t *testing.T) {
-	// x was not to be seen while page 1 was read, and pushes b to page 2.
+	// x appears after page 1 was read, and pushes b to page 2.
 	oms := &moving{before: []string{"a", "b", "c", "d"}, after: []string{"a", "x", "b", "c", "d"}}
 	c := newClient(t, paper(oms.page), omsclient.Options{PageSize: 2})
 
@@ -301,7 +301,7 @@ func TestListIsConsistentAgainAfterATaskWasAdded(t *testing.T) {
 	checkEqual(t, "Duplicates", report.Duplicates, 0)
 	checkEqual(t, "Inconsistent", report.Inconsistent, false)
 	checkEqual(t, "Total", report.Total, omsclient.Some(5.0))
-	checkEqual(t, "listings", oms.listings, 2) // since tasks may as well have gone
+	checkEqual(t, "listings", oms.listings, 2) // since tasks might have gone, too
 }
 
 func TestListIsConsistentIfItIsLeftWhileListingAgain(t *testing.T) {
@@ -391,7 +391,7 @@ func TestListForgetsAnEarlierReport(t *testing.T) {
 		omsclient.Report{Pages: 1, Total: omsclient.Some(1.0), Dropped: map[string]int{}})
 }
 
-// A slow OMS takes a time for each page, which depends on the listing, and miscounts.
+// A slow OMS takes its time for each page, depending on the pass, and miscounts.
 type slow struct {
 	took     []time.Duration
 	mu       sync.Mutex
@@ -477,11 +477,11 @@ func TestListStandsWhenTheSecondListingFails(t *testing.T) {
 	checkEqual(t, "reason", omsclient.ReasonOf(report.Requests[4].Err), omsclient.Auth)
 }
 
-// A gate is an OMS that answers a page when it is told to.
+// A gate is an OMS that answers a page when told to.
 type gate struct {
 	mu      sync.Mutex
 	waiting map[int]chan struct{}
-	ended   []int // pages whose requests ended before they were let through
+	ended   []int // pages whose requests were canceled first
 	paper   paper
 }
 
@@ -503,7 +503,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// underWay returns the pages that wait, once everything waits.
+// underWay waits until everything is blocked, and returns the waiting pages.
 func (g *gate) underWay() []int {
 	synctest.Wait()
 	g.mu.Lock()
@@ -523,7 +523,7 @@ func (g *gate) open(page int) {
 	delete(g.waiting, page)
 }
 
-// newGate returns a gate before an OMS with n tasks.
+// newGate returns a gate in front of an OMS with n tasks.
 func newGate(n int) *gate { return newGateOf(n, strconv.Itoa(n)) }
 
 func newGateOf(n int, total string) *gate {
@@ -601,7 +601,7 @@ func TestListAsksForPagesAtOnceButNeverForMoreThanConcurrency(t *testing.T) {
 		}{
 			{[]int{1}, 1}, // nobody knows yet how many pages there are
 			{[]int{2, 3, 4}, 4},
-			{[]int{2, 3}, 2}, // page 4 waits for its turn, and so do those after it
+			{[]int{2, 3}, 2}, // pages are read in order, so page 4 still counts
 			{[]int{3, 5}, 3},
 			{[]int{5, 6, 7}, 7},
 			{[]int{5, 6}, 6},
@@ -735,7 +735,7 @@ func TestListLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// doOnTheThird lists and calls a function on the third project.
+// doOnTheThird lists projects and calls do at the third.
 func doOnTheThird(ctx context.Context, c *omsclient.Client, do func() (leave bool)) error {
 	defer func() { _ = recover() }()
 	seen := 0

@@ -411,7 +411,7 @@ func TestCopyWritesWhileItReads(t *testing.T) {
 }
 
 func TestCopyHoldsNoConfiguration(t *testing.T) {
-	const most = 8 << 20 // bytes of memory, beside what there is already
+	const most = 8 << 20 // bytes allocated
 	configuration := strings.Repeat(`,"databases":[{"name":"shop"}]`, 1000)
 	f := &feed{begin: `{"data":[{"transferMapping":{"a":1`, repeat: configuration, pieces: 1000, written: new(counter)}
 	size := f.pieces * len(configuration)
