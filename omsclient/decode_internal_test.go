@@ -96,3 +96,27 @@ func checkTexts(t *testing.T, v reflect.Value) {
 		}
 	}
 }
+
+func TestTheWireNamesEachFieldOnce(t *testing.T) {
+	checkNames(t, answerFields)
+	checkNames(t, errorFields)
+	checkNames(t, projectFields)
+	checkNames(t, labelFields)
+	checkNames(t, connectFields)
+	checkNames(t, stepFields)
+	checkNames(t, stepInfoFields)
+	checkNames(t, failureFields)
+	checkNames(t, extraFields)
+	checkNames(t, alarmFields)
+}
+
+func checkNames[T any](t *testing.T, o *object[T]) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, f := range o.fields {
+		if seen[f.name] {
+			t.Errorf("%s is in the table twice", f.name)
+		}
+		seen[f.name] = true
+	}
+}

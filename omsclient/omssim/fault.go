@@ -148,7 +148,7 @@ var faultKinds = []faultKind{
 	},
 	{
 		kind:   "moving_task",
-		doc:    "the last task of a page is also the first of the next, all later ones move along",
+		doc:    "the last task of a page is also the first of the next, and all later ones shift",
 		inPass: moveTask,
 	},
 	{

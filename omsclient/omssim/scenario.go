@@ -31,7 +31,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "verifying", weight: 2, kind: migration, verifies: true, state: stateVerifying,
-		doc: "copied and following; the full verification runs to 100 %, then starts over",
+		doc: "copied and following; the full verification is under way, then starts over",
 	},
 	{
 		name: "following", weight: 11, kind: migration, ignorable: true, state: stateFollowing,
@@ -121,7 +121,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "storm", weight: 5, kind: migration, state: stateStorm,
-		doc: "healthy, but at 10 past every hour all of them fall 14 min behind together",
+		doc: "healthy, but at 10 past every hour (UTC) all fall 14 min behind together",
 	},
 }
 
