@@ -160,7 +160,7 @@ var faultKinds = []faultKind{
 		doc: "a task appears at the end of the listing after page 1, and totalCount is 1 more",
 	},
 	{
-		kind: "changing_count", doc: "totalCount grows by 1 with each page, though the tasks stay the same",
+		kind: "changing_count", doc: "totalCount grows by 1 with each page, the tasks stay the same",
 		content: func(l *listing) { l.total += l.query.pageNumber - 1 },
 	},
 	{
