@@ -23,8 +23,8 @@
 //	}
 //	fmt.Println(report.Pages, "pages")
 //
-// Pages do not show: the loop sees every project once, in the order of creation.
-// A loop that ends with an error has seen only part of the listing.
+// The loop sees every project once, in the order of creation, and nothing of the
+// paging behind it. If it ends with an error, it has seen only part of the listing.
 //
 // A client does not log. It holds no credentials either: the transport of the
 // [net/http.Client] adds them to each request.

@@ -38,13 +38,13 @@ type Report struct {
 // after they have stopped. While one page is being yielded, the next ones are
 // already requested; see [Options.Concurrency].
 //
-// Projects that are created or deleted meanwhile can move others from a page to
-// one that has been read. List notices that the number of projects differs from
-// OMS's totalCount, or that totalCount changes, and then reads all pages a second
-// time and yields what it had missed. It spends at most half of the time that the
-// context leaves, and does without a second pass if that is less than the first
-// one took. If the second pass fails, the listing is still complete as far as
-// anyone can tell: [Report.Inconsistent] says so, and there is no error.
+// Projects that are created or deleted meanwhile can move others to a page that has
+// already been read. If the number of projects differs from OMS's totalCount, or
+// totalCount changes on the way, List reads all pages a second time and yields what
+// it had missed. The second pass gets half of the time that the context leaves, and
+// is skipped if the first pass took longer than that. A second pass that is skipped
+// or fails is not an error: the projects of the first stand, and
+// [Report.Inconsistent] is set.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		*report = Report{Dropped: map[string]int{}}

@@ -16,6 +16,7 @@ import "time"
 //
 //nolint:lll // one field, one line
 var (
+	// The envelope. All actions share it, and differ in data.
 	answerFields = newObject(
 		boolean("success", func(p *page) *Optional[bool] { return &p.success }),
 		nested("errorDetail", errorFields, func(p *page) *page { return p }),
