@@ -28,7 +28,7 @@ func snapshotOf(b *testing.B, tasks int) *collector.Snapshot {
 		b.Fatal(err)
 	}
 	var projects []omsclient.Project
-	for p, err := range client.Projects(b.Context()) {
+	for p, err := range client.List(b.Context(), new(omsclient.Report)) {
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,14 +1,42 @@
-// Package omsclient lists the projects of an OceanBase Migration Service (OMS)
-// through its HTTP API, of which it calls a single, reading action:
-// ListProjects, which OMS has had since V4.1.0.
+// Package omsclient lists the projects of an OceanBase Migration Service (OMS).
+// It calls one action of the HTTP API, ListProjects, which only reads and which
+// OMS has had since V4.1.0.
 //
-// A [Client] reads through every page and yields each project once. It never
-// logs, and it does not hold credentials: they are the business of the
-// [net/http.Client] it is given.
+// # Usage
+//
+// Make a [Client] with [New] and range over [Client.List]:
+//
+//	client, err := omsclient.New("https://oms.example:8089", httpClient, omsclient.Options{
+//		Filter: omsclient.Filter{Type: "MIGRATION"},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	var report omsclient.Report
+//	for project, err := range client.List(ctx, &report) {
+//		if err != nil {
+//			return err // of kind omsclient.ReasonOf(err)
+//		}
+//		if delay, known := project.ExtraInfo.SyncDelay.Get(); known {
+//			fmt.Println(project.Name, project.Status, delay, "s behind")
+//		}
+//	}
+//	fmt.Println(report.Pages, "pages")
+//
+// The loop sees every project once, in the order of creation, and nothing of the
+// paging behind it. If it ends with an error, it has seen only part of the listing.
+//
+// A client does not log. It holds no credentials either: the transport of the
+// [net/http.Client] adds them to each request.
+//
+// OMS sends the same field in several forms and leaves out many of them. An
+// [Optional] that is not known, an empty text and a zero time all mean that OMS
+// did not say, or said something unreadable, which [Report.Dropped] counts.
 package omsclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +52,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Action is the action of the API that a client calls.
+// Action is the action of the API that a [Client] calls.
 const Action = "ListProjects"
 
 // MaxPageSize is the largest pageSize that OMS documents.
@@ -32,28 +60,29 @@ const MaxPageSize = 150
 
 // Options are the settings of a client. The zero value is ready for use.
 type Options struct {
-	PageSize     int           // projects to ask for at a time, 1 to MaxPageSize; 0 means MaxPageSize
-	Concurrency  int           // pages after the first that may be under way at once; 0 means 4
-	MaxPages     int           // pages after which a listing is given up; 0 means 20,000
-	MaxPageBytes int64         // length of a page's body at which it is given up; 0 means 512 MiB
-	MaxTries     int           // attempts for a page, the first one included; 0 means 3
+	PageSize     int           // projects per page, at most MaxPageSize; 0 means MaxPageSize
+	Concurrency  int           // pages after the first to request at the same time; 0 means 4
+	MaxPages     int           // pages that a listing may have; 0 means 20,000
+	MaxPageBytes int64         // bytes that a page may have, uncompressed; 0 means 512 MiB
+	MaxTries     int           // attempts per page, including the first; 0 means 3
 	Filter       Filter        // which projects to ask for
-	PageTimeout  time.Duration // the most an attempt for a page may take; 0: as the context says
+	PageTimeout  time.Duration // limit for an attempt; 0 leaves it to the context
 }
 
-// A Filter is what OMS is asked to leave out. The zero value asks for every
-// project that is not a subtask.
+// A Filter asks OMS to list only some projects. OMS does the filtering; the client
+// does not check what it lists. The zero value asks for every project that is not
+// a subtask.
 type Filter struct {
-	SearchKey           string   // name or id
+	SearchKey           string   // a name or an id
 	Type                string   // one of Types
-	Statuses            []string // some of FilterStatuses
+	Statuses            []string // any of FilterStatuses
 	LabelIDs            []string // ids of tags, not their names; OMS takes at most five
-	SourceEndpointTypes []string
-	SinkEndpointTypes   []string
-	Subtasks            bool // ask for subtasks too: visibleSubProject
+	SourceEndpointTypes []string // such as MYSQL
+	SinkEndpointTypes   []string // such as OB_MYSQL
+	Subtasks            bool     // subtasks too; visibleSubProject in the API
 }
 
-// A Client calls an OMS. It is safe for concurrent use.
+// A Client calls an OMS. It is safe for concurrent use. Make one with [New].
 type Client struct {
 	endpoint string
 	http     *http.Client
@@ -61,31 +90,30 @@ type Client struct {
 }
 
 // New returns a client for the OMS whose console is at the given URL, such as
-// https://oms.example:8089, with a path if a proxy puts OMS below one. The HTTP
-// client adds credentials and decides about TLS; it is copied, and the copy
-// follows no redirects, since they could carry credentials elsewhere.
+// https://oms.example:8089. The URL may have a path, for an OMS behind a proxy.
+//
+// Authentication, TLS and proxies are up to the HTTP client. New copies it; the
+// copy follows no redirects, since they could carry credentials elsewhere.
+//
+// New sends nothing. Its errors are about the URL and the options, and quote
+// neither a password nor a query of the URL.
 func New(console string, hc *http.Client, options Options) (*Client, error) {
 	endpoint, err := endpoint(console)
 	if err != nil {
 		return nil, err
 	}
-	defaults := Options{
-		PageSize: MaxPageSize, Concurrency: 4, MaxPages: 20_000, MaxPageBytes: 512 << 20, MaxTries: 3,
-	}
-	if options.PageSize == 0 {
-		options.PageSize = defaults.PageSize
-	}
+	options.PageSize = cmp.Or(options.PageSize, MaxPageSize)
 	if options.PageSize < 1 || options.PageSize > MaxPageSize {
 		return nil, fmt.Errorf("page size %d: OMS takes 1 to %d", options.PageSize, MaxPageSize)
 	}
 	if min(options.Concurrency, options.MaxPages, options.MaxTries) < 0 || options.MaxPageBytes < 0 ||
 		options.PageTimeout < 0 {
-		return nil, errors.New("concurrency and limits cannot be negative")
+		return nil, errors.New("concurrency and limits must not be negative")
 	}
-	options.Concurrency = orDefault(options.Concurrency, defaults.Concurrency)
-	options.MaxPages = orDefault(options.MaxPages, defaults.MaxPages)
-	options.MaxPageBytes = orDefault(options.MaxPageBytes, defaults.MaxPageBytes)
-	options.MaxTries = orDefault(options.MaxTries, defaults.MaxTries)
+	options.Concurrency = cmp.Or(options.Concurrency, 4)
+	options.MaxPages = cmp.Or(options.MaxPages, 20_000)
+	options.MaxPageBytes = cmp.Or(options.MaxPageBytes, 512<<20)
+	options.MaxTries = cmp.Or(options.MaxTries, 3)
 	strict := *hc
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
@@ -93,15 +121,8 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	return &Client{endpoint: endpoint, http: &strict, options: options}, nil
 }
 
-func orDefault[T int | int64](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
-
-// endpoint returns the URL of ListProjects below a console's URL. Its errors do
-// not quote what was given, which might have a password in it.
+// endpoint returns the URL of ListProjects for a console's URL. Its errors do not
+// quote the console's URL, which may contain a password.
 func endpoint(console string) (string, error) {
 	u, err := url.Parse(console)
 	if err != nil {
@@ -114,7 +135,7 @@ func endpoint(console string) (string, error) {
 	case u.User != nil:
 		return "", errors.New("a URL must not hold a user name or password: they end up in logs")
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("the URL of the console has no query and no fragment")
+		return "", errors.New("the URL of the console must not have a query or a fragment")
 	case strings.HasSuffix(u.Path, "/api/v2"):
 		return "", errors.New("give the URL of the console, without /api/v2")
 	}
@@ -123,23 +144,24 @@ func endpoint(console string) (string, error) {
 	return u.String(), nil
 }
 
-// A Request is an attempt to get a page.
+// A Request is one attempt to get a page.
 type Request struct {
-	Page       int // from 1
-	Attempt    int // from 1; more for the same page are retries
-	Start      time.Time
-	Duration   time.Duration // until the body was read
-	StatusCode int           // 0 without an answer
-	Rows       int           // elements of data
-	Bytes      int64         // length of the body as read
-	RequestID  string
-	ClockSkew  Optional[time.Duration] // the answer's Date, in whole seconds, minus the own clock
+	Page       int                     // from 1
+	Attempt    int                     // from 1; higher ones are retries of the same page
+	Start      time.Time               // when it was sent, by the client's clock
+	Duration   time.Duration           // until the body had been read
+	StatusCode int                     // HTTP status; 0 if there was no answer
+	Rows       int                     // elements of data, usable or not
+	Bytes      int64                   // length of the body, uncompressed
+	RequestID  string                  // what OMS calls the request in its own logs
+	ClockSkew  Optional[time.Duration] // OMS's clock minus the client's, in whole seconds
 	CertExpiry time.Time               // when the first certificate of OMS's chain expires
 	Err        error                   // an *Error, or nil
 }
 
-// fetch gets a page, with a few tries if it may help. It returns every attempt.
-func (c *Client) fetch(ctx context.Context, number int) (*page, []Request, error) {
+// fetch gets a page and retries if that may help. It returns every attempt, also
+// if all of them failed; the error is that of the last one.
+func (c *Client) fetch(ctx context.Context, pageNumber int) (*page, []Request, error) {
 	var (
 		attempts []Request
 		refused  bool
@@ -147,55 +169,65 @@ func (c *Client) fetch(ctx context.Context, number int) (*page, []Request, error
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 200 * time.Millisecond
 	p, err := backoff.Retry(ctx, func() (*page, error) {
-		p, attempt, retry := c.attempt(ctx, number)
+		p, attempt, retry := c.attempt(ctx, pageNumber)
 		attempt.Attempt = len(attempts) + 1
 		attempts = append(attempts, attempt)
 		if attempt.StatusCode == http.StatusUnauthorized && !refused {
-			refused = true // a secret may just have been changed: its file is read anew
-			return nil, errors.Join(attempt.Err, &backoff.RetryAfterError{})
+			// The secret may just have changed. The next attempt reads its file again.
+			refused = true
+			return nil, retryAtOnce(attempt.Err)
 		}
 		return p, retry
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(c.options.MaxTries)),
 		backoff.WithMaxElapsedTime(0))
 	if err != nil {
-		// The last attempt says more than that the time ran out after it.
+		// err may only say that time ran out while waiting for the next attempt.
 		return nil, attempts, attempts[len(attempts)-1].Err
 	}
 	return p, attempts, nil
 }
 
-// attempt asks for a page once. The last result is nil, or tells
-// [backoff.Retry] what to do.
-func (c *Client) attempt(ctx context.Context, number int) (*page, Request, error) {
-	r := Request{Page: number, Start: time.Now()}
+// attempt requests a page once. The error, if there is one, tells
+// [backoff.Retry] whether and when to retry.
+func (c *Client) attempt(ctx context.Context, pageNumber int) (*page, Request, error) {
+	r := Request{Page: pageNumber, Start: time.Now()}
 	bounded, cancel := ctx, context.CancelFunc(func() {})
 	if c.options.PageTimeout > 0 {
 		bounded, cancel = context.WithTimeout(ctx, c.options.PageTimeout)
 	}
 	defer cancel()
-	p, after, err := c.exchange(bounded, &r)
+	p, wait, err := c.exchange(bounded, &r)
 	r.Duration = time.Since(r.Start)
 	if err == nil {
 		return p, r, nil
 	}
-	err.Page = number
+	err.Page = pageNumber
 	if err.StatusCode == 0 {
 		err.StatusCode = r.StatusCode
 	}
 	r.Err, r.RequestID = err, err.RequestID
 	switch {
-	case ctx.Err() != nil, !worthRetrying(err), tooLate(ctx, after):
+	case ctx.Err() != nil, !worthRetrying(err), endsWithin(ctx, wait):
 		return nil, r, backoff.Permanent(err)
-	case after > 0:
-		return nil, r, errors.Join(err, &backoff.RetryAfterError{Duration: after})
+	case wait > 0:
+		return nil, r, retryAfter(wait, err)
 	}
 	return nil, r, err
 }
 
-// tooLate reports whether the context ends before so much time has passed.
-func tooLate(ctx context.Context, after time.Duration) bool {
+// retryAtOnce makes [backoff.Retry] retry without waiting.
+func retryAtOnce(err error) error { return retryAfter(0, err) }
+
+// retryAfter makes [backoff.Retry] wait for the given time, and not for one of
+// its own choosing, before it retries.
+func retryAfter(wait time.Duration, err error) error {
+	return errors.Join(err, &backoff.RetryAfterError{Duration: wait})
+}
+
+// endsWithin reports whether the context's deadline is less than d away.
+func endsWithin(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < after
+	return ok && time.Until(deadline) < d
 }
 
 // worthRetrying reports whether the same request may well succeed soon.
@@ -210,8 +242,8 @@ func worthRetrying(err *Error) bool {
 	return false
 }
 
-// exchange sends a request and reads its answer. A duration is how long OMS
-// asks to wait before the next one.
+// exchange sends a request, reads the answer and fills in r. The duration is how
+// long OMS asks the client to wait before the next request; 0 if it does not ask.
 func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration, *Error) {
 	request, err := c.request(ctx, r.Page)
 	if err != nil {
@@ -222,8 +254,8 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 		if ctx.Err() != nil {
 			return nil, 0, &Error{Reason: endReason(ctx), Err: err}
 		}
-		if strings.Contains(err.Error(), "malformed") { // and quotes what was sent
-			err = errors.New("what answers there does not speak HTTP")
+		if strings.Contains(err.Error(), "malformed") { // and quotes the answer
+			err = errors.New("the server does not speak HTTP")
 		}
 		return nil, 0, &Error{Reason: transportReason(err), Err: err}
 	}
@@ -237,15 +269,15 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	body := &meter{r: response.Body, limit: c.options.MaxPageBytes}
 	defer func() { r.Bytes = body.n }()
 	if response.StatusCode != http.StatusOK {
-		return nil, retryAfter(response), statusError(response, body)
+		return nil, requestedWait(response), statusError(response, body)
 	}
 	p, decodeErr := decodePage(body)
-	r.Rows, r.RequestID = p.rows(), p.requestID
+	r.Rows, r.RequestID = p.elements(), p.requestID
 	if e := p.failure(response, decodeErr); e != nil {
 		if body.err != nil {
 			e.Reason, e.Err = body.reason(ctx), body.err
-			if ctx.Err() != nil { // what the connection says of its end is no help
-				e.Err = fmt.Errorf("while the answer was read: %w", context.Cause(ctx))
+			if ctx.Err() != nil { // the connection's own error would not say why it ended
+				e.Err = fmt.Errorf("while reading the answer: %w", context.Cause(ctx))
 			}
 		}
 		return nil, 0, e
@@ -253,7 +285,8 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	return p, 0, nil
 }
 
-func (c *Client) request(ctx context.Context, number int) (*http.Request, error) {
+// request makes the HTTP request for a page.
+func (c *Client) request(ctx context.Context, pageNumber int) (*http.Request, error) {
 	f := c.options.Filter
 	body, err := json.Marshal(struct {
 		SearchKey           string   `json:"searchKey,omitempty"`
@@ -270,8 +303,8 @@ func (c *Client) request(ctx context.Context, number int) (*http.Request, error)
 	}{
 		f.SearchKey, f.Type, f.Statuses, f.LabelIDs, f.SourceEndpointTypes, f.SinkEndpointTypes,
 		f.Subtasks,
-		// In this order a new project lands on the last page and shifts no other.
-		"gmtCreate", "asc", number, c.options.PageSize,
+		// In this order, a new project lands on the last page and shifts no other.
+		"gmtCreate", "asc", pageNumber, c.options.PageSize,
 	})
 	if err != nil {
 		return nil, err
@@ -285,22 +318,23 @@ func (c *Client) request(ctx context.Context, number int) (*http.Request, error)
 	return request, nil
 }
 
-// retryAfter returns how long OMS, or a proxy, asks to wait, in seconds or until
-// a date.
-func retryAfter(response *http.Response) time.Duration {
-	const longest = 24 * time.Hour
+// requestedWait returns the time that Retry-After asks to wait, which is a number
+// of seconds or a date. It is 0 if the header is absent or not readable, and a day
+// at most.
+func requestedWait(response *http.Response) time.Duration {
 	header := response.Header.Get("Retry-After")
-	after := time.Duration(0)
+	wait := time.Duration(0)
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		after = time.Duration(seconds) * time.Second
+		wait = time.Duration(seconds) * time.Second
 	} else if date, err := http.ParseTime(header); err == nil {
-		after = time.Until(date)
+		wait = time.Until(date)
 	}
-	return min(max(after, 0), longest)
+	return min(max(wait, 0), 24*time.Hour)
 }
 
-// statusError reports an answer that is not a 200. OMS may say more in its body;
-// a proxy in front of it answers in HTML, which is not read.
+// statusError returns the error for an answer that is not a 200. If the body is
+// JSON, it is OMS's, and has a code and a request id. HTML comes from a proxy and
+// is not read.
 func statusError(response *http.Response, body io.Reader) *Error {
 	e := &Error{Reason: HTTPStatus, StatusCode: response.StatusCode}
 	switch {
@@ -310,17 +344,18 @@ func statusError(response *http.Response, body io.Reader) *Error {
 		e.Err = fmt.Errorf("%s: redirects are not followed, use the final URL of the console",
 			statusText(response.StatusCode))
 	}
-	const enough = 64 << 10
+	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, enough)); err == nil {
+		if p, err := decodePage(io.LimitReader(body, maxBody)); err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
-	_, _ = io.CopyN(io.Discard, body, enough) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, body, maxBody) // so that the connection can be reused
 	return e
 }
 
-// failure returns why a page cannot be used, or nil.
+// failure returns why the page of a 200 cannot be used, or nil. That data is
+// there is not checked: the page after the last one may lack it.
 func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	e := &Error{
 		Reason: Decode, StatusCode: response.StatusCode,
@@ -338,13 +373,14 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 			e.Code = p.detail
 		}
 	case !p.success.Known:
-		e.Err = errors.New("the answer does not say success")
+		e.Err = errors.New("the answer has no usable success field")
 	default:
 		return nil
 	}
 	return e
 }
 
+// isJSON reports whether the answer claims to be JSON, or claims nothing.
 func isJSON(response *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	return kind == "" || strings.HasSuffix(kind, "json")
@@ -363,13 +399,13 @@ func firstExpiry(response *http.Response) time.Time {
 	return first
 }
 
-// A meter counts what is read, ends what is too long, and keeps the reader's
-// error apart from those of the decoder above it.
+// A meter counts the bytes of a body and fails beyond a limit. It keeps its error,
+// because the decoder reading from it may report another one instead.
 type meter struct {
 	r     io.Reader
-	n     int64
+	n     int64 // bytes read
 	limit int64
-	err   error // of r, or that the limit is reached; io.EOF is none
+	err   error // of r, or errTooLong; never io.EOF
 }
 
 var errTooLong = errors.New("the page is longer than the limit of")
@@ -386,7 +422,7 @@ func (m *meter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// reason classifies the meter's error.
+// reason classifies the meter's error, which must not be nil.
 func (m *meter) reason(ctx context.Context) Reason {
 	if errors.Is(m.err, errTooLong) {
 		return Decode

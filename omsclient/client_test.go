@@ -99,7 +99,7 @@ func TestNewAcceptsConsolesBelowAPath(t *testing.T) {
 	}
 }
 
-func TestProjectsAsksForAllTasksInTheOrderOfTheirCreation(t *testing.T) {
+func TestListAsksForAllTasksInTheOrderOfTheirCreation(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		options omsclient.Options
@@ -149,7 +149,7 @@ func TestProjectsAsksForAllTasksInTheOrderOfTheirCreation(t *testing.T) {
 	}
 }
 
-func TestProjectsAsksForEachPageByItsNumber(t *testing.T) {
+func TestListAsksForEachPageByItsNumber(t *testing.T) {
 	var bodies []string
 	c := newClientOver(t, roundTrip(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)

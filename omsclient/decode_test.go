@@ -15,7 +15,7 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// read reads a listing of a single page.
+// read lists a single page with the given body.
 func read(t *testing.T, body string) ([]omsclient.Project, omsclient.Report) {
 	t.Helper()
 	c := newClientOver(t, answers(answer{body: body}), omsclient.Options{})
@@ -26,8 +26,8 @@ func read(t *testing.T, body string) ([]omsclient.Project, omsclient.Report) {
 	return projects, report
 }
 
-// readOne reads a listing of one project, whose id is np_1 and of which the rest is
-// given, and returns it and what was dropped.
+// readOne lists one project that has the id np_1 and the given fields. It returns
+// the project and what was dropped.
 func readOne(t *testing.T, members string) (omsclient.Project, map[string]int) {
 	t.Helper()
 	projects, report := read(t, `{"success":true,"data":[{"id":"np_1",`+members+`}]}`)
@@ -37,7 +37,7 @@ func readOne(t *testing.T, members string) (omsclient.Project, map[string]int) {
 	return projects[0], report.Dropped
 }
 
-// utc reads a time as OMS writes it.
+// utc parses a time as OMS formats it.
 func utc(t *testing.T, text string) time.Time {
 	t.Helper()
 	instant, err := time.Parse("2006-01-02T15:04:05", text)
@@ -54,7 +54,7 @@ func TestTheVendorsExampleReadsTheSameInNativeTypes(t *testing.T) {
 	}
 	native := strings.NewReplacer(
 		`"true"`, `true`, `"1"`, `1`, `"5"`, `5`, `"2883"`, `2883`,
-		`"151"`, `1`, // the example shows one project of 151, and so does not end
+		`"151"`, `1`, // the example has only one of the 151 projects
 	).Replace(string(example))
 	quoted := strings.Replace(string(example), `"151"`, `"1"`, 1)
 	want := omsclient.Project{
@@ -97,7 +97,7 @@ func TestTheVendorsExampleReadsTheSameInNativeTypes(t *testing.T) {
 	}
 }
 
-// everything has every field of the API that is read, with a value of its own.
+// everything has every field that the client reads, each with another value.
 const everything = `{"success":true,"requestId":"r-9","pageSize":150,"totalCount":1,"data":[{
 	"id":"np_9","name":"orders","type":"SYNC","owner":"ops","importance":"HIGH","status":"FAILED",
 	"labels":[{"id":"l_1","name":"gold"},{"id":"l_2","name":"site A"}],
@@ -247,7 +247,7 @@ func TestNumbersAreReadInAnyForm(t *testing.T) {
 	}
 }
 
-// checkDropped checks that a value of a field was counted as dropped, or nothing was.
+// checkDropped checks that one value of a field was dropped, or nothing at all.
 func checkDropped(t *testing.T, got map[string]int, field string, dropped bool) {
 	t.Helper()
 	want := map[string]int{}
@@ -502,7 +502,7 @@ func TestAlarmRulesAreReadWhateverTheyLookLike(t *testing.T) {
 	}
 }
 
-// repeat writes elements with a comma between them; %d is the number of each, from 1.
+// repeat joins n elements with commas. In each, %d is its number, from 1.
 func repeat(n int, element string) string {
 	elements := make([]string, n)
 	for i := range elements {

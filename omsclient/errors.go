@@ -11,36 +11,38 @@ import (
 	"strings"
 )
 
-// A Reason is the kind of a failure, for people and programs that decide by it.
+// A Reason is a kind of failure. The set is small and stable enough to be the
+// value of a label or the case of a switch.
 type Reason string
 
 // The reasons why a listing can fail.
 const (
-	Timeout    Reason = "timeout"     // the time ran out
+	Timeout    Reason = "timeout"     // the context or the HTTP client ran out of time
 	DNS        Reason = "dns"         // the host name does not resolve
 	Connect    Reason = "connect"     // no connection, or it broke
-	TLS        Reason = "tls"         // the TLS handshake failed, or a certificate is not trusted
+	TLS        Reason = "tls"         // the handshake failed, or the certificate is not trusted
 	Auth       Reason = "auth"        // HTTP status 401 or 403
-	HTTPStatus Reason = "http_status" // another HTTP status than 200
+	HTTPStatus Reason = "http_status" // any other HTTP status but 200
 	API        Reason = "api_error"   // OMS answered success:false
-	Decode     Reason = "decode"      // the answer cannot be read
-	Pagination Reason = "pagination"  // the pages do not make a listing
-	Canceled   Reason = "canceled"    // the caller gave up
+	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
+	Pagination Reason = "pagination"  // the pages repeat, or do not end
+	Canceled   Reason = "canceled"    // the caller canceled the context
 )
 
-// An Error is why a listing failed. Its text has neither secrets nor texts of
-// OMS, which may quote rows and hosts of the migrated databases.
+// An Error is why a listing failed. Its text contains no secret and no message of
+// OMS, which may quote rows and host names of the migrated databases.
 type Error struct {
 	Reason     Reason
-	Page       int    // the page that was asked for, from 1
-	StatusCode int    // the HTTP status, which may well be 200; 0 without an answer
+	Page       int    // the page requested, from 1
+	StatusCode int    // HTTP status, which may be 200; 0 if there was no answer
 	Code       string // OMS's code, such as PARAM_ERROR
-	Message    string // OMS's words, for people; not part of Error
+	Message    string // OMS's message, which may quote data; not part of the error's text
 	RequestID  string // what OMS calls the request in its own logs
-	Err        error  // what is wrong, if OMS did not say it
+	Err        error  // what is wrong, unless OMS or the HTTP status says it
 }
 
-// Error says which page failed, how, and by which code and request OMS knows it.
+// Error says which page failed and why, with OMS's code and request id if there
+// are any.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "list projects: page %d: ", e.Page)
@@ -61,7 +63,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// statusText names an HTTP status in Go's words, not in those of the server.
+// statusText names an HTTP status. The reason phrase is Go's: the server's could be
+// anything.
 func statusText(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", code, http.StatusText(code)))
 }
@@ -69,8 +72,9 @@ func statusText(code int) string {
 // Unwrap returns the error below, if there is one.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ReasonOf returns the kind of an error of this package, or of one that a
-// context caused. It is empty for nil.
+// ReasonOf returns the reason of an error that is, or wraps, an [*Error], a context
+// error or an error of an HTTP client. It is empty for nil, and [Connect] for an
+// error of any other kind.
 func ReasonOf(err error) Reason {
 	var e *Error
 	switch {
@@ -82,7 +86,8 @@ func ReasonOf(err error) Reason {
 	return transportReason(err)
 }
 
-// transportReason classifies an error of an HTTP client or of a connection.
+// transportReason classifies an error of an HTTP client or of a connection. Some
+// have no exported type and can only be told by their text.
 func transportReason(err error) Reason {
 	var (
 		dns         *net.DNSError
@@ -112,8 +117,8 @@ func transportReason(err error) Reason {
 	return Connect
 }
 
-// endReason classifies the end of a context. Its cause may be an error of the
-// caller's own, which says nothing about that.
+// endReason classifies why a context ended. The cause decides if it is a context
+// error, and ctx.Err otherwise, since a caller can set any error as the cause.
 func endReason(ctx context.Context) Reason {
 	if reason := transportReason(context.Cause(ctx)); reason == Canceled || reason == Timeout {
 		return reason

@@ -24,7 +24,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// An answer is an HTTP response, by default a 200 in JSON, or an error instead of one.
+// An answer is an HTTP response, by default a 200 with JSON, or an error.
 type answer struct {
 	status int
 	header http.Header
@@ -45,8 +45,8 @@ func (a answer) response() *http.Response {
 	return recorder.Result()
 }
 
-// answers is a transport that gives the answers one after the other, the last one for
-// ever. It takes no time.
+// answers is a transport that gives one answer after the other, and the last one
+// forever. It takes no time.
 func answers(all ...answer) roundTrip {
 	next := 0
 	return func(*http.Request) (*http.Response, error) {
@@ -59,7 +59,8 @@ func answers(all ...answer) roundTrip {
 	}
 }
 
-// waits returns how long the client waited between attempts, of which there must be two.
+// waits returns how long the client waited between attempts. There must be two or
+// more.
 func waits(t *testing.T, report omsclient.Report) []time.Duration {
 	t.Helper()
 	if len(report.Requests) < 2 {
@@ -73,15 +74,15 @@ func waits(t *testing.T, report omsclient.Report) []time.Duration {
 	return waits
 }
 
-// faults is what each fault of the simulated OMS comes to when it befalls page 2 and
-// there is but one try. The zero value is a listing that is complete.
+// faults says what the client makes of each fault of the simulated OMS on page 2,
+// without retries. The zero value means a complete listing.
 var faults = map[omssim.FaultKind]struct {
 	reason    omsclient.Reason
 	status    int
 	code      string
 	requestID bool
 	text      string
-	// inconsistent if the count is wrong whenever it is looked at.
+	// inconsistent means that both passes see a wrong count.
 	inconsistent bool
 }{
 	"html_502":          {reason: "http_status", status: 502, text: "502 Bad Gateway"},
@@ -119,7 +120,7 @@ var faults = map[omssim.FaultKind]struct {
 	"pascal_case":    {},
 	"count_as_pages": {},
 
-	// These want a deadline; on a synctest clock, see below.
+	// These need a deadline, and so a synctest clock.
 	"hang":      {reason: "timeout", text: "context deadline exceeded"},
 	"stall":     {reason: "timeout", status: 200, requestID: true, text: "context deadline exceeded"},
 	"slow_body": {},
@@ -156,7 +157,7 @@ func newSimulator(t *testing.T, kind omssim.FaultKind) *omssim.Server {
 	return oms
 }
 
-// checkFault lists 25 tasks, ten on a page, and compares with what the fault comes to.
+// checkFault lists 25 tasks, ten per page, and checks what becomes of the fault.
 func checkFault(ctx context.Context, t *testing.T, c *omsclient.Client, kind omssim.FaultKind) {
 	t.Helper()
 	want := faults[kind]
@@ -191,11 +192,11 @@ func checkFault(ctx context.Context, t *testing.T, c *omsclient.Client, kind oms
 	}
 }
 
-func TestProjectsReportsFailures(t *testing.T) {
+func TestListReportsFailures(t *testing.T) {
 	for _, doc := range omssim.Faults() {
 		t.Run(string(doc.Kind), func(t *testing.T) {
 			if _, known := faults[doc.Kind]; !known {
-				t.Fatal("what does this fault come to?")
+				t.Fatal("a fault without an expectation")
 			}
 			options := omsclient.Options{PageSize: 10, MaxTries: 1}
 			oms := newSimulator(t, doc.Kind)
@@ -225,7 +226,7 @@ func TestProjectsReportsFailures(t *testing.T) {
 	}
 }
 
-func TestProjectsReportsAnswersThatAreNoListing(t *testing.T) {
+func TestListReportsAnswersThatAreNoListing(t *testing.T) {
 	html := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
 	for _, tt := range []struct {
 		name   string
@@ -332,19 +333,19 @@ func TestProjectsReportsAnswersThatAreNoListing(t *testing.T) {
 			"an empty object",
 			answer{body: `{}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"success neither true nor false",
 			answer{body: `{"success":"secret","data":[]}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"data without success",
 			answer{body: `{"data":[]}`},
 			omsclient.Error{Reason: "decode", StatusCode: 200},
-			`the answer does not say success`,
+			`the answer has no usable success field`,
 		},
 		{
 			"success without data",
@@ -427,7 +428,7 @@ func TestAnEmptyListingNeedsAnEmptyListOrACountOfZero(t *testing.T) {
 	}
 }
 
-func TestProjectsTriesAgainWhatMayHelp(t *testing.T) {
+func TestListTriesAgainWhatMayHelp(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	for _, tt := range []struct {
 		name   string
@@ -459,7 +460,7 @@ func TestProjectsTriesAgainWhatMayHelp(t *testing.T) {
 					checkEqual(t, "reason", omsclient.ReasonOf(r.Err), want)
 					checkEqual(t, "Attempt", r.Attempt, i+1)
 				}
-				// The first wait is 200 ms and the second 300 ms, give or take half.
+				// The waits are 200 ms and 300 ms, give or take half.
 				for i, about := range []time.Duration{200 * time.Millisecond, 300 * time.Millisecond} {
 					if got := waits(t, report)[i]; got < about/2 || got > about*3/2 {
 						t.Errorf("wait %d took %v, want about %v", i+1, got, about)
@@ -470,14 +471,14 @@ func TestProjectsTriesAgainWhatMayHelp(t *testing.T) {
 	}
 }
 
-// slowness is a timeout that no context knows of.
+// A slowness is a timeout that no context caused.
 type slowness struct{}
 
 func (slowness) Error() string   { return "TLS handshake timeout" }
 func (slowness) Timeout() bool   { return true }
 func (slowness) Temporary() bool { return true }
 
-func TestProjectsTriesMaxTriesTimes(t *testing.T) {
+func TestListTriesMaxTriesTimes(t *testing.T) {
 	for maxTries, want := range map[int]int{0: 3, 1: 1, 2: 2, 5: 5} {
 		t.Run(strconv.Itoa(maxTries), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -492,7 +493,7 @@ func TestProjectsTriesMaxTriesTimes(t *testing.T) {
 	}
 }
 
-func TestProjectsDoesNotTryAgainWhatCannotHelp(t *testing.T) {
+func TestListDoesNotTryAgainWhatCannotHelp(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer
@@ -524,7 +525,7 @@ func TestProjectsDoesNotTryAgainWhatCannotHelp(t *testing.T) {
 	}
 }
 
-func TestProjectsTriesA401OnceMoreAtOnce(t *testing.T) {
+func TestListTriesA401OnceMoreAtOnce(t *testing.T) {
 	refusal := answer{status: 401}
 	for _, tt := range []struct {
 		name     string
@@ -555,7 +556,7 @@ func TestProjectsTriesA401OnceMoreAtOnce(t *testing.T) {
 	}
 }
 
-func TestProjectsWaitsAsLongAsOMSAsks(t *testing.T) {
+func TestListWaitsAsLongAsOMSAsks(t *testing.T) {
 	for _, tt := range []struct {
 		status     int
 		retryAfter string
@@ -609,7 +610,7 @@ func TestTheDeadlineEndsAWaitAndTheLastAttemptSaysWhy(t *testing.T) {
 	})
 }
 
-func TestProjectsTellsWhoEndedIt(t *testing.T) {
+func TestListTellsWhoEndedIt(t *testing.T) {
 	hang := roundTrip(func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, context.Cause(r.Context())
@@ -679,7 +680,7 @@ func TestProjectsTellsWhoEndedIt(t *testing.T) {
 	}
 }
 
-func TestProjectsDoesNotAskOfAContextThatHasEnded(t *testing.T) {
+func TestListDoesNotAskOfAContextThatHasEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	oms := &count{Handler: paper(func(int, int) string { return sheet("1", "np_1") })}
@@ -710,7 +711,7 @@ func TestAnErrorQuotesNoReasonPhrase(t *testing.T) {
 	}
 }
 
-func TestProjectsNeverFollowsARedirect(t *testing.T) {
+func TestListNeverFollowsARedirect(t *testing.T) {
 	elsewhere := &count{Handler: paper(func(int, int) string { return sheet("1", "np_1") })}
 	other := httptest.NewServer(elsewhere)
 	defer other.Close()
@@ -740,7 +741,7 @@ func TestProjectsNeverFollowsARedirect(t *testing.T) {
 	}
 }
 
-func TestProjectsTellsWhyThereIsNoConnection(t *testing.T) {
+func TestListTellsWhyThereIsNoConnection(t *testing.T) {
 	oms := paper(func(int, int) string { return sheet("1", "np_1") })
 	quiet := log.New(io.Discard, "", 0)
 	plain := httptest.NewServer(oms)
@@ -846,7 +847,7 @@ func roots(server *httptest.Server) *x509.CertPool {
 	return pool
 }
 
-func TestProjectsGivesUpPagesLongerThanTheLimit(t *testing.T) {
+func TestListGivesUpPagesLongerThanTheLimit(t *testing.T) {
 	page := sheet("1", "np_1")
 	for _, tt := range []struct {
 		limit int

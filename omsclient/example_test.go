@@ -11,7 +11,7 @@ import (
 	"oms_exporter/omsclient"
 )
 
-func ExampleClient_Projects() {
+func Example() {
 	oms := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"success":true,"totalCount":2,"data":[
 			{"id":"np_1","name":"orders","status":"RUNNING","extraInfo":{"syncDelay":3}},
@@ -28,7 +28,8 @@ func ExampleClient_Projects() {
 		fmt.Println(err)
 		return
 	}
-	for project, err := range client.Projects(ctx) {
+	var report omsclient.Report
+	for project, err := range client.List(ctx, &report) {
 		if err != nil {
 			fmt.Println(err, omsclient.ReasonOf(err))
 			return
@@ -39,7 +40,9 @@ func ExampleClient_Projects() {
 			fmt.Println(project.Name, project.Status)
 		}
 	}
+	fmt.Println(report.Pages, "page")
 	// Output:
 	// orders RUNNING 3 s behind
 	// stock FAILED
+	// 1 page
 }

@@ -9,36 +9,42 @@ import (
 	"time"
 )
 
-// A Report tells how a listing went. It is complete when the iteration that
-// fills it has ended, however it ended.
+// A Report says how a listing went. It is complete once the iteration that fills
+// it has ended, for whatever reason. Until then it must not be read.
+//
+// If the pages are read twice, see [Client.List], Requests and Pages count both
+// passes. Duplicates, Invalid and Dropped count the first pass only, so that
+// nothing is counted twice.
 type Report struct {
-	Requests   []Request         // every attempt, in the order of pages
-	Pages      int               // pages that were read, of all listings
-	Duplicates int               // elements that had been yielded before, for the first listing
-	Invalid    int               // elements of data without a usable id, of the first listing
-	Total      Optional[float64] // totalCount of the last page
-	Dropped    map[string]int    // by field: values that could not be read or were beyond a bound
+	Requests   []Request         // every attempt, by page
+	Pages      int               // pages read
+	Duplicates int               // elements of data that had been on an earlier page
+	Invalid    int               // elements of data without a usable id
+	Total      Optional[float64] // totalCount of the last page that was not empty
+	Dropped    map[string]int    // by field: values that were unreadable or beyond a bound
 
-	// Inconsistent reports that the projects and OMS's count of them disagreed,
-	// and still did after listing once more.
+	// Inconsistent reports that the number of projects differed from OMS's count of
+	// them, and still did after a second pass or when there was no time for one.
 	Inconsistent bool
 }
 
-// Projects iterates over every project that OMS lists and the filter admits.
-// Each is yielded once, in the order of the listing: by the time of creation.
-// An error, always an [*Error], ends the iteration; the projects before it are
-// then no listing. Pages after the first are asked for while earlier ones are
-// read. Leaving the loop or ending the context stops the requests.
-func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
-	return c.List(ctx, new(Report))
-}
-
-// List is [Client.Projects], with a report.
+// List iterates over every project that OMS lists for the client's filter. It
+// yields each project once, in the order of creation, and fills in the report,
+// which must not be nil.
 //
-// If the number of projects and OMS's totalCount disagree at the end, something
-// was created or deleted meanwhile and a project may have slipped from one page
-// to another unseen. The pages are then listed once more, if the deadline of the
-// context leaves the time, for what the first listing missed.
+// An error ends the iteration. It is always an [*Error] and comes with a zero
+// Project; the projects yielded before it are only part of the listing. Leaving
+// the loop or canceling the context stops all requests, and the loop ends only
+// after they have stopped. While one page is being yielded, the next ones are
+// already requested; see [Options.Concurrency].
+//
+// Projects that are created or deleted meanwhile can move others to a page that has
+// already been read. If the number of projects differs from OMS's totalCount, or
+// totalCount changes on the way, List reads all pages a second time and yields what
+// it had missed. The second pass gets half of the time that the context leaves, and
+// is skipped if the first pass took longer than that. A second pass that is skipped
+// or fails is not an error: the projects of the first stand, and
+// [Report.Inconsistent] is set.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		*report = Report{Dropped: map[string]int{}}
@@ -54,18 +60,18 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 		case consistent:
 			return
 		}
-		// The first listing stands whatever becomes of the second.
-		again, cancel, enough := halfOfTheRest(ctx, time.Since(start))
+		// A failed second pass does not undo the first.
+		half, cancel, enough := halfOfTheRest(ctx, time.Since(start))
 		defer cancel()
 		if enough {
-			consistent, err = l.pass(again)
+			consistent, err = l.pass(half)
 		}
 		report.Inconsistent = !errors.Is(err, errStopped) && (err != nil || !consistent)
 	}
 }
 
-// halfOfTheRest bounds what has taken the given time and is to be done again:
-// to half of the time that the context leaves, if that is enough.
+// halfOfTheRest returns a context with half of the time that ctx has left, and
+// whether that is enough for what took the given time before.
 func halfOfTheRest(
 	ctx context.Context, took time.Duration,
 ) (half context.Context, cancel context.CancelFunc, enough bool) {
@@ -79,10 +85,10 @@ func halfOfTheRest(
 	return half, cancel, rest > took
 }
 
-// errStopped says that the consumer has left the loop.
+// errStopped means that the caller has left the loop. It never reaches the caller.
 var errStopped = errors.New("stopped")
 
-// A listing reads all pages, twice if need be, and yields each project once.
+// A listing reads all pages, in one pass or two, and yields each project once.
 type listing struct {
 	client *Client
 	report *Report
@@ -91,20 +97,20 @@ type listing struct {
 	seen   map[string]int // the last pass in which a project was seen, by id
 }
 
-// pass reads every page once and reports whether what it saw is what OMS counts.
+// pass reads every page once and reports whether it saw what OMS counts.
 func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	l.passes++
 	pages := newPrefetch(ctx, l.client)
 	defer func() { l.report.Requests = append(l.report.Requests, pages.stop()...) }()
 	plan := plan{size: l.client.options.PageSize}
-	for number := 1; !plan.ended; number++ {
-		if number > l.client.options.MaxPages {
-			return false, l.endless(number, "there is no end after %d pages", number-1)
+	for n := 1; !plan.ended; n++ {
+		if n > l.client.options.MaxPages {
+			return false, endless(n, fmt.Sprintf("the listing does not end after %d pages", n-1))
 		}
-		got := pages.get(number, min(plan.promised(), l.client.options.MaxPages))
+		got := pages.get(n, min(plan.promised(), l.client.options.MaxPages))
 		if got.err == nil && !got.page.hasData && !plan.mayEnd(got.page) {
 			got.err = &Error{
-				Reason: Decode, Page: number, StatusCode: http.StatusOK, RequestID: got.page.requestID,
+				Reason: Decode, Page: n, StatusCode: http.StatusOK, RequestID: got.page.requestID,
 				Err: errors.New("the answer has no data"),
 			}
 			got.attempts[len(got.attempts)-1].Err = got.err
@@ -118,16 +124,17 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 			return false, err
 		}
 		if repeats := !plan.add(got.page, fresh); repeats {
-			return false, l.endless(number, "OMS repeats projects of earlier pages")
+			return false, endless(n, "OMS repeats projects of earlier pages")
 		}
 	}
 	return plan.consistent(), nil
 }
 
-// take yields what is new on a page, and counts what is new in this pass.
+// take yields the projects that no pass has seen yet. It returns how many this
+// pass had not.
 func (l *listing) take(p *page) (fresh int, err error) {
 	l.report.Pages++
-	if p.rows() > 0 || l.report.Pages == 1 {
+	if p.elements() > 0 || l.report.Pages == 1 {
 		l.report.Total = p.total
 	}
 	first := l.passes == 1
@@ -154,110 +161,116 @@ func (l *listing) take(p *page) (fresh int, err error) {
 	return fresh, nil
 }
 
-func (l *listing) endless(number int, format string, args ...any) error {
-	return &Error{Reason: Pagination, Page: number, Err: fmt.Errorf(format, args...)}
+func endless(pageNumber int, why string) error {
+	return &Error{Reason: Pagination, Page: pageNumber, Err: errors.New(why)}
 }
 
-// A plan decides which pages to ask for. Documents disagree whether totalCount
-// counts projects or pages, and it can be wrong or absent; so it only says how
-// far to look ahead. What ends a listing is a page that is short or empty.
+// A plan decides which pages to request in a pass. totalCount only says how far
+// to look ahead, because it may be wrong or absent, and because documents disagree
+// whether it counts projects or pages. A short or empty page ends the listing.
 type plan struct {
-	size   int  // elements on a full page
-	pages  int  // pages with elements
-	unique int  // different projects, and elements that cannot be told apart
-	rows   int  // elements
-	total  int  // totalCount of the last page with elements, 0 if there was none
-	moved  bool // totalCount has changed on the way
-	ended  bool
+	size     int  // elements on a full page
+	pages    int  // pages with elements
+	elements int  // of these pages
+	unique   int  // different projects, and elements without an id
+	total    int  // totalCount of the last page with elements; 0 if OMS has no count
+	moved    bool // totalCount has changed during the pass
+	ended    bool
 }
 
-// promised returns the number of the last page that may be asked for now. Until
-// the listing has ended, that is the next one at least.
+// promised returns the last page that is worth requesting now. Until the listing
+// has ended, that is at least the next one.
 func (p *plan) promised() int {
 	last := (p.total + p.size - 1) / p.size
-	if p.rows > p.total {
-		last = p.total // too small for a count of projects: a count of pages
+	if p.elements > p.total {
+		last = p.total // too few for projects, so it counts pages
 	}
 	return max(last, p.pages+1)
 }
 
-// add takes a page into account of which the given number of projects had not
-// been on earlier ones. It returns false if the page shows that OMS repeats
-// itself instead of coming to an end.
+// add accounts for the next page, on which the given number of projects were
+// fresh, that is on no earlier page. It returns false if OMS keeps repeating
+// earlier pages, which would never end.
 func (p *plan) add(got *page, fresh int) bool {
-	rows, total := got.rows(), int(got.total.Value)
+	const maxTotal = 1 << 30 // far beyond any OMS
+	elements, total := got.elements(), clamp(got.total, maxTotal)
 	if p.pages == 0 {
 		p.total = total
-		p.learnSize(rows, int(got.size.Value))
+		p.learnSize(elements, clamp(got.size, MaxPageSize))
 	}
-	if rows == 0 {
-		p.ended = true // whatever it says of totalCount
+	if elements == 0 {
+		p.ended = true // whatever totalCount says
 		return true
 	}
-	full := rows >= p.size
+	full := elements >= p.size
 	if got.repeats(fresh) {
-		// Some servers answer with the last page when asked for one beyond it.
+		// Some servers answer with the last page when asked for a later one.
 		p.ended = true
 		return !full || p.counted()
 	}
 	p.moved = p.moved || total != p.total
 	p.total = total
 	p.pages++
-	p.rows += rows
+	p.elements += elements
 	p.unique += fresh + got.invalid
 	p.ended = !full && p.complete()
 	return true
 }
 
-// complete reports whether OMS's count says that there is no further page.
-// Without one, only an empty page says so: a page can be short because OMS
-// serves fewer projects at a time than it is asked for.
-func (p *plan) complete() bool {
-	switch {
-	case p.total <= 0 || p.rows < p.total:
-		return false
-	case p.rows == p.total, p.unique == p.total:
-		return true
-	}
-	return p.pages >= p.total // a count of pages
+// clamp converts a count from 0 to limit. Others may not fit an int.
+func clamp(count Optional[float64], limit float64) int {
+	return int(min(max(count.Value, 0), limit))
 }
 
-// mayEnd reports whether a page without data can be what follows the last one,
-// or a listing of nothing. In the midst of a listing it is a failure of OMS.
+// complete reports whether OMS's count says that there is no further page. If it
+// has no count, only an empty page says so; a short page does not, because OMS may
+// serve fewer projects per page than it is asked for.
+func (p *plan) complete() bool {
+	switch {
+	case p.total == 0 || p.elements < p.total:
+		return false
+	case p.elements == p.total, p.unique == p.total:
+		return true
+	}
+	return p.pages >= p.total // it counts pages
+}
+
+// mayEnd reports whether a page without data can be the end of the listing, or
+// all of an empty one. In the middle of a listing it is a failure of OMS.
 func (p *plan) mayEnd(got *page) bool {
 	if p.pages == 0 {
 		return got.total == Some(0.0)
 	}
-	return p.total <= 0 || p.complete()
+	return p.total == 0 || p.complete()
 }
 
-// learnSize corrects the size of a full page: OMS may serve fewer projects at a
-// time than it is asked for.
-func (p *plan) learnSize(rows, reported int) {
+// learnSize corrects the size of a full page from the first page, since OMS may
+// serve fewer projects per page than it is asked for.
+func (p *plan) learnSize(elements, reported int) {
 	if 0 < reported && reported < p.size {
 		p.size = reported
 	}
-	if 0 < rows && rows < p.size && rows < p.total {
-		p.size = rows
+	if 0 < elements && elements < p.size && elements < p.total {
+		p.size = elements
 	}
 }
 
-// counted reports whether OMS's count is that of the projects, or of the pages.
+// counted reports whether OMS's count is the number of projects, or of pages.
 func (p *plan) counted() bool { return p.total == p.unique || p.total == p.pages }
 
-// consistent reports whether nothing suggests that a project was missed.
-func (p *plan) consistent() bool { return !p.moved && (p.total <= 0 || p.counted()) }
+// consistent reports whether nothing suggests that the pass missed a project.
+func (p *plan) consistent() bool { return !p.moved && (p.total == 0 || p.counted()) }
 
-// A prefetch gets pages in their order, several at a time.
+// A prefetch gets pages in order while it fetches several at a time.
 type prefetch struct {
-	ctx     context.Context //nolint:containedctx // a pass's own, ended by stop
+	ctx     context.Context //nolint:containedctx // lasts as long as the pass; see stop
 	cancel  context.CancelFunc
 	client  *Client
-	waiting []chan fetched // for the pages after the last one got
-	next    int            // the first page not asked for
+	waiting []chan fetched // for the pages that were requested and not got yet
+	next    int            // the first page that was not requested yet
 }
 
-// fetched is a page, or why there is none, and the attempts it took.
+// A fetched is a page, or the error instead of it, and the attempts made.
 type fetched struct {
 	page     *page
 	attempts []Request
@@ -269,10 +282,10 @@ func newPrefetch(ctx context.Context, c *Client) *prefetch {
 	return &prefetch{ctx: ctx, cancel: cancel, client: c, next: 1}
 }
 
-// get returns a page. Those after it, up to the one promised, are asked for
-// meanwhile. Pages must be got in their order.
-func (p *prefetch) get(number, promised int) fetched {
-	for p.next <= max(promised, number) && len(p.waiting) < p.client.options.Concurrency {
+// get waits for a page and meanwhile requests those after it, up to the promised
+// one. It must be called for pages 1, 2, 3 and so on.
+func (p *prefetch) get(pageNumber, promised int) fetched {
+	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
 		p.start(p.next)
 		p.next++
 	}
@@ -281,17 +294,17 @@ func (p *prefetch) get(number, promised int) fetched {
 	return <-head
 }
 
-func (p *prefetch) start(number int) {
+func (p *prefetch) start(pageNumber int) {
 	result := make(chan fetched, 1)
 	p.waiting = append(p.waiting, result)
 	go func() {
-		page, attempts, err := p.client.fetch(p.ctx, number)
-		result <- fetched{page, attempts, err}
+		got, attempts, err := p.client.fetch(p.ctx, pageNumber)
+		result <- fetched{got, attempts, err}
 	}()
 }
 
-// stop ends all requests, waits until they have ended, and returns the attempts
-// of the pages that nobody got.
+// stop cancels all requests, waits for them, and returns the attempts for pages
+// that were not got.
 func (p *prefetch) stop() []Request {
 	p.cancel()
 	var attempts []Request

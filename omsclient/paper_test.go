@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const console = "https://oms.example:8089"
 
-// A paper is an OMS that answers each request for a page with a text.
+// A paper is an OMS that answers with a body for each page and page size.
 type paper func(page, size int) string
 
 func (p paper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +36,8 @@ func (p paper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, p(asked.PageNumber, asked.PageSize))
 }
 
-// sheet writes a page with the given tasks. Without a total there is no totalCount.
+// sheet returns the body of a page with the given tasks. An empty total means no
+// totalCount.
 func sheet(total string, ids ...string) string {
 	var b strings.Builder
 	b.WriteString(`{"success":true,`)
@@ -63,14 +64,14 @@ func tasks(n int) []string {
 	return ids
 }
 
-// cut returns what a page holds.
+// cut returns the ids on a page.
 func cut(ids []string, page, size int) []string {
 	first := min((page-1)*size, len(ids))
 	return ids[first:min(first+size, len(ids))]
 }
 
-// A direct transport hands requests to a handler in the same goroutine. It needs no
-// socket, and so takes no time on a synctest clock but what the handler takes.
+// A direct transport calls a handler in the same goroutine. It needs no socket, so on
+// a synctest clock a request takes as long as the handler does.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) {
@@ -88,7 +89,7 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 	return recorder.Result(), nil
 }
 
-// roundTrip is an [http.RoundTripper].
+// A roundTrip is a function as an [http.RoundTripper].
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -98,7 +99,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f(r)
 }
 
-// A count lets requests through to a handler and knows how many.
+// A count is a handler that counts its requests.
 type count struct {
 	http.Handler
 	mu       sync.Mutex
@@ -118,7 +119,7 @@ func (c *count) get() int {
 	return c.requests
 }
 
-// newClient returns a client of an OMS that is not behind a socket.
+// newClient returns a client that calls a handler without a network.
 func newClient(t *testing.T, oms http.Handler, options omsclient.Options) *omsclient.Client {
 	t.Helper()
 	return newClientOver(t, direct{oms}, options)
@@ -150,7 +151,7 @@ func list(ctx context.Context, c *omsclient.Client) ([]omsclient.Project, omscli
 	return projects, report, nil
 }
 
-// listIDs is list for those who care about ids only.
+// listIDs is list, but returns only the ids.
 func listIDs(ctx context.Context, c *omsclient.Client) ([]string, omsclient.Report, error) {
 	projects, report, err := list(ctx, c)
 	ids := make([]string, len(projects))
@@ -160,8 +161,7 @@ func listIDs(ctx context.Context, c *omsclient.Client) ([]string, omsclient.Repo
 	return ids, report, err
 }
 
-// failure returns what an error tells, and fails the test if it is not an
-// [omsclient.Error].
+// failure returns err as an [omsclient.Error] and fails the test if it is not one.
 func failure(t *testing.T, err error) *omsclient.Error {
 	t.Helper()
 	var e *omsclient.Error
@@ -187,7 +187,7 @@ func pagesAsked(report omsclient.Report) []int {
 	return pages
 }
 
-// pipes is a network of one server that has no sockets, for a synctest clock.
+// pipes is a network with one server and no sockets, for synctest clocks.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -224,8 +224,8 @@ func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// serveOverPipes starts an HTTP server, on the clock of a synctest bubble, and returns
-// a transport to it and the URL of its console.
+// serveOverPipes starts an HTTP server in a synctest bubble. It returns a transport
+// to the server and the URL of the console.
 func serveOverPipes(t *testing.T, handler http.Handler) (*http.Transport, string) {
 	t.Helper()
 	network := newPipes()

@@ -2,8 +2,8 @@ package omsclient
 
 import "time"
 
-// An Optional is a value that OMS may leave out, send as null, or send in a
-// form that cannot be read. Its zero value is unknown.
+// An Optional is a value that may be unknown because OMS left it out, sent null,
+// or sent something unreadable. Its zero value is unknown.
 type Optional[T any] struct {
 	Value T
 	Known bool
@@ -16,12 +16,14 @@ func Some[T any](value T) Optional[T] { return Optional[T]{value, true} }
 func (o Optional[T]) Get() (T, bool) { return o.Value, o.Known }
 
 // A Project is an element of data in the answer to ListProjects: a migration,
-// synchronization or verification task. Fields carry the names of the API.
-// Text is valid UTF-8 of at most [MaxText] runes, a zero time or an empty text
-// means that OMS did not say.
+// synchronization or verification task. Its fields are named as in the API.
+//
+// Texts are valid UTF-8 of at most [MaxText] runes. An empty text or a zero time
+// means that OMS did not say. Times that OMS sends without a zone are taken for
+// UTC.
 type Project struct {
-	ID         string
-	Name       string
+	ID         string // never empty
+	Name       string // for people; may not be unique
 	Type       string // one of [Types], or newer
 	Owner      string
 	Importance string // one of [Importances], or newer
@@ -29,19 +31,20 @@ type Project struct {
 	Labels     []Label
 
 	GmtCreate   time.Time
-	GmtModified time.Time // moves with runtime updates, not only with changes of the configuration
+	GmtModified time.Time // moves with runtime updates too, not only with configuration changes
 	GmtStart    time.Time
 	GmtFinish   time.Time
 
-	IsMerging    Optional[bool]
-	IsModifying  Optional[bool]
-	IsSubProject Optional[bool]
+	IsMerging    Optional[bool] // new objects are being merged in
+	IsModifying  Optional[bool] // its objects are being changed
+	IsSubProject Optional[bool] // a subtask; see [Filter.Subtasks]
 
-	SourceEndpointType string
-	SinkEndpointType   string
+	SourceEndpointType string // such as MYSQL
+	SinkEndpointType   string // such as OB_MYSQL
 	SourceConnectInfo  ConnectInfo
 	SinkConnectInfo    ConnectInfo
 
+	// The phases that the project is configured to run.
 	EnableStructTransfer      Optional[bool]
 	EnableFullTransfer        Optional[bool]
 	EnableFullVerify          Optional[bool]
@@ -54,56 +57,57 @@ type Project struct {
 	AlarmStats AlarmStats
 }
 
-// A Label is an element of labels: what the console calls a tag.
+// A Label is an element of labels. The console calls it a tag.
 type Label struct {
 	ID   string
 	Name string
 }
 
-// A ConnectInfo is the part of sourceConnectInfo or sinkConnectInfo that may
-// leave OMS. Hosts, ports and user names are never read.
+// A ConnectInfo is sourceConnectInfo or sinkConnectInfo without what others need
+// not know: hosts, ports and user names are never read.
 type ConnectInfo struct {
 	EndpointName string
 	Region       string
 }
 
-// A Step is an element of steps.
+// A Step is an element of steps: one phase of the project.
 type Step struct {
-	Order      Optional[float64] // a display sequence, with gaps
+	Order      Optional[float64] // position in the console; numbers may be skipped
 	Name       string            // one of [StepNames], or newer
 	Status     string            // one of [StepStatuses], or newer
 	Progress   Optional[float64] // percent; 100 for as long as a step is MONITORING
 	StartTime  time.Time
 	FinishTime time.Time
-	ExtraInfo  Failure
+	ExtraInfo  Failure // why it failed, if it did
 	StepInfo   StepInfo
 }
 
-// A StepInfo is stepInfo. Which fields are known depends on the step.
+// A StepInfo is a step's stepInfo. Incremental steps have the times, full copies
+// and verifications the numbers.
 type StepInfo struct {
-	IncrTimestampCheckpoint   time.Time // the source's changes are applied up to this instant
-	CheckpointSampleTimestamp time.Time // when OMS looked at the checkpoint
+	IncrTimestampCheckpoint   time.Time // all changes of the source before it are applied
+	CheckpointSampleTimestamp time.Time // when OMS read the checkpoint
 
 	ProcessedRecords Optional[float64] // rows
-	Capacity         Optional[float64] // rows, estimated
-	Inconsistencies  Optional[float64] // rows
-	SrcRps           Optional[float64] // records a second
-	SrcRt            Optional[float64] // milliseconds a record
-	SrcIops          Optional[float64] // bytes a second, despite the name
-	DstRps           Optional[float64] // records a second
-	DstRt            Optional[float64] // milliseconds a record
-	DstIops          Optional[float64] // bytes a second, despite the name
+	Capacity         Optional[float64] // rows in all, estimated
+	Inconsistencies  Optional[float64] // rows that differ
+	SrcRps           Optional[float64] // records per second
+	SrcRt            Optional[float64] // milliseconds per record
+	SrcIops          Optional[float64] // bytes per second, despite the name
+	DstRps           Optional[float64] // records per second
+	DstRt            Optional[float64] // milliseconds per record
+	DstIops          Optional[float64] // bytes per second, despite the name
 }
 
-// A Failure is the error form of extraInfo. Texts and parameters of errors may
-// hold rows of the migrated data and are never read.
+// A Failure is the error form of extraInfo. Messages and parameters of errors may
+// contain rows of the migrated data and are never read.
 type Failure struct {
 	ErrorCode  string
 	FailedTime time.Time
 }
 
-// An ExtraInfo is a project's extraInfo, which OMS sends in a running form, in
-// an error form, or as null, the last on most healthy running projects.
+// An ExtraInfo is a project's extraInfo. OMS sends it in a running form, in an
+// error form, or as null. Most healthy running projects have null.
 type ExtraInfo struct {
 	Failure
 	RunningStep              string
@@ -111,15 +115,15 @@ type ExtraInfo struct {
 	SourceStoreKeptHour      Optional[float64] // hours
 	SyncDelay                Optional[float64] // seconds; negative if clocks differ
 	SyncDelaySampleTimestamp time.Time         // when OMS measured SyncDelay
-	IncrSyncTimestamp        time.Time         // the source's changes are applied up to this instant
+	IncrSyncTimestamp        time.Time         // all changes of the source before it are applied
 }
 
-// An AlarmStats is alarmStats: what OMS itself alarms about. Its counts are
-// over a window whose length the documents do not tell, so they fall too.
+// An AlarmStats is alarmStats: the alarms that OMS itself has raised. It counts
+// those of a recent window of undocumented length, so its counts also fall.
 type AlarmStats struct {
 	Alarming                   Optional[bool]
 	RecentlyTriggerCount       Optional[float64]
-	RuleToRecentlyTriggerCount []RuleCount // ordered by rule, each rule once
+	RuleToRecentlyTriggerCount []RuleCount // by rule, in order; each rule once
 }
 
 // A RuleCount is an entry of ruleToRecentlyTriggerCount.

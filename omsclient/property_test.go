@@ -43,7 +43,7 @@ func TestAnyListingIsCompleteAndInOrder(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			rt.Fatalf("got %v, want %v", got, want)
 		}
-		// Two listings at most, each to the first empty page and some that are under way.
+		// At most two passes, each with the first empty page and those requested ahead.
 		pages := n/min(size, limit) + 2
 		if most := 2 * (pages + concurrency); oms.get() > most || report.Pages > 2*pages {
 			rt.Errorf("%d requests for %d pages, want at most %d", oms.get(), report.Pages, most)

@@ -9,37 +9,40 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Redactor copies answers to ListProjects without what they tell about people,
-// hosts and data, so that they can be shown to others.
+// A Redactor copies answers to ListProjects and takes out what they say about
+// people, hosts and data, so that the copies can be shown to others.
 //
-// What a [Project] is made of stays as it is, except for names and identifiers.
-// These become stand-ins such as task_mfzwizlsonxw4z3f. Within one Redactor equal
-// texts have equal stand-ins and different ones have different ones, on all pages;
-// without its key, which is random and never leaves it, nobody can tell what a
-// stand-in stands for. Of everything else only the form is left: texts become
-// stand-ins, numbers 0 and booleans false, members that are not known lose their
-// names, and configurations become empty objects.
+// Everything a [Project] is made of is kept, except names and identifiers. Those
+// are replaced by stand-ins such as task_mfzwizlsonxw4z3f. Within one Redactor,
+// equal texts get equal stand-ins and different texts get different ones, on
+// every page. Stand-ins are keyed hashes; the key is random and never leaves the
+// Redactor, so nobody can work out what a stand-in stands for. Everything else
+// keeps only its structure: texts become stand-ins, numbers become 0, booleans
+// become false, unknown fields lose their names, and configurations become empty
+// objects.
 //
 // A Redactor is safe for concurrent use. Make one with [NewRedactor].
 type Redactor struct{ key [sha256.Size]byte }
 
-// NewRedactor returns a redactor with a key of its own.
+// NewRedactor returns a redactor with a random key of its own.
 func NewRedactor() *Redactor {
 	r := new(Redactor)
-	_, _ = rand.Read(r.key[:]) // it never fails
+	_, _ = rand.Read(r.key[:]) // never fails
 	return r
 }
 
-// Copy copies one JSON document from src to dst and redacts it on the way. However
-// long the document is, it holds no more of it than one text at a time. A document
-// that is not JSON from its first to its last byte is an error, which does not
-// quote it; what has been written until then is redacted, and no document.
+// Copy reads one JSON document from src and writes its redacted copy to dst. It
+// streams: however long the document is, no more than one text of it is in
+// memory at a time.
+//
+// A document that is not valid JSON from its first byte to its last is an error,
+// which does not quote the document. What was written before the error is
+// redacted too, but is not a complete document.
 func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 	lenient := []jsontext.Options{
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true),
@@ -49,9 +52,9 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 		out: jsontext.NewEncoder(dst, lenient...),
 		mac: hmac.New(sha256.New, r.key[:]),
 	}
-	err := c.value(&answerPlace)
+	err := c.copyValue(answerFields.shown)
 	if err == nil {
-		err = c.end()
+		err = c.copyEnd()
 	}
 	if err != nil {
 		return fmt.Errorf("redact: %w", describe(err))
@@ -59,179 +62,52 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 	return nil
 }
 
-// A place is what the redactor knows of a value: what stays of it. Of the zero
-// place nothing does but null, the empty text, and the form.
-type place struct {
-	plain   *regexp.Regexp    // texts that stay; without a kind, all numbers and booleans do too
-	kind    string            // of what is named: stand-ins begin with it
-	members map[string]*place // of an object, by name in lower case
-	each    *place            // of an object: members with any other name
-	list    *place            // of an array: its elements
-	empty   bool              // an object without members takes its place
+// A policy says what a recording shows of a value. Whatever the policy, nulls and
+// empty texts are shown. The zero policy shows nothing else but structure.
+type policy struct {
+	shows    *regexp.Regexp     // texts that are shown as they are
+	prefix   string             // of stand-ins; set if the value names something
+	members  map[string]*policy // of an object, by name in lower case
+	keys     *policy            // of an object used as a map: its keys
+	values   *policy            // of an object used as a map: its values
+	elements *policy            // of an array
+	empty    bool               // an empty object is shown instead, whatever the value
 }
 
-// The places of values that are no objects. Their patterns admit nothing that could
-// be a name: an enumeration has no lower-case letters, and so on.
+// The policies of scalars. Their patterns match nothing that could be a name: an
+// enumeration value, for one, has no lower-case letters.
 var (
-	hidden = &place{}
+	hidden  = &policy{}
+	emptied = &policy{empty: true}
 
 	// A number, a boolean or a time, in the many forms in which OMS writes them.
-	figure = &place{plain: regexp.MustCompile(`^\s*(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?` +
+	figure = &policy{shows: regexp.MustCompile(`^\s*(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?` +
 		`|(?i:true|false)` +
 		`|\d{4}[-/]\d\d?[-/]\d\d?(?:[T ][\d:.,]{1,24})? ?(?:Z|[+-]\d\d:?\d\d)?)?\s*$`)}
 
-	enum   = &place{plain: regexp.MustCompile(`^[A-Z0-9_]{1,64}$`)}
-	code   = &place{plain: regexp.MustCompile(`^[A-Z0-9_-]{1,64}$`)}
-	cost   = &place{plain: regexp.MustCompile(`^[\d.]{1,20} ?(?:ms|s)?$`)}
-	region = &place{plain: regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`), kind: "region_"}
-	rule   = &place{plain: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`), kind: "rule_"}
+	enum      = &policy{shows: regexp.MustCompile(`^[A-Z0-9_]{1,64}$`)}
+	code      = &policy{shows: regexp.MustCompile(`^[A-Z0-9_-]{1,64}$`)}
+	cost      = &policy{shows: regexp.MustCompile(`^[\d.]{1,20} ?(?:ms|s)?$`)}
+	region    = &policy{shows: regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`), prefix: "region_"}
+	alarmRule = &policy{shows: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`), prefix: "rule_"}
 
-	// The name of a tag stays if it is a threshold, such as delay:30s/2m.
-	tag = &place{plain: thresholdTag, kind: "tag_"}
-
-	taskID       = &place{kind: "np_"}
-	taskName     = &place{kind: "task_"}
-	tagID        = &place{kind: "l_"}
-	owner        = &place{kind: "owner_"}
-	connectionID = &place{kind: "c_"}
-	endpointID   = &place{kind: "e_"}
-	endpointName = &place{kind: "endpoint_"}
-	requestID    = &place{kind: "request_"}
-	memberName   = &place{kind: "field_"}
-
-	configuration = &place{empty: true}
+	// A tag is shown if it sets a delay threshold, such as delay:30s/2m.
+	tag = &policy{prefix: "tag_", shows: regexp.MustCompile(
+		`^delay:` + tagDuration + `(?:/` + tagDuration + `)?$`)}
 )
 
-const duration = `(?:0|(?:\d+(?:y|w|d|h|ms|m|s))+)`
+const tagDuration = `(?:0|(?:\d+(?:y|w|d|h|ms|m|s))+)`
 
-var thresholdTag = regexp.MustCompile(`^delay:` + duration + `(?:/` + duration + `)?$`)
+// alias is the policy of what names or identifies something: it is never shown,
+// and its stand-ins begin with the prefix.
+func alias(prefix string) *policy { return &policy{prefix: prefix} }
 
-// The places of all values that are known. A field that is read and not told to
-// others is named here too, as hidden, so that at least its name stays.
-var (
-	answerPlace = place{members: within(map[*place][]string{
-		figure: {
-			"success", "pageNumber", "pageSize", "totalCount", "deletable",
-		},
-		code:                  {"code", "errorCode"},
-		cost:                  {"cost"},
-		requestID:             {"requestId"},
-		hidden:                {"message", "advice", "trace"},
-		objectOf(errorPlaces): {"errorDetail"},
-		listOf(projectPlaces): {"data"},
-	})}
-	errorPlaces = within(map[*place][]string{
-		code:      {"code"},
-		requestID: {"requestId"},
-		hidden: {
-			"level", "message", "extraContext", "messageMcmsKey", "messageMcmsContext", "reason",
-			"reasonMcmsKey", "reasonMcmsContext", "proposal", "proposalMcmsKey",
-			"proposalMcmsContext", "upstreamErrorDetail",
-		},
-	})
-	projectPlaces = within(map[*place][]string{
-		taskID:       {"id"},
-		taskName:     {"name"},
-		owner:        {"owner"},
-		connectionID: {"destConnId"},
-		enum:         {"type", "importance", "status", "sourceEndpointType", "sinkEndpointType"},
-		figure: {
-			"gmtCreate", "gmtModified", "gmtStart", "gmtFinish",
-			"isMerging", "isModifying", "isSubProject",
-			"enableStructTransfer", "enableFullTransfer", "enableFullVerify", "enableIncrTransfer",
-			"enableIncrVerify", "enableReverseIncrTransfer",
-		},
-		configuration: {
-			"transferMapping", "commonTransferConfig", "structTransferConfig", "fullTransferConfig",
-			"incrTransferConfig", "reverseIncrTransferConfig",
-		},
-		hidden:                     {"workerGradeId", "workerGradeInfo"},
-		listOf(tagPlaces):          {"labels"},
-		objectOf(connectionPlaces): {"sourceConnectInfo", "sinkConnectInfo"},
-		listOf(stepPlaces):         {"steps"},
-		objectOf(extraPlaces):      {"extraInfo"},
-		objectOf(alarmPlaces):      {"alarmStats"},
-	})
-	tagPlaces = within(map[*place][]string{
-		tagID:  {"id"},
-		tag:    {"name"},
-		owner:  {"creator"},
-		figure: {"type", "count"},
-	})
-	connectionPlaces = within(map[*place][]string{
-		connectionID:  {"id"},
-		endpointName:  {"endpointName"},
-		endpointID:    {"endpointId"},
-		region:        {"region"},
-		owner:         {"owner", "resourceOwner"},
-		configuration: {"connExtraAttributes"},
-		hidden: {
-			"endpointSide", "dbEngine", "connectionInfo", "username", "version", "timezone",
-			"charset", "nlsLengthSemantics", "operatingSystem", "ocpName", "host", "port",
-		},
-	})
-	stepPlaces = within(map[*place][]string{
-		enum:                      {"name", "status"},
-		figure:                    {"order", "progress", "startTime", "finishTime"},
-		hidden:                    {"description"},
-		objectOf(failurePlaces):   {"extraInfo"},
-		objectOf(executionPlaces): {"stepInfo"},
-	})
-	executionPlaces = within(map[*place][]string{
-		figure: {
-			"incrTimestampCheckpoint", "checkpointSampleTimestamp", "enableIncrStatistics",
-			"processedRecords", "capacity", "inconsistencies",
-			"srcRps", "srcRpsRef", "srcRt", "srcRtRef", "srcIops", "srcIopsRef",
-			"dstRps", "dstRpsRef", "dstRt", "dstRtRef", "dstIops", "dstIopsRef",
-		},
-	})
-	failurePlaces = within(map[*place][]string{
-		code:                {"errorCode"},
-		figure:              {"failedTime"},
-		hidden:              {"errorMsg", "errorParam"},
-		listOf(errorPlaces): {"errorDetails"},
-	})
-	extraPlaces = merged(failurePlaces, within(map[*place][]string{
-		enum: {"runningStep"},
-		figure: {
-			"runningProgress", "monitoringIncr", "logServiceStartCheckpoint", "sourceStoreKeptHour",
-			"syncDelay", "syncDelaySampleTimestamp", "incrSyncTimestamp", "accessObSource",
-			"overwriteConfig", "ignoreUnsupportDdl", "maxConnectorCount", "storeIncr",
-		},
-		hidden: {"subtopics", "reverseSubtopics", "subDbs", "subConds", "subIds"},
-	}))
-	alarmPlaces = within(map[*place][]string{
-		taskID:        {"target"},
-		figure:        {"alarming", "recentlyTriggerCount", "openMonitor"},
-		mapTo(figure): {"ruleToRecentlyTriggerCount"},
-		hidden:        {"alarmContent"},
-	})
-)
+func listOf(elements *policy) *policy { return &policy{elements: elements} }
 
-func objectOf(members map[string]*place) *place { return &place{members: members} }
+func mapOf(keys, values *policy) *policy { return &policy{keys: keys, values: values} }
 
-func listOf(members map[string]*place) *place { return &place{list: objectOf(members)} }
-
-func mapTo(each *place) *place { return &place{each: each} }
-
-// within turns names by place into places by name in lower case.
-func within(names map[*place][]string) map[string]*place {
-	byName := map[string]*place{}
-	for p, all := range names {
-		for _, name := range all {
-			byName[string(lower([]byte(name)))] = p
-		}
-	}
-	return byName
-}
-
-func merged(a, b map[string]*place) map[string]*place {
-	both := maps.Clone(a)
-	maps.Copy(both, b)
-	return both
-}
-
-// lower turns ASCII letters into lower case, as names of members are compared.
+// lower turns ASCII letters into lower case, in place. Names of fields are
+// compared like this.
 func lower(name []byte) []byte {
 	for i, c := range name {
 		if 'A' <= c && c <= 'Z' {
@@ -241,7 +117,7 @@ func lower(name []byte) []byte {
 	return name
 }
 
-// A redaction is the copying of one document.
+// A redaction copies one document.
 type redaction struct {
 	in      *decoder
 	out     *jsontext.Encoder
@@ -249,27 +125,27 @@ type redaction struct {
 	scratch []byte
 }
 
-// value copies the next value, of which stays what its place says.
-func (c *redaction) value(p *place) error {
+// copyValue copies the next value, redacted according to its policy.
+func (c *redaction) copyValue(p *policy) error {
 	kind := c.in.json.PeekKind()
 	switch {
 	case kind == 'n':
 		return c.replace("null")
 	case p.empty:
 		return c.replace("{}")
-	case kind == '{' && (p.members != nil || p.each != nil):
-		return c.object(p)
-	case kind == '[' && p.list != nil:
-		return c.array(p.list)
+	case kind == '{' && (p.members != nil || p.values != nil):
+		return c.copyObject(p)
+	case kind == '[' && p.elements != nil:
+		return c.copyArray(p.elements)
 	case kind == '{' || kind == '[':
-		return c.unknown()
+		return c.copyStructure()
 	case kind == '"':
-		return c.text(p)
+		return c.copyText(p)
 	}
-	return c.literal(p)
+	return c.copyLiteral(p)
 }
 
-// replace writes a JSON value instead of the next one.
+// replace skips the next value and writes another one instead.
 func (c *redaction) replace(with string) error {
 	if err := c.in.json.SkipValue(); err != nil {
 		return err
@@ -277,9 +153,8 @@ func (c *redaction) replace(with string) error {
 	return c.out.WriteValue(jsontext.Value(with))
 }
 
-// object copies an object, member by member.
-func (c *redaction) object(p *place) error {
-	if err := c.token(); err != nil {
+func (c *redaction) copyObject(p *policy) error {
+	if err := c.copyToken(); err != nil {
 		return err
 	}
 	for c.in.json.PeekKind() != '}' {
@@ -292,40 +167,43 @@ func (c *redaction) object(p *place) error {
 		switch {
 		case known:
 			err = c.out.WriteToken(jsontext.String(string(name)))
-		case p.each != nil:
-			member, err = p.each, c.write(rule, name)
+		case p.values != nil:
+			member, err = p.values, c.writeText(p.keys, name)
 		default:
-			member, err = hidden, c.write(memberName, name)
+			member, err = hidden, c.writeText(unknownName, name)
 		}
 		if err != nil {
 			return err
 		}
-		if err := c.value(member); err != nil {
+		if err := c.copyValue(member); err != nil {
 			return err
 		}
 	}
-	return c.token()
+	return c.copyToken()
 }
 
-func (c *redaction) array(element *place) error {
-	if err := c.token(); err != nil {
+func (c *redaction) copyArray(elements *policy) error {
+	if err := c.copyToken(); err != nil {
 		return err
 	}
 	for c.in.json.PeekKind() != ']' {
-		if err := c.value(element); err != nil {
+		if err := c.copyValue(elements); err != nil {
 			return err
 		}
 	}
-	return c.token()
+	return c.copyToken()
 }
 
-// unknown copies the form of an object or an array of which nothing is known.
-func (c *redaction) unknown() error {
+var unknownName = alias("field_")
+
+// copyStructure copies an object or an array in no table. It loops rather than
+// recurses, since nothing is known of its depth.
+func (c *redaction) copyStructure() error {
 	depth := c.in.json.StackDepth()
 	for {
 		switch c.in.json.PeekKind() {
 		case '{', '}', '[', ']':
-			if err := c.token(); err != nil {
+			if err := c.copyToken(); err != nil {
 				return err
 			}
 			if c.in.json.StackDepth() == depth {
@@ -335,16 +213,16 @@ func (c *redaction) unknown() error {
 		}
 		p := hidden
 		if container, n := c.in.json.StackIndex(c.in.json.StackDepth()); container == '{' && n%2 == 0 {
-			p = memberName
+			p = unknownName
 		}
-		if err := c.value(p); err != nil {
+		if err := c.copyValue(p); err != nil {
 			return err
 		}
 	}
 }
 
-// token copies the beginning or the end of an object or an array.
-func (c *redaction) token() error {
+// copyToken copies the beginning or the end of an object or an array.
+func (c *redaction) copyToken() error {
 	token, err := c.in.json.ReadToken()
 	if err != nil {
 		return err
@@ -352,25 +230,25 @@ func (c *redaction) token() error {
 	return c.out.WriteToken(token)
 }
 
-func (c *redaction) text(p *place) error {
+func (c *redaction) copyText(p *policy) error {
 	text, err := c.in.unquoted()
 	if err != nil {
 		return err
 	}
-	return c.write(p, text)
+	return c.writeText(p, text)
 }
 
-// literal copies a number or a boolean. One that identifies something becomes a
-// text.
-func (c *redaction) literal(p *place) error {
+// copyLiteral copies a number or a boolean. If it names something, a stand-in,
+// which is a text, takes its place.
+func (c *redaction) copyLiteral(p *policy) error {
 	value, err := c.in.json.ReadValue()
 	if err != nil {
 		return err
 	}
 	switch {
-	case p.kind != "":
-		return c.write(p, value)
-	case p.plain != nil:
+	case p.prefix != "":
+		return c.writeText(p, value)
+	case p.shows != nil:
 		return c.out.WriteValue(value)
 	case value.Kind() == '0':
 		return c.out.WriteToken(jsontext.Int(0))
@@ -378,32 +256,34 @@ func (c *redaction) literal(p *place) error {
 	return c.out.WriteToken(jsontext.False)
 }
 
-// write writes a text, or its stand-in.
-func (c *redaction) write(p *place, text []byte) error {
-	if len(text) == 0 || p.plain != nil && p.plain.Match(text) {
+// writeText writes a text if it may be shown, and its stand-in otherwise.
+func (c *redaction) writeText(p *policy, text []byte) error {
+	if len(text) == 0 || p.shows != nil && p.shows.Match(text) {
 		return c.out.WriteToken(jsontext.String(string(text)))
 	}
-	return c.out.WriteToken(jsontext.String(c.standIn(p.kind, text)))
+	return c.out.WriteToken(jsontext.String(c.standIn(p.prefix, text)))
 }
 
 var standInEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").
 	WithPadding(base32.NoPadding)
 
-// standIn returns the stand-in for a text. The kind only says what it is for: it
-// is the same otherwise, wherever the text occurs.
-func (c *redaction) standIn(kind string, text []byte) string {
-	const enough = 10 // bytes; with a million texts, two share one once in 2 trillion recordings
-	if kind == "" {
-		kind = "text_"
+// standIn returns the stand-in for a text. The part after the prefix depends on
+// the text alone, so one name can be followed from field to field.
+func (c *redaction) standIn(prefix string, text []byte) string {
+	// With 80 bits, the chance that any two of a million texts share a stand-in is
+	// below one in a trillion.
+	const hashBytes = 10
+	if prefix == "" {
+		prefix = "text_"
 	}
 	c.mac.Reset()
-	_, _ = c.mac.Write(text) // a hash takes everything
+	_, _ = c.mac.Write(text) // a hash.Hash never fails
 	c.scratch = c.mac.Sum(c.scratch[:0])
-	return kind + standInEncoding.EncodeToString(c.scratch[:enough])
+	return prefix + standInEncoding.EncodeToString(c.scratch[:hashBytes])
 }
 
-// end reads up to the end of the document.
-func (c *redaction) end() error {
+// copyEnd checks that nothing follows the document.
+func (c *redaction) copyEnd() error {
 	_, err := c.in.json.ReadToken()
 	switch {
 	case errors.Is(err, io.EOF):

@@ -29,7 +29,7 @@ func redacted(t *testing.T, r *Redactor, document string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// TestCopy compares whole documents. The key is that of no recording: all zeros.
+// TestCopy compares whole documents. Its key is all zeros, which no recording's is.
 func TestCopy(t *testing.T) {
 	for _, tt := range []struct{ name, given, want string }{
 		{
@@ -126,7 +126,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// everything is a page on which the client reads something at every place.
+// everything is a page that has every field that the client reads.
 const everything = `{"success":"true","code":200,"message":"a text","requestId":"r-1","totalCount":"1",
 	"pageSize":"150","cost":"3 ms","errorDetail":{"code":"CM-RESOAT1111"},"data":[{
 	"id":"np_1","name":"订单","type":"MIGRATION","owner":"张伟","importance":"COSMIC","status":"RUNNING",
@@ -149,8 +149,8 @@ const everything = `{"success":"true","code":200,"message":"a text","requestId":
 	"incrSyncTimestamp":1735862399},
 	"alarmStats":{"alarming":"true","recentlyTriggerCount":"3","ruleToRecentlyTriggerCount":{"oms_sync_delay":"2"}}}]}`
 
-// named are the places that name somebody or something, and how stand-ins for them
-// begin; and the message, which the client reads too and which may name anything.
+// named are the fields that name somebody or something, with the prefix of their
+// stand-ins; and the message, which may name anything.
 var named = map[string]string{
 	"message": "text_", "requestID": "request_", "projects.ID": "np_", "projects.Name": "task_",
 	"projects.Owner": "owner_", "projects.Labels.ID": "l_", "projects.Labels.Name": "tag_",
@@ -158,7 +158,7 @@ var named = map[string]string{
 	"projects.SinkConnectInfo.EndpointName":   "endpoint_",
 }
 
-// unread are the fields of a page that are not read from one place of the document.
+// unread are the fields of a page that are not those of one field of the document.
 var unread = []string{"invalid", "dropped", "hasData"}
 
 func TestEverythingThatTheClientReadsStaysOrHasAStandIn(t *testing.T) {
@@ -170,7 +170,7 @@ func TestEverythingThatTheClientReadsStaysOrHasAStandIn(t *testing.T) {
 	expectSame(t, "", reflect.ValueOf(*before), reflect.ValueOf(*after))
 }
 
-// expectSame compares values of any depth, all of which have to be there.
+// expectSame compares values of any depth, none of which may be zero.
 func expectSame(t *testing.T, path string, before, after reflect.Value) {
 	t.Helper()
 	switch {
@@ -248,19 +248,19 @@ func TestStandInsAreEqualForEqualTextsOfARecordingOnly(t *testing.T) {
 	}
 }
 
-// TestNoSecretPasses redacts a document in which every text and every name of a
-// member that need not stay is a secret.
+// TestNoSecretPasses redacts a document in which every text and every field name
+// that may be hidden is a secret.
 func TestNoSecretPasses(t *testing.T) {
 	const (
 		scalars = `["SECRET","Secret-SECRET 7","10.SECRET",13800138000,true,null,{"SECRET":{"SECRET":["SECRET",13800138000]}}]`
 		object  = `{"SECRET":"SECRET","inner SECRET":{"SECRET":` + scalars + `,"status":"SECRET","id":"SECRET"},"n":13800138000}`
 	)
 	var b strings.Builder
-	all := func(places map[string]*place, skip ...string) {
-		for name, p := range places {
+	all := func(table *policy, skip ...string) {
+		for name, p := range table.members {
 			switch {
 			case slices.Contains(skip, name):
-			case p.plain != nil && p.kind == "": // it would stay if it looked the part
+			case p.shows != nil && p.prefix == "": // SECRET alone would match
 				fmt.Fprintf(&b, `%q:"a SECRET",%q:%s,`, name, name, object)
 			default:
 				fmt.Fprintf(&b, `%q:"SECRET",%q:"is SECRET",%q:13800138000,%q:%s,%q:%s,`,
@@ -270,36 +270,36 @@ func TestNoSecretPasses(t *testing.T) {
 		fmt.Fprintf(&b, `"futureSECRET":"SECRET","future":13800138000,"f":%s,"g":%s`, scalars, object)
 	}
 	b.WriteString(`{"data":[{`)
-	all(projectPlaces)
+	all(projectFields.shown)
 	for _, nested := range []struct {
 		list   bool
 		name   string
-		places map[string]*place
+		object *policy
 	}{
-		{true, "labels", tagPlaces},
-		{true, "steps", stepPlaces},
-		{false, "sourceConnectInfo", connectionPlaces},
-		{false, "sinkConnectInfo", connectionPlaces},
-		{false, "extraInfo", extraPlaces},
-		{false, "alarmStats", alarmPlaces},
+		{true, "labels", labelFields.shown},
+		{true, "steps", stepFields.shown},
+		{false, "sourceConnectInfo", connectFields.shown},
+		{false, "sinkConnectInfo", connectFields.shown},
+		{false, "extraInfo", extraFields.shown},
+		{false, "alarmStats", alarmFields.shown},
 	} {
 		left, right := "{", "}"
 		if nested.list {
 			left, right = "[{", "}]"
 		}
 		fmt.Fprintf(&b, `,%q:%s`, nested.name, left)
-		all(nested.places, "region", "ruletorecentlytriggercount") // see below
+		all(nested.object, "region", "ruletorecentlytriggercount") // see below
 		b.WriteString(right)
 	}
 	b.WriteString(`,"steps":[{"extraInfo":{`)
-	all(failurePlaces)
+	all(failureFields.shown)
 	b.WriteString(`},"stepInfo":{`)
-	all(executionPlaces)
+	all(stepInfoFields.shown)
 	b.WriteString(`}}],"alarmStats":{"ruleToRecentlyTriggerCount":{"the SECRET rule":"SECRET"}},`)
 	b.WriteString(`"sourceConnectInfo":{"region":"the SECRET region"}}],"errorDetail":{`)
-	all(errorPlaces)
+	all(errorFields.shown)
 	b.WriteString(`},`)
-	all(answerPlace.members)
+	all(answerFields.shown)
 	b.WriteString(`}`)
 
 	got := redacted(t, NewRedactor(), b.String())
@@ -362,8 +362,8 @@ func TestCopyToleratesWhatTheClientTolerates(t *testing.T) {
 	}
 }
 
-// A feed is a document without an end. It notes how much of it had been copied when
-// it was asked for the last time.
+// A feed is a document without an end. It notes how much of it had been copied
+// when it was read the last time.
 type feed struct {
 	begin, repeat string
 	pieces        int
@@ -411,7 +411,7 @@ func TestCopyWritesWhileItReads(t *testing.T) {
 }
 
 func TestCopyHoldsNoConfiguration(t *testing.T) {
-	const most = 8 << 20 // bytes of memory, beside what there is already
+	const most = 8 << 20 // bytes allocated
 	configuration := strings.Repeat(`,"databases":[{"name":"shop"}]`, 1000)
 	f := &feed{begin: `{"data":[{"transferMapping":{"a":1`, repeat: configuration, pieces: 1000, written: new(counter)}
 	size := f.pieces * len(configuration)
@@ -474,13 +474,13 @@ func FuzzRedact(f *testing.F) {
 		}
 		before, beforeErr := decodePage(bytes.NewReader(document))
 		after, afterErr := decodePage(&out)
-		if (beforeErr == nil) != (afterErr == nil) || beforeErr == nil && before.rows() != after.rows() {
-			t.Errorf("%d elements and error %v, want %d and %v", after.rows(), afterErr, before.rows(), beforeErr)
+		if (beforeErr == nil) != (afterErr == nil) || beforeErr == nil && before.elements() != after.elements() {
+			t.Errorf("%d elements and error %v, want %d and %v", after.elements(), afterErr, before.elements(), beforeErr)
 		}
 	})
 }
 
-// textsOf returns the texts and names of members of a document, or why it is none.
+// textsOf returns the texts and field names of a document, or why it is not one.
 func textsOf(document []byte) (map[string]bool, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(document),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -503,20 +503,21 @@ func textsOf(document []byte) (map[string]bool, error) {
 var standIns = regexp.MustCompile(
 	`^(text|field|region|rule|tag|np|task|l|owner|c|e|endpoint|request)_[a-z2-7]{16}$`)
 
-// maySurvive reports whether a text names nothing wherever it is: no text, the name
-// of a member that is known, or one that looks like something that stays.
+// maySurvive reports whether a text may be in a recording: an empty one, the name
+// of a known field, or one that a policy shows.
 func maySurvive(text string) bool {
 	if text == "" {
 		return true
 	}
-	for _, p := range []*place{figure, enum, code, cost, region, rule, tag} {
-		if p.plain.MatchString(text) {
+	for _, p := range []*policy{figure, enum, code, cost, region, alarmRule, tag} {
+		if p.shows.MatchString(text) {
 			return true
 		}
 	}
 	name := string(lower([]byte(text)))
-	return slices.ContainsFunc([]map[string]*place{
-		answerPlace.members, errorPlaces, projectPlaces, tagPlaces, connectionPlaces, stepPlaces,
-		executionPlaces, extraPlaces, alarmPlaces,
-	}, func(known map[string]*place) bool { return known[name] != nil })
+	return slices.ContainsFunc([]*policy{
+		answerFields.shown, errorFields.shown, projectFields.shown, labelFields.shown,
+		connectFields.shown, stepFields.shown, stepInfoFields.shown, extraFields.shown,
+		alarmFields.shown,
+	}, func(object *policy) bool { return object.members[name] != nil })
 }

@@ -13,7 +13,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// fixed is the clock of simulators whose answers are compared.
+// fixed is a clock that stands still, so that answers can be compared.
 func fixed() time.Time { return time.Date(2025, 6, 7, 8, 9, 10, 0, time.UTC) }
 
 func listSimulator(
@@ -53,7 +53,7 @@ func TestValuesThatNoDocumentMentionsAreKeptOrDroppedOneByOne(t *testing.T) {
 	checkEqual(t, "number of tasks", len(strange), 41)
 	for i := range strange {
 		if i != 0 && i != 40 {
-			checkEqual(t, "task", strange[i], plain[i]) // those behind the first of a page
+			checkEqual(t, "task", strange[i], plain[i]) // only the first task of a page is strange
 			continue
 		}
 		checkEqual(t, "Type", strange[i].Type, "TELEPORT")
@@ -99,7 +99,7 @@ func TestAConnectionIsUsedAgainAfterAPageOfHTML(t *testing.T) {
 				return
 			}
 			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(http.StatusUnauthorized) // it is tried again at once
+			w.WriteHeader(http.StatusUnauthorized) // retried at once
 			_, _ = w.Write(make([]byte, 40_000))
 		}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

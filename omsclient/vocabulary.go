@@ -2,9 +2,9 @@ package omsclient
 
 import "slices"
 
-// This file has the values that the documents of ListProjects name. OMS adds to
-// them from version to version, so a client must pass unknown ones on. Every
-// function returns a slice that is the caller's to keep and change.
+// This file lists the values that the documentation of ListProjects names. New
+// versions of OMS add to them, so a client must accept others too. Every function
+// returns a new slice, which the caller may change.
 
 // Types returns the documented values of a project's type.
 func Types() []string { return []string{"MIGRATION", "SYNC", "VERIFY"} }
@@ -17,16 +17,16 @@ func Statuses() []string {
 	}
 }
 
-// FilterStatuses returns the documented values of the request's status: those of
-// a project, and one that only the filter knows.
+// FilterStatuses returns the documented values of [Filter.Statuses]: the statuses
+// of a project, and one that exists only in filters.
 func FilterStatuses() []string { return append(Statuses(), "RUNNING_ALARMING") }
 
 // Importances returns the documented values of a project's importance, the
 // protection level by which OMS itself raises alarms.
 func Importances() []string { return []string{"HIGH", "MEDIUM", "LOW", "IGNORE"} }
 
-// StepStatuses returns the documented values of a step's status. MONITORING is the
-// steady state of a step that follows its source.
+// StepStatuses returns the documented values of a step's status. MONITORING is
+// the steady state of a step that follows its source.
 func StepStatuses() []string {
 	return []string{"INIT", "RUNNING", "MONITORING", "SUSPEND", "FAILED", "FINISHED"}
 }
@@ -41,8 +41,11 @@ func StepNames() []string {
 		})
 }
 
-// ForwardSteps returns the names of steps that apply the source's changes to the sink.
-func ForwardSteps() []string { return []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"} }
+// ForwardSteps returns the names of steps that apply the changes of the source to
+// the sink.
+func ForwardSteps() []string {
+	return []string{"INCR_TRANSFER", "INCR_SYNC", "CONNECTOR_INCR_SYNC"}
+}
 
 // ReverseSteps returns the names of steps that, after a switchover, apply the
 // changes of the former sink to the former source.
@@ -56,5 +59,6 @@ func FullCopySteps() []string {
 // FullVerifySteps returns the names of steps that compare all rows.
 func FullVerifySteps() []string { return []string{"FULL_VERIFIER", "FULL_VALIDATION"} }
 
-// SwitchoverSteps returns the names of steps that wait for a person to switch over.
+// SwitchoverSteps returns the names of steps that wait for a person to switch
+// over.
 func SwitchoverSteps() []string { return []string{"TRANSFER_APP_SWITCH", "APP_SWITCH"} }

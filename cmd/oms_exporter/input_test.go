@@ -48,7 +48,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "URL with a query", args: []string{"--oms.url=http://oms.example/?a=b"},
-			want: []string{"--oms.url", "no query"},
+			want: []string{"--oms.url", "must not have a query"},
 		},
 		{
 			name: "URL of the API", args: []string{"--oms.url=http://oms.example/api/v2/"},

@@ -86,7 +86,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			n := 0
-			for _, err := range client.Projects(b.Context()) {
+			for _, err := range client.List(b.Context(), new(omsclient.Report)) {
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -2,14 +2,15 @@ package omssim
 
 import "strconv"
 
-// blobNames lists the members of a task that hold its configuration.
+// blobNames lists the fields of a task that hold its configuration.
 var blobNames = []string{
 	"transferMapping", "commonTransferConfig", "structTransferConfig",
 	"fullTransferConfig", "incrTransferConfig", "reverseIncrTransferConfig",
 }
 
-// blobs returns the members that hold the configuration of a task: nulls if size is 0,
-// else objects of about size bytes in all, and at least of a kilobyte or so.
+// blobs returns the fields that hold the configuration of a task. They are null
+// if size is 0, and otherwise objects of about size bytes in all, but at least
+// about a kilobyte.
 func blobs(size int, style Style) string {
 	w := &wire{style: style}
 	if size == 0 {
@@ -57,9 +58,9 @@ func (w *wire) smallConfigs() {
 	for _, name := range []string{"incrTransferConfig", "reverseIncrTransferConfig"} {
 		w.object(name)
 		w.array("recordTypeWhiteList")
-		w.text("INSERT")
-		w.text("UPDATE")
-		w.text("DELETE")
+		w.element("INSERT")
+		w.element("UPDATE")
+		w.element("DELETE")
 		w.end(']')
 		w.int("storeLogKeptHour", 168)
 		w.bool("enableSequencingWithinTxn", true)
@@ -69,21 +70,21 @@ func (w *wire) smallConfigs() {
 	}
 }
 
-// table writes the mapping of one table.
-func (w *wire) table(number int) {
-	name := "orders_" + strconv.Itoa(number)
+// table writes the mapping of the i-th table.
+func (w *wire) table(i int) {
+	name := "orders_" + strconv.Itoa(i)
 	w.begin('{')
 	w.string("name", name)
 	w.string("mappedName", name)
-	w.string("id", "tb_"+strconv.Itoa(number))
+	w.string("id", "tb_"+strconv.Itoa(i))
 	w.string("whereClause", `status <> "closed" AND id > 0`)
 	w.null("filterColumns", "shardColumns")
 	w.array("columns")
-	for i, column := range []string{"id", "order_no", "金额"} {
+	for position, column := range []string{"id", "order_no", "金额"} {
 		w.begin('{')
 		w.string("columnName", column)
-		w.int("position", int64(i))
-		w.bool("nullable", i > 0)
+		w.int("position", int64(position))
+		w.bool("nullable", position > 0)
 		w.null("defaultValue")
 		w.end('}')
 	}

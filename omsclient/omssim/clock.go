@@ -2,8 +2,8 @@ package omssim
 
 import "time"
 
-// Speedup returns a clock that starts at now() and from there runs factor times
-// as fast as now does. A factor of 1 changes nothing, 0 stops the clock.
+// Speedup returns a clock that starts at now() and then runs factor times as fast
+// as now. A factor of 1 changes nothing, and 0 stops the clock.
 func Speedup(now func() time.Time, factor float64) func() time.Time {
 	start := now()
 	return func() time.Time {
@@ -11,11 +11,11 @@ func Speedup(now func() time.Time, factor float64) func() time.Time {
 	}
 }
 
-// samplePeriod is how often OMS samples checkpoints, in seconds. The state of the
-// fleet changes at multiples of it only.
+// samplePeriod is the number of seconds between two samples of a checkpoint. The
+// state of the fleet only changes at multiples of it.
 const samplePeriod = 10
 
-// sampleBefore returns the last instant, in Unix seconds, at which OMS took samples.
+// sampleBefore returns when OMS last took samples, in Unix seconds.
 func sampleBefore(now time.Time) int64 {
 	return now.Unix() / samplePeriod * samplePeriod
 }

@@ -13,59 +13,58 @@ import (
 	"time"
 )
 
-// A FaultKind names something that goes wrong. [Faults] lists the kinds there are.
+// A FaultKind names something that can go wrong. [Faults] lists all kinds.
 type FaultKind string
 
-// A Fault is something that goes wrong with the answers to ListProjects.
+// A Fault is something that goes wrong with answers to ListProjects.
 //
-// Most kinds concern single requests: those for the page Page (0: for any page), the
-// next Times of them (0: all of them).
+// Most kinds affect single requests: the next Times requests for page Page. A
+// Page of 0 means any page, and Times of 0 means every request.
 //
-// The kinds moving_task, deleted_task and added_task concern passes. A request for
-// page 1 begins a pass, whoever sends it and whatever it filters. In each of the next
-// Times passes (0: in every pass) something happens right after page Page was served;
-// 0 means after page 1, for moving_task after every page. Page 1 of a pass is always
-// as if nothing had happened in it yet. In the passes after that the listing is
-// consistent again: the moved task keeps still, the deleted task is gone from all
-// pages, the added task is on them. Replacing the faults undoes all of it.
+// The kinds moving_task, deleted_task and added_task affect passes. Every request
+// for page 1 begins a pass, whatever the client and the filter. In each of the next
+// Times passes (0: in every pass), tasks change right after page Page was served;
+// a Page of 0 means page 1 or, for moving_task, every page. Page 1 of such a pass
+// never shows the change. In later passes the listing is consistent again: the
+// moved task stays, the deleted task is on no page, and the added task is listed.
+// Replacing the faults undoes the changes.
 type Fault struct {
 	Kind  FaultKind
 	Page  int
 	Times int
 }
 
-// A FaultDoc is a kind of fault for people.
+// A FaultDoc documents a kind of fault.
 type FaultDoc struct {
 	Kind FaultKind
 	Doc  string // one line
 }
 
-// A faultKind says what a fault does. One of the functions is set.
+// A faultKind says what a fault does. Exactly one of the functions is set.
 type faultKind struct {
 	kind FaultKind
 	doc  string
-	// answer answers instead of OMS, as a proxy or a broken network does.
+	// answer answers instead of OMS, as a proxy or a broken network might.
 	answer func(http.ResponseWriter, *http.Request)
 	// content changes what OMS lists.
 	content func(*listing)
-	// pass does too, from the state of a pass.
-	pass func(*listing, pass)
-	// document changes the finished JSON document.
+	// inPass changes what OMS lists, depending on the pass.
+	inPass func(*listing, pass)
+	// document changes the rendered JSON document.
 	document func([]byte) []byte
-	// send sends the body in some bad way.
+	// send sends the body badly.
 	send func(w http.ResponseWriter, r *http.Request, body []byte)
 }
 
-// A pass is what a fault that concerns passes knows about the current one.
+// A pass is the current pass as a fault that affects passes sees it.
 type pass struct {
-	page    int  // after which it happens; 0: not given
-	settled bool // it happened in an earlier pass and does not happen again
+	after   int  // the page after which tasks change; 0: not given
+	settled bool // they changed in an earlier pass, and do not change again
 }
 
-// happened reports whether the listing has changed when a page is read, and if so the
-// change is older than the pass or came after one of its pages.
-func (p pass) happened(number int) bool {
-	return p.settled || number > max(p.page, 1)
+// changed reports whether tasks have changed when a page is requested.
+func (p pass) changed(pageNumber int) bool {
+	return p.settled || pageNumber > max(p.after, 1)
 }
 
 // faultKinds is everything that can go wrong. To add a fault, add it here.
@@ -145,24 +144,24 @@ var faultKinds = []faultKind{
 	},
 	{
 		kind: "repeat_page", doc: "the content of page 1, whatever the page number",
-		content: func(l *listing) { l.content = 1 },
+		content: func(l *listing) { l.shown = 1 },
 	},
 	{
-		kind: "moving_task",
-		doc:  "the last task of a page is also the first of the next, all later ones move along",
-		pass: moveTask,
+		kind:   "moving_task",
+		doc:    "the last task of a page is also the first of the next, and all later ones shift",
+		inPass: moveTask,
 	},
 	{
-		kind: "deleted_task", pass: deleteTask,
-		doc: "the first task disappears after page 1: later pages skip one, totalCount is less",
+		kind: "deleted_task", inPass: deleteTask,
+		doc: "the first task disappears after page 1: later pages skip one, totalCount is 1 less",
 	},
 	{
-		kind: "added_task", pass: addTask,
-		doc: "a task appears at the end of the listing after page 1, totalCount is more",
+		kind: "added_task", inPass: addTask,
+		doc: "a task appears at the end of the listing after page 1, and totalCount is 1 more",
 	},
 	{
-		kind: "changing_count", doc: "totalCount is one more on each page, the tasks are the same",
-		content: func(l *listing) { l.total += l.query.number - 1 },
+		kind: "changing_count", doc: "totalCount grows by 1 with each page, the tasks stay the same",
+		content: func(l *listing) { l.total += l.query.pageNumber - 1 },
 	},
 	{
 		kind:    "unknown_values",
@@ -180,7 +179,7 @@ var faultKinds = []faultKind{
 	},
 	{
 		kind: "count_as_pages", doc: "totalCount is the number of pages",
-		content: func(l *listing) { l.total = (l.total + l.query.size - 1) / l.query.size },
+		content: func(l *listing) { l.total = (l.total + l.query.pageSize - 1) / l.query.pageSize },
 	},
 }
 
@@ -197,41 +196,34 @@ func Faults() []FaultDoc {
 var faultSyntax = regexp.MustCompile(
 	`^([a-z_0-9]+?)(?:@([1-9][0-9]{0,8}))?(?:x([1-9][0-9]{0,8}))?$`)
 
-// ParseFault reads a fault as String writes it: a kind, then, if they are not 0, the
-// page after "@" and the times after "x". "reset@2x1" resets the next request for page
-// 2, "unauthorizedx2" answers the next two requests with 401, "truncated@3" truncates
-// page 3 always.
-func ParseFault(text string) (Fault, error) {
-	parts := faultSyntax.FindStringSubmatch(text)
+// ParseFault parses a fault as String formats it: a kind, then "@" and the page,
+// and then "x" and the times, both unless they are 0. For instance, "reset@2x1"
+// resets the next request for page 2, "unauthorizedx2" answers the next two
+// requests with 401, and "truncated@3" always truncates page 3.
+func ParseFault(s string) (Fault, error) {
+	parts := faultSyntax.FindStringSubmatch(s)
 	if parts == nil {
-		return Fault{}, fmt.Errorf("fault %q is not of the form kind@page or kind@pagextimes", text)
+		return Fault{}, fmt.Errorf("fault %q: want kind, kind@page, kindxtimes or kind@pagextimes", s)
 	}
-	f := Fault{Kind: FaultKind(parts[1]), Page: number(parts[2]), Times: number(parts[3])}
+	f := Fault{Kind: FaultKind(parts[1])}
+	f.Page, _ = strconv.Atoi(parts[2]) // nothing, which is 0, or up to nine digits
+	f.Times, _ = strconv.Atoi(parts[3])
 	if f.lookUp() == nil {
 		return Fault{}, fmt.Errorf("unknown kind of fault %q", parts[1])
 	}
 	return f, nil
 }
 
-// number reads up to nine digits, none of them meaning 0.
-func number(digits string) int {
-	n, err := strconv.Atoi(digits)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// String writes the fault as [ParseFault] reads it.
+// String formats the fault for [ParseFault].
 func (f Fault) String() string {
-	text := string(f.Kind)
+	s := string(f.Kind)
 	if f.Page != 0 {
-		text += "@" + strconv.Itoa(f.Page)
+		s += "@" + strconv.Itoa(f.Page)
 	}
 	if f.Times != 0 {
-		text += "x" + strconv.Itoa(f.Times)
+		s += "x" + strconv.Itoa(f.Times)
 	}
-	return text
+	return s
 }
 
 func (f Fault) lookUp() *faultKind {
@@ -243,13 +235,13 @@ func (f Fault) lookUp() *faultKind {
 	return nil
 }
 
-// An activeFault is a fault and how far it is used up.
+// An activeFault is a fault that is on.
 type activeFault struct {
 	Fault
 	what    *faultKind
-	used    int  // requests or passes
+	used    int  // requests or passes that it has affected
 	started bool // a pass has begun
-	settled bool // the current pass is one after the last that it concerns
+	settled bool // the current pass is later than the last one that it affects
 }
 
 // An effect is what a fault does to one request.
@@ -258,31 +250,31 @@ type effect struct {
 	pass pass
 }
 
-// take returns what goes wrong with a request for a page, and counts it. At most one
-// effect answers or sends.
-func take(faults []*activeFault, page int) []effect {
+// take returns what goes wrong with a request for a page, and counts it as used.
+// At most one of the effects answers or sends.
+func take(faults []*activeFault, pageNumber int) []effect {
 	var effects []effect
 	delivered := false
 	for _, f := range faults {
 		delivers := f.what.answer != nil || f.what.send != nil
-		if !f.due(page) || delivers && delivered {
+		if !f.due(pageNumber) || delivers && delivered {
 			continue
 		}
 		delivered = delivered || delivers
-		if f.what.pass == nil {
+		if f.what.inPass == nil {
 			f.used++
 		}
-		effects = append(effects, effect{f.what, pass{page: f.Page, settled: f.settled}})
+		effects = append(effects, effect{f.what, pass{after: f.Page, settled: f.settled}})
 	}
 	return effects
 }
 
-// due reports whether the fault concerns a request for a page.
-func (f *activeFault) due(page int) bool {
-	if f.what.pass == nil {
-		return (f.Page == 0 || f.Page == page) && !f.exhausted()
+// due reports whether the fault affects a request for a page.
+func (f *activeFault) due(pageNumber int) bool {
+	if f.what.inPass == nil {
+		return (f.Page == 0 || f.Page == pageNumber) && !f.exhausted()
 	}
-	if page == 1 {
+	if pageNumber == 1 {
 		f.started, f.settled = true, f.exhausted()
 		f.used++
 	}
@@ -296,22 +288,22 @@ func (f *activeFault) exhausted() bool {
 func moveTask(l *listing, p pass) {
 	switch {
 	case p.settled:
-	case p.page == 0 && l.query.size > 1:
-		l.shift = l.query.number - 1
-	case l.query.number > max(p.page, 1):
+	case p.after == 0 && l.query.pageSize > 1:
+		l.shift = l.query.pageNumber - 1
+	case l.query.pageNumber > max(p.after, 1):
 		l.shift = 1
 	}
 }
 
 func deleteTask(l *listing, p pass) {
-	if p.happened(l.query.number) && len(l.tasks) > 0 {
+	if p.changed(l.query.pageNumber) && len(l.tasks) > 0 {
 		l.tasks = l.tasks[1:]
 		l.total--
 	}
 }
 
 func addTask(l *listing, p pass) {
-	if p.happened(l.query.number) {
+	if p.changed(l.query.pageNumber) {
 		l.tasks = append(l.tasks, newcomer)
 		l.total++
 	}
@@ -321,8 +313,8 @@ const badGateway = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
 	"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>tengine</center>\r\n" +
 	"</body>\r\n</html>\r\n"
 
-// abort ends a request without an answer, or in the middle of one: the server closes the
-// connection. It does not return.
+// abort makes the HTTP server close the connection without an answer, or in the
+// middle of one. It does not return.
 func abort() {
 	panic(http.ErrAbortHandler)
 }
@@ -331,7 +323,7 @@ func status(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// reset sends a TCP reset, or whatever comes closest on this connection.
+// reset sends a TCP reset. A connection that is not TCP is closed.
 func reset(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -346,8 +338,7 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// sendCut announces the whole body and sends half of it. The server then closes the
-// connection, since it cannot be used again.
+// sendCut announces the whole body, sends half of it and closes the connection.
 func sendCut(w http.ResponseWriter, _ *http.Request, body []byte) {
 	_, _ = w.Write(body[:len(body)/2])
 	_ = http.NewResponseController(w).Flush()

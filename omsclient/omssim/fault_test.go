@@ -31,7 +31,7 @@ func faults(t *testing.T, texts ...string) []omssim.Fault {
 	return list
 }
 
-// aborted asks for tasks, gives up after a time, and wants the server to abort then.
+// aborted asks for tasks, gives up after a while, and checks that the server aborts.
 func aborted(t *testing.T, s http.Handler, after time.Duration) (w *httptest.ResponseRecorder) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), after)
@@ -217,7 +217,7 @@ func TestSlowBodyDrips(t *testing.T) {
 	})
 }
 
-// keys returns the envelope of an answer.
+// keys decodes the envelope of an answer.
 func keys(t *testing.T, s http.Handler, body string) map[string]json.RawMessage {
 	t.Helper()
 	var members map[string]json.RawMessage
@@ -257,7 +257,7 @@ func TestEnvelopeFaults(t *testing.T) {
 	}
 }
 
-// listing reads pages until one is short, and the totalCounts on them.
+// listing reads pages, with their totalCount, until one is short.
 func listing(t *testing.T, s http.Handler, size int) (got []string, totals []int) {
 	t.Helper()
 	for number := 1; number < 100; number++ {
@@ -322,7 +322,7 @@ func TestDeletedTaskMakesLaterPagesSkipOne(t *testing.T) {
 	}
 	got, totals := listing(t, s, 4)
 	if !slices.Equal(got, healthy[1:]) || !slices.Equal(totals, []int{9, 9, 9}) {
-		t.Errorf("afterwards %v, %v", got, totals)
+		t.Errorf("afterward %v, %v", got, totals)
 	}
 	s.SetFaults()
 	if got, _ := listing(t, s, 4); !slices.Equal(got, healthy) {
@@ -347,7 +347,7 @@ func TestAddedTaskAppearsAfterPageOne(t *testing.T) {
 		}
 		again, totals := listing(t, s, 2)
 		if !slices.Equal(again, got) || !slices.Equal(totals, []int{4, 4, 4}) {
-			t.Errorf("afterwards %v, %v", again, totals)
+			t.Errorf("afterward %v, %v", again, totals)
 		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// A Filter is what a request asked for, with the defaults of the API filled in.
+// A Filter is what a request asks for, with the defaults of the API filled in.
 type Filter struct {
 	SearchKey           string // part of the name, or the id
 	Type                string // empty: any
 	Status              []string
-	LabelIDs            []string // tasks with any of these labels
+	LabelIDs            []string // any of these
 	SourceEndpointTypes []string
 	SinkEndpointTypes   []string
 	VisibleSubProject   bool
@@ -28,7 +28,7 @@ type Filter struct {
 // A query is a decoded request body.
 type query struct {
 	Filter
-	number, size int
+	pageNumber, pageSize int
 }
 
 const (
@@ -38,7 +38,7 @@ const (
 	maxBody         = 1 << 20
 )
 
-// The values that the API documents.
+// The values that the API documents for parameters.
 var (
 	types      = []string{"", migration, synchronize, verification}
 	sortFields = []string{"gmtCreate", sortModified}
@@ -49,17 +49,17 @@ var (
 	}
 )
 
-// decodeQuery reads a request body, which may ask for pages of up to maxSize tasks.
-// It refuses what the API does not document, so that a client that asks wrongly
-// does not pass for one that asks for everything.
+// decodeQuery decodes a request body. It refuses everything that the API does not
+// document, and pages of more than maxSize tasks: an OMS that ignored a mistake
+// would list every task, and the client's mistake would go unnoticed.
 func decodeQuery(body io.Reader, maxSize int) (query, error) {
-	q := query{Filter: Filter{SortField: "gmtCreate", Order: "descend"}, number: 1, size: 10}
-	text, err := io.ReadAll(io.LimitReader(body, maxBody))
+	q := query{Filter: Filter{SortField: "gmtCreate", Order: "descend"}, pageNumber: 1, pageSize: 10}
+	document, err := io.ReadAll(io.LimitReader(body, maxBody))
 	if err != nil {
 		return q, fmt.Errorf("cannot read the request: %w", err)
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
+	var parameters map[string]json.RawMessage
+	if err := json.Unmarshal(document, &parameters); err != nil {
 		return q, fmt.Errorf("the request is not a JSON object: %w", err)
 	}
 	targets := map[string]any{
@@ -72,25 +72,25 @@ func decodeQuery(body io.Reader, maxSize int) (query, error) {
 		"visibleSubProject":   &q.VisibleSubProject,
 		"sortField":           &q.SortField,
 		"order":               &q.Order,
-		"pageNumber":          &q.number,
-		"pageSize":            &q.size,
+		"pageNumber":          &q.pageNumber,
+		"pageSize":            &q.pageSize,
 		"needRelatedInfo":     new(bool),   // of the cloud service; ignored
 		"uid":                 new(string), // of the cloud service; ignored
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		target, known := targets[name]
 		if !known {
 			return q, fmt.Errorf("unknown parameter %q", name)
 		}
-		if err := json.Unmarshal(members[name], target); err != nil {
+		if err := json.Unmarshal(parameters[name], target); err != nil {
 			return q, fmt.Errorf("parameter %q: %w", name, err)
 		}
 	}
-	return q, q.check(maxSize)
+	return q, q.validate(maxSize)
 }
 
-// check reports values that the API does not document.
-func (q *query) check(maxSize int) error {
+// validate returns an error if a value is not one that the API documents.
+func (q *query) validate(maxSize int) error {
 	for _, status := range q.Status {
 		if !slices.Contains(statuses, status) {
 			return fmt.Errorf("unknown status %q", status)
@@ -105,32 +105,32 @@ func (q *query) check(maxSize int) error {
 		return fmt.Errorf("unknown sortField %q", q.SortField)
 	case !slices.Contains(orders, q.Order):
 		return fmt.Errorf("unknown order %q", q.Order)
-	case q.number < 1 || q.number > math.MaxInt32:
+	case q.pageNumber < 1 || q.pageNumber > math.MaxInt32:
 		return fmt.Errorf("pageNumber must be from 1 to %d", math.MaxInt32)
-	case q.size < 1 || q.size > maxSize:
+	case q.pageSize < 1 || q.pageSize > maxSize:
 		return fmt.Errorf("pageSize must be from 1 to %d", maxSize)
 	}
 	return nil
 }
 
-// oneOrMany is a list of strings that may also be sent as a single string.
+// A oneOrMany is a list of strings that may also be sent as a single string.
 type oneOrMany []string
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (s *oneOrMany) UnmarshalJSON(text []byte) error {
-	if !bytes.HasPrefix(text, []byte{'"'}) {
-		return json.Unmarshal(text, (*[]string)(s))
+func (s *oneOrMany) UnmarshalJSON(value []byte) error {
+	if !bytes.HasPrefix(value, []byte{'"'}) {
+		return json.Unmarshal(value, (*[]string)(s))
 	}
 	var one string
-	if err := json.Unmarshal(text, &one); err != nil {
+	if err := json.Unmarshal(value, &one); err != nil {
 		return err
 	}
 	*s = oneOrMany{one}
 	return nil
 }
 
-// find returns the indices of the tasks that match the filter at an instant, in the
-// order that it asks for.
+// find returns the indices of the tasks that match the filter at the given time, in
+// the order that it asks for.
 func (f *fleet) find(filter *Filter, at int64) []int {
 	found := make([]int, 0, len(f.tasks))
 	var st state
@@ -156,18 +156,18 @@ func (f *fleet) find(filter *Filter, at int64) []int {
 	return found
 }
 
-// fits reports whether a task has the attributes that the filter asks for.
+// fits reports whether a task matches the filter, apart from the status.
 func (f *Filter) fits(t *task) bool {
 	oneOf := func(list []string, value string) bool {
 		return len(list) == 0 || slices.Contains(list, value)
 	}
-	labelled := func(l label) bool { return slices.Contains(f.LabelIDs, l.id) }
+	labeled := func(l label) bool { return slices.Contains(f.LabelIDs, l.id) }
 	return (f.VisibleSubProject || !t.subProject) &&
 		(f.Type == "" || f.Type == t.kind) &&
 		(f.SearchKey == "" || f.SearchKey == t.id || strings.Contains(t.name, f.SearchKey)) &&
 		oneOf(f.SourceEndpointTypes, t.source.kind) &&
 		oneOf(f.SinkEndpointTypes, t.sink.kind) &&
-		(len(f.LabelIDs) == 0 || slices.ContainsFunc(t.labels, labelled))
+		(len(f.LabelIDs) == 0 || slices.ContainsFunc(t.labels, labeled))
 }
 
 func (f *Filter) fitsStatus(st *state) bool {

@@ -14,7 +14,7 @@ const (
 	verification = "VERIFY"
 )
 
-// ignored is the importance of tasks that OMS raises no alarm for.
+// ignored is the importance of tasks for which OMS raises no alarms.
 const ignored = "IGNORE"
 
 const (
@@ -23,23 +23,22 @@ const (
 	day    = 24 * hour
 )
 
-// A fleet is the tasks of a simulated OMS, by the time they were created.
+// A fleet is the tasks of a simulated OMS, in the order of their creation.
 type fleet struct {
-	tasks []task
-	// newcomer is a task beside the others: what an OMS gets while it is read.
-	newcomer task
+	tasks    []task
+	newcomer task // the task that the fault added_task adds
 }
 
-// A task is what never changes about a task. What it does at an instant is in a
-// [state], which its scenario derives from the task and the instant alone.
+// A task is what never changes about a task. What it does at a given time is a
+// [state], which its scenario derives from the task and the time alone.
 type task struct {
 	scenario *scenario
 	hash     uint64 // unique in the fleet
-	phase    uint64 // how far this task is ahead in its scenario, of 1<<32 parts of a cycle
+	phase    uint64 // its lead in the cycle of its scenario; 1<<32 is a whole cycle
 
 	id, name, owner, importance, kind string
 	labels                            []label
-	labelsNull                        bool // no labels are null rather than empty
+	labelsNull                        bool // sends null rather than [] for no labels
 	source, sink                      endpoint
 	subProject                        bool
 	chinese                           bool // descriptions and messages are in Chinese
@@ -47,9 +46,9 @@ type task struct {
 	structTransfer, fullVerify, incrVerify, reverse bool
 
 	created  int64 // Unix seconds
-	copyTime int64 // how long a full copy takes, in seconds
-	capacity int64 // how many records OMS believes there are
-	kept     int64 // how long logs are kept, in hours
+	copyTime int64 // seconds that a full copy takes
+	capacity int64 // rows in all, as OMS estimates
+	kept     int64 // hours for which logs are kept
 }
 
 type label struct{ id, name string }
@@ -108,7 +107,8 @@ var engines = map[string]*engine{
 	"ROCKETMQ": {db: "ROCKETMQ", version: "4.9", port: 9876, attributes: rocketMQAttributes},
 }
 
-// routes lists what tasks of a type connect; repetition makes a route more frequent.
+// routes lists what tasks of a type connect. Repetition makes a route more
+// frequent.
 var routes = map[string][]route{
 	migration: {
 		{"MYSQL", "OB_MYSQL"},
@@ -154,15 +154,15 @@ var (
 	}
 )
 
-// subProjectEvery is after how many tasks one has a subtask.
+// One in subProjectEvery tasks has a subtask.
 const subProjectEvery = 20
 
-// youngest is how long before the reference the last task was created, in seconds.
-// It is longer than any cycle of a scenario, so nothing happens to unborn tasks.
+// youngest is the age of the youngest task at the reference time, in seconds. It is
+// longer than any cycle of a scenario, so no cycle begins before its task exists.
 const youngest = 8 * day
 
-// newFleet returns n tasks, and their subtasks, that take turns in the scenarios of the
-// mix. They were created in the year before the reference.
+// newFleet returns n tasks and their subtasks. Tasks take turns in the scenarios of
+// the mix. They were created in the year before the reference time.
 func newFleet(n int, seed uint64, reference time.Time, mix []*scenario) *fleet {
 	spacing := 360 * day / int64(n+1)
 	oldest := reference.Unix() - youngest - spacing*int64(n+1)
@@ -187,9 +187,9 @@ func newFleet(n int, seed uint64, reference time.Time, mix []*scenario) *fleet {
 	return f
 }
 
-// newTask returns the i-th task of a fleet. The number is different for each task.
-func newTask(i int, number uint64, s *scenario) task {
-	t := task{scenario: s, hash: mix64(number), kind: s.kind}
+// newTask returns the i-th task of a fleet. Every task needs another seed.
+func newTask(i int, seed uint64, s *scenario) task {
+	t := task{scenario: s, hash: mix64(seed), kind: s.kind}
 	t.id = "np_" + base36(t.hash)
 	t.name = fmt.Sprintf("%s_%s_%04d", subjects[t.pick("name", len(subjects))], s.name, i+1)
 	t.owner = owners[t.pick("owner", len(owners))]
@@ -220,7 +220,7 @@ func newTask(i int, number uint64, s *scenario) task {
 	return t
 }
 
-// label gives the task no label, an empty list, or a few.
+// label gives the task a few labels, an empty list or null.
 func (t *task) label() {
 	n := t.pick("labels", 5)
 	if n < 3 {
@@ -234,14 +234,14 @@ func (t *task) label() {
 }
 
 func (t *task) endpoint(side, kind string) endpoint {
-	number := t.pick(side+" host", 90) + 1
+	host := t.pick(side+" host", 90) + 1
 	return endpoint{
 		engine: engines[kind],
 		kind:   kind,
 		id:     "e_" + base36(mix64(t.hash^salt(side+" id"))),
 		connID: "c_" + base36(mix64(t.hash^salt(side+" conn"))),
-		name:   fmt.Sprintf("%s_%s_%02d", side, kind, number),
-		host:   fmt.Sprintf("%s-%02d.db.example.internal", side, number),
+		name:   fmt.Sprintf("%s_%s_%02d", side, kind, host),
+		host:   fmt.Sprintf("%s-%02d.db.example.internal", side, host),
 		region: regions[t.pick(side+" region", len(regions))],
 	}
 }
@@ -262,26 +262,26 @@ func (t *task) started() int64 {
 	return t.created/samplePeriod*samplePeriod + 3*samplePeriod
 }
 
-// cycle returns how far the task is, at an instant, in a cycle of so many seconds, and
-// when that cycle began. Both the period and the instant are multiples of 10 seconds.
+// cycle returns how many seconds the task is into a cycle of the given period, and
+// when that cycle began. Period and time must be multiples of samplePeriod.
 func (t *task) cycle(at, period int64) (position, begin int64) {
 	ahead := int64(t.phase*uint64(period)>>32) / samplePeriod * samplePeriod
 	position = (at + ahead) % period
 	return position, at - position
 }
 
-// pick returns a number below n that is always the same for this task and purpose.
+// pick returns a number below n that depends only on the task and the purpose.
 func (t *task) pick(purpose string, n int) int {
 	return int(mix64(t.hash^salt(purpose)) % uint64(n))
 }
 
-// roll returns a number below n that is always the same for this task and instant.
+// roll returns a number below n that depends only on the task and the time.
 func (t *task) roll(at int64, n uint64) int64 {
 	return int64(mix64(t.hash^uint64(at)) % n)
 }
 
-// jitter is by how many seconds a healthy task is behind at an instant: 1 to 20. It never
-// grows by more than 10 from one sample to the next, so checkpoints never go back.
+// jitter is the delay of a healthy task in seconds, 1 to 20. It never grows by more
+// than 10 from one sample to the next, so checkpoints never go back.
 func (t *task) jitter(at int64) int64 {
 	const swing = 120
 	sample := (at/samplePeriod + int64(t.hash%swing)) % swing
@@ -289,7 +289,7 @@ func (t *task) jitter(at int64) int64 {
 	return 1 + slow + t.roll(at, 10)
 }
 
-// phase spreads the tasks of a scenario evenly over its cycle, however many they are.
+// phase spreads any number of tasks of a scenario evenly over its cycle.
 func phase(name string, turn uint64) uint64 {
 	const golden = 0x9e3779b9
 	return (mix64(salt(name)) + turn*golden) & 0xffffffff
@@ -311,7 +311,7 @@ func salt(purpose string) uint64 {
 	return sum
 }
 
-// base36 writes the whole number in 13 lower-case letters and digits.
+// base36 formats x as 13 lower-case letters and digits.
 func base36(x uint64) string {
 	const width = 13
 	digits := strconv.FormatUint(x, 36)

@@ -2,7 +2,7 @@ package omssim
 
 import "math"
 
-// A role is what a step does, whatever the API calls it for a type of task.
+// A role is what a step does. The name of the step depends on the type of task too.
 type role int
 
 const (
@@ -29,7 +29,7 @@ const (
 	finished   = "FINISHED"
 )
 
-// A stage is a step that a type of task has. Its order numbers have gaps.
+// A stage is a step in the plan of a type of task. Order numbers have gaps.
 type stage struct {
 	role             role
 	order            int64
@@ -63,7 +63,7 @@ var plans = map[string][]stage{
 	},
 }
 
-// has reports whether the task is configured to do a stage.
+// has reports whether the task is configured to run steps of a role.
 func (t *task) has(r role) bool {
 	switch r {
 	case roleStruct:
@@ -79,7 +79,8 @@ func (t *task) has(r role) bool {
 	}
 }
 
-// A state is what a task is at an instant. Instants are Unix seconds; 0 means none.
+// A state is what a task is at a given time. All times are Unix seconds; 0 means
+// none.
 type state struct {
 	at                    int64
 	status                string
@@ -88,12 +89,12 @@ type state struct {
 	changeText            string // instead of change, if not empty
 	steps                 []step
 	extra                 extraForm
-	comfort               int64 // the delay to report whatever it is, 0: the real one
+	claimedDelay          int64 // seconds; reported instead of the real delay unless 0
 	failure               failure
 	alarm                 alarm
 }
 
-// An extraForm says which form the extraInfo of a task takes.
+// An extraForm is a form of a task's extraInfo.
 type extraForm int
 
 const (
@@ -102,41 +103,41 @@ const (
 	extraError
 )
 
-// A failure is why a task failed, in words that a client must not show to everybody.
+// A failure is why a task failed, in words that quote data, as OMS's do.
 type failure struct {
 	code, english, chinese string
 	at                     int64
 }
 
-// An alarm is what OMS says about the alarms it raised itself.
+// An alarm is what OMS says about the alarms that it has raised itself.
 type alarm struct {
 	rule  string // empty: none
 	count int64
-	split bool // whether OMS counts by rule
+	split bool // OMS also counts by rule
 }
 
-// A step is one step of a task at an instant.
+// A step is a step of a task at a given time.
 type step struct {
 	stage         *stage
 	status        string
 	start, finish int64
 	progress      int64
-	failed        bool // because of the failure of the task
+	failed        bool // with the failure of the task
 
-	rows rows // of a full copy or verification; capacity 0: not begun
-	// The two samples of an incremental step; sample 0 means that there is none.
+	scan scan // of a full copy or verification; zero before it begins
+	// The checkpoint of an incremental step, and when it was sampled, 0 if never.
 	checkpoint, sample int64
 	checkpointText     string // instead of checkpoint, if not empty
 }
 
-// rows is how far the rows of a table are read and written.
-type rows struct {
-	processed, capacity int64
-	rate                int64 // records per second, at source and sink alike
-	reference           int64 // the rate OMS expects
+// A scan is a pass over all rows, and how far it has come.
+type scan struct {
+	processed, capacity int64 // rows
+	rate                int64 // rows per second, at the source and at the sink
+	reference           int64 // the rate that OMS expects
 }
 
-// find returns the step that has a role, nil if the task has none.
+// find returns the step that has a role, or nil.
 func (st *state) find(r role) *step {
 	for i := range st.steps {
 		if st.steps[i].stage.role == r {
@@ -155,36 +156,35 @@ func (st *state) step(r role) *step {
 	return p
 }
 
-// delay is by how many seconds an incremental step is behind.
+// delay returns how many seconds an incremental step is behind.
 func (p *step) delay() int64 {
 	return p.sample - p.checkpoint
 }
 
-// lag makes an incremental step at least so many seconds late.
+// lag makes an incremental step late by at least the given seconds.
 func (p *step) lag(seconds int64) {
 	p.checkpoint = min(p.checkpoint, p.sample-seconds)
 }
 
-// How long the stages before the full copy take, in seconds.
+// The seconds that the stages before the full copy take.
 const (
 	precheckTime = 40
 	structTime   = 120
 	prelude      = precheckTime + structTime
 )
 
-// replayRate is how many seconds of changes an incremental step applies in a second
-// when it works off what gathered during the full copy.
+// replayRate is how many seconds' worth of changes an incremental step applies per
+// second while it works off its backlog from the full copy.
 const replayRate = 5
 
-// never is later than any instant, with room for what follows it.
+// never is later than any time, and can still be added to without overflow.
 const never = math.MaxInt64 / 2
 
-// A life is the normal course of a task that was started at some instant.
+// A life is the normal course of a task.
 type life struct {
 	task  *task
-	start int64
-	// hangs is after how many seconds the full copy stops for good; 0: it does not.
-	hangs int64
+	start int64 // Unix seconds
+	hangs int64 // seconds after which the full copy hangs forever; 0: never
 }
 
 func (l life) copyBegin() int64 { return l.start + prelude }
@@ -197,7 +197,8 @@ func (l life) incrBegin() int64 {
 	return l.copyEnd()
 }
 
-// caughtUp is when the incremental step has worked off its backlog.
+// caughtUp is when the incremental step has worked off its backlog from the full
+// copy.
 func (l life) caughtUp() int64 {
 	return l.incrBegin() + l.task.copyTime/(replayRate-1)/samplePeriod*samplePeriod + minute
 }
@@ -212,7 +213,7 @@ func (l life) verifyBegin() int64 {
 func (l life) verifyTime() int64 { return l.task.copyTime / 2 / samplePeriod * samplePeriod }
 func (l life) verifyEnd() int64  { return l.verifyBegin() + l.verifyTime() }
 
-// switchBegin is from when on the task waits for a person to switch over.
+// switchBegin is when the task begins to wait for a person to switch over.
 func (l life) switchBegin() int64 {
 	if l.task.fullVerify {
 		return l.verifyEnd()
@@ -220,7 +221,7 @@ func (l life) switchBegin() int64 {
 	return l.caughtUp()
 }
 
-// live fills in the state of a task that is running normally.
+// live fills in the state of a task that runs normally.
 func (l life) live(st *state) {
 	st.status = running
 	st.start = l.start
@@ -234,7 +235,7 @@ func (l life) live(st *state) {
 	}
 }
 
-// advance brings a step that has not begun to an instant.
+// advance brings a step that has not begun to its state at the given time.
 func (l life) advance(p *step, at int64) {
 	switch p.stage.role {
 	case rolePrecheck:
@@ -257,7 +258,7 @@ func (l life) advance(p *step, at int64) {
 	}
 }
 
-// run makes a step that takes from begin to end.
+// run advances a step that lasts from begin to end.
 func (p *step) run(at, begin, end int64) {
 	if at < begin {
 		return
@@ -268,14 +269,14 @@ func (p *step) run(at, begin, end int64) {
 	}
 }
 
-// stay makes a step that does not end by itself.
+// stay advances a step that begins and does not end by itself.
 func (p *step) stay(at, begin int64, status string, progress int64) {
 	if at >= begin {
 		p.status, p.start, p.progress = status, begin, progress
 	}
 }
 
-// duplicate makes the full copy.
+// duplicate advances the full copy.
 func (l life) duplicate(p *step, at int64) {
 	const reference = 4000
 	until := at
@@ -286,13 +287,13 @@ func (l life) duplicate(p *step, at int64) {
 	if p.status == initial {
 		return
 	}
-	p.rows = l.rows(until, l.copyBegin(), l.task.copyTime, reference)
+	p.scan = l.scan(until, l.copyBegin(), l.task.copyTime, reference)
 	if until < at {
-		p.rows.rate = 0
+		p.scan.rate = 0
 	}
 }
 
-// verify makes the full verification, which stays RUNNING when it is done.
+// verify advances the full verification, which stays RUNNING when it is done.
 func (l life) verify(p *step, at int64) {
 	const reference = 2000
 	p.run(at, l.verifyBegin(), l.verifyEnd())
@@ -300,23 +301,24 @@ func (l life) verify(p *step, at int64) {
 		return
 	}
 	p.status = running
-	p.rows = l.rows(at, l.verifyBegin(), l.verifyTime(), reference)
+	p.scan = l.scan(at, l.verifyBegin(), l.verifyTime(), reference)
 }
 
-// rows is how far a pass over all rows is that takes so long.
-func (l life) rows(at, begin, takes, reference int64) rows {
+// scan returns how far a scan has come that began at begin and takes so many
+// seconds.
+func (l life) scan(at, begin, takes, reference int64) scan {
 	t := l.task
 	total := t.capacity / 100 * (97 + int64(t.hash>>8%8)) // OMS only estimates the capacity
-	r := rows{processed: total, capacity: t.capacity, reference: reference}
+	s := scan{processed: total, capacity: t.capacity, reference: reference}
 	if elapsed := at - begin; elapsed < takes {
-		r.processed = total / takes * elapsed
-		r.rate = total / takes * (85 + t.roll(at, 31)) / 100
+		s.processed = total / takes * elapsed
+		s.rate = total / takes * (85 + t.roll(at, 31)) / 100
 	}
-	return r
+	return s
 }
 
-// follow makes the incremental step: it works off what has gathered since the full copy
-// began, then stays a few seconds behind.
+// follow advances the incremental step. It works off the changes since the full copy
+// began, and then stays a few seconds behind.
 func (l life) follow(p *step, at int64) {
 	begin := l.incrBegin()
 	if at < begin {
@@ -331,21 +333,21 @@ func (l life) follow(p *step, at int64) {
 	p.checkpoint = at - max(l.task.jitter(at), backlog)
 }
 
-// replayBack makes the reverse incremental step, which began at some instant.
+// replayBack advances the reverse incremental step.
 func (l life) replayBack(p *step, at, begin int64) {
 	p.stay(at, begin, monitoring, 100)
 	p.sample = at
 	p.checkpoint = at - l.task.jitter(at+day)
 }
 
-// A slump is a stretch of a cycle in which a task falls behind and then catches up.
+// A slump is a part of a cycle in which a task falls behind and then catches up.
 type slump struct {
-	from, until int64 // seconds into the cycle between which it falls behind
-	loses       int64 // by how much in 100 seconds: at most 100, which is standing still
-	gains       int64 // how much of that it makes good in 100 seconds afterwards
+	from, until int64 // falls behind between these seconds of the cycle
+	loses       int64 // seconds that it falls behind in 100; 100 is standing still
+	gains       int64 // seconds that it makes up in 100 afterward
 }
 
-// lag is how many seconds a task is behind at a position in the cycle.
+// lag returns how many seconds a task is behind at a position in the cycle.
 func (s slump) lag(position int64) int64 {
 	lost := (min(position, s.until) - s.from) * s.loses / 100
 	if position > s.until {

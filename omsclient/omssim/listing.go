@@ -8,27 +8,27 @@ import (
 // newcomer is the index of the task that the fault added_task adds.
 const newcomer = -1
 
-// A listing is the answer to a request before it is written, as faults may change it.
+// A listing is the answer to a request before it is rendered. Faults change it.
 type listing struct {
 	query query
 	tasks []int // indices of all tasks that match, in order
 	total int   // totalCount
 
-	content int // which page to show
-	shift   int // by how many tasks that page begins earlier
+	shown int // the page to show
+	shift int // how many tasks earlier that page begins
 
 	failure                            apiFailure // instead of the listing, if it has a code
-	dataNull, dataMissing, pascal, odd bool
+	dataNull, dataMissing, pascal, odd bool       // see the faults of these names
 	unknown                            bool
 }
 
-// page returns the indices of the tasks on the page.
+// page returns the indices of the tasks on the page to show.
 func (l *listing) page() []int {
-	first := min(max((l.content-1)*l.query.size-l.shift, 0), len(l.tasks))
-	return l.tasks[first:min(first+l.query.size, len(l.tasks))]
+	first := min(max((l.shown-1)*l.query.pageSize-l.shift, 0), len(l.tasks))
+	return l.tasks[first:min(first+l.query.pageSize, len(l.tasks))]
 }
 
-// envelopeKey returns a key of the envelope as the listing spells it.
+// envelopeKey spells a key of the envelope as the listing wants it.
 func (l *listing) envelopeKey(key string) string {
 	if l.pascal {
 		return strings.ToUpper(key[:1]) + key[1:]
@@ -36,7 +36,8 @@ func (l *listing) envelopeKey(key string) string {
 	return key
 }
 
-// render writes the answer, at an instant.
+// render renders a listing at the given time, in Unix seconds. The cost is how long
+// it took, in milliseconds.
 func (s *Server) render(l *listing, at, cost int64) []byte {
 	page := l.page()
 	const bytesPerTask = 6 << 10
@@ -50,10 +51,10 @@ func (s *Server) render(l *listing, at, cost int64) []byte {
 		w.null(l.envelopeKey(key))
 	}
 	w.string(l.envelopeKey("requestId"), s.requestID())
-	w.int(l.envelopeKey("pageNumber"), int64(l.query.number))
-	w.int(l.envelopeKey("pageSize"), int64(l.query.size))
+	w.int(l.envelopeKey("pageNumber"), int64(l.query.pageNumber))
+	w.int(l.envelopeKey("pageSize"), int64(l.query.pageSize))
 	if s.options.Total != nil {
-		total := s.options.Total(l.total, l.query.number, l.query.size)
+		total := s.options.Total(l.total, l.query.pageNumber, l.query.pageSize)
 		w.raw(l.envelopeKey("totalCount"), total)
 	} else {
 		w.int(l.envelopeKey("totalCount"), int64(l.total))
@@ -92,7 +93,7 @@ func (s *Server) renderTasks(w *renderer, l *listing, page []int, at int64) {
 			w.task(t, &st)
 		}
 		if l.odd && i == 0 {
-			w.text("np_a_string_instead_of_a_task")
+			w.element("np_a_string_instead_of_a_task")
 			w.buf = append(w.buf, `,null,{"name":"without_id","status":"RUNNING"}`...)
 		}
 	}
@@ -101,7 +102,7 @@ func (s *Server) renderTasks(w *renderer, l *listing, page []int, at int64) {
 // An apiFailure is what OMS answers instead of a result.
 type apiFailure struct{ code, message string }
 
-// render writes the failure as OMS does: without the keys of a result.
+// render renders the failure as OMS does, without the keys of a listing.
 func (f apiFailure) render(style Style, requestID string) []byte {
 	w := &wire{style: style}
 	message := "[" + f.code + "]: " + f.message

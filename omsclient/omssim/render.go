@@ -1,14 +1,13 @@
 package omssim
 
-// A renderer writes tasks as elements of the data of a listing.
+// A renderer writes tasks as elements of data.
 type renderer struct {
 	wire
-	blobs string // the configuration members, see blobs
-	// unknown adds keys that no document mentions.
-	unknown bool
+	blobs   string // the configuration of each task; see the function blobs
+	unknown bool   // add keys that no document mentions
 }
 
-// task writes what a task is in a state.
+// task writes a task in a state.
 func (w *renderer) task(t *task, st *state) {
 	w.begin('{')
 	w.string("id", t.id)
@@ -43,7 +42,7 @@ func (w *renderer) task(t *task, st *state) {
 	w.extraInfo(t, st)
 	w.alarmStats(t, st)
 	if w.unknown {
-		w.unknownMembers()
+		w.unknownFields()
 	}
 	w.end('}')
 }
@@ -172,9 +171,9 @@ func (w *renderer) step(t *task, st *state, p *step) {
 
 func (w *renderer) stepInfo(t *task, p *step) {
 	switch {
-	case p.rows.capacity > 0:
+	case p.scan.capacity > 0:
 		w.object("stepInfo")
-		w.rows(&p.rows)
+		w.scan(&p.scan)
 		w.end('}')
 	case p.sample != 0:
 		w.object("stepInfo")
@@ -195,52 +194,52 @@ func (w *renderer) stepInfo(t *task, p *step) {
 	}
 }
 
-func (w *renderer) rows(r *rows) {
+func (w *renderer) scan(s *scan) {
 	const bytesPerRecord = 420
-	var latency int64 // ms per record
-	if r.rate > 0 {
-		latency = 1 + r.rate%3
+	var latency int64 // milliseconds per record
+	if s.rate > 0 {
+		latency = 1 + s.rate%3
 	}
-	w.int("processedRecords", r.processed)
-	w.int("capacity", r.capacity)
-	w.int("srcRps", r.rate)
-	w.int("srcRpsRef", r.reference)
+	w.int("processedRecords", s.processed)
+	w.int("capacity", s.capacity)
+	w.int("srcRps", s.rate)
+	w.int("srcRpsRef", s.reference)
 	w.int("srcRt", latency)
 	w.int("srcRtRef", 1)
-	w.int("srcIops", r.rate*bytesPerRecord)
-	w.int("srcIopsRef", r.reference/1000<<20)
-	w.int("dstRps", r.rate)
-	w.int("dstRpsRef", r.reference)
+	w.int("srcIops", s.rate*bytesPerRecord)
+	w.int("srcIopsRef", s.reference/1000<<20)
+	w.int("dstRps", s.rate)
+	w.int("dstRpsRef", s.reference)
 	w.int("dstRt", latency)
 	w.int("dstRtRef", 1)
-	w.int("dstIops", r.rate*bytesPerRecord)
+	w.int("dstIops", s.rate*bytesPerRecord)
 }
 
-// noFailure writes the error form of an extraInfo without an error.
+// noFailure writes the error form of an extraInfo when there is no error.
 func (w *renderer) noFailure() {
 	w.null("errorDetails", "errorCode", "errorMsg", "errorParam", "failedTime")
 }
 
 // failure writes the error form of an extraInfo.
 func (w *renderer) failure(t *task, f *failure) {
-	text := f.english
+	message := f.english
 	if t.chinese {
-		text = f.chinese
+		message = f.chinese
 	}
 	w.array("errorDetails")
 	w.begin('{')
-	w.errorDetail(f.code, text)
+	w.errorDetail(f.code, message)
 	w.end('}')
 	w.end(']')
 	w.string("errorCode", f.code)
-	w.string("errorMsg", "["+f.code+"]: "+text)
+	w.string("errorMsg", "["+f.code+"]: "+message)
 	w.object("errorParam")
 	w.string("host", t.sink.host)
 	w.end('}')
 	w.time("failedTime", f.at)
 }
 
-// errorDetail writes the members of an error object of the API.
+// errorDetail writes the fields of an error object of the API.
 func (w *wire) errorDetail(code, message string) {
 	w.string("code", code)
 	w.string("level", "ERROR")
@@ -266,7 +265,7 @@ func (w *renderer) extraInfo(t *task, st *state) {
 	w.end('}')
 }
 
-// runningForm writes the extraInfo of a task that says how it runs.
+// runningForm writes the running form of an extraInfo.
 func (w *renderer) runningForm(t *task, st *state) {
 	current := st.current()
 	w.string("runningStep", current.stage.name)
@@ -274,7 +273,7 @@ func (w *renderer) runningForm(t *task, st *state) {
 	p := st.sampled()
 	w.bool("monitoringIncr", p != nil)
 	w.array("subtopics")
-	w.text(t.source.host + "-" + t.id + "-1-0")
+	w.element(t.source.host + "-" + t.id + "-1-0")
 	w.end(']')
 	w.null("reverseSubtopics")
 	w.int("logServiceStartCheckpoint", t.started())
@@ -298,8 +297,8 @@ func (w *renderer) runningForm(t *task, st *state) {
 	}
 }
 
-// current returns the step that a task is in: the last one that began and did not end,
-// but not the switchover, which only waits.
+// current returns the step that the task is in: the last one that has begun and not
+// ended, other than the switchover, which only waits.
 func (st *state) current() *step {
 	current := &st.steps[0]
 	for i := range st.steps {
@@ -339,8 +338,8 @@ func (w *renderer) alarmStats(t *task, st *state) {
 	w.end('}')
 }
 
-// unknownMembers writes what a later OMS may add to a task.
-func (w *renderer) unknownMembers() {
+// unknownFields writes what a later OMS may add to a task.
+func (w *renderer) unknownFields() {
 	w.string("futureText", "unheard of")
 	w.int("futureNumber", 42)
 	w.object("futureObject")
@@ -353,8 +352,8 @@ func (w *renderer) unknownMembers() {
 	w.end('}')
 }
 
-// strange returns the task with values that no document mentions, and changes its state
-// likewise.
+// strange returns a copy of the task with values that no document mentions, and
+// puts such values into its state.
 func strange(t *task, st *state) *task {
 	odd := *t
 	odd.kind, odd.importance = "TELEPORT", "COSMIC"

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// ReadPages reads the pages of a recording for [Options]: the files page-0001.json,
-// page-0002.json and so on at the root of a file system, in the order of their numbers.
-// It reports a number that is missing or there twice, and that there are none.
+// ReadPages reads the pages of a recording, for [Options]. They are the files
+// page-0001.json, page-0002.json and so on at the root of a file system. It is an
+// error if there are none, or if a number is missing or occurs twice.
 func ReadPages(fsys fs.FS) ([]string, error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
@@ -29,7 +29,7 @@ func ReadPages(fsys fs.FS) ([]string, error) {
 		}
 		n, err := strconv.ParseUint(digits, 10, 31)
 		if err != nil || n == 0 {
-			return nil, fmt.Errorf("%s: a page has a name such as page-0001.json", name)
+			return nil, fmt.Errorf("%s: want a name such as page-0001.json", name)
 		}
 		if other, ok := byNumber[int(n)]; ok {
 			return nil, fmt.Errorf("%s and %s are the same page", other, name)
@@ -37,23 +37,23 @@ func ReadPages(fsys fs.FS) ([]string, error) {
 		byNumber[int(n)] = name
 	}
 	if len(byNumber) == 0 {
-		return nil, errors.New("there are no pages, that is files such as page-0001.json")
+		return nil, errors.New("no pages: want files such as page-0001.json")
 	}
 	pages := make([]string, 0, len(byNumber))
 	for i, n := range slices.Sorted(maps.Keys(byNumber)) {
 		if n != i+1 {
 			return nil, fmt.Errorf("page %d is missing", i+1)
 		}
-		text, err := fs.ReadFile(fsys, byNumber[n])
+		page, err := fs.ReadFile(fsys, byNumber[n])
 		if err != nil {
 			return nil, err
 		}
-		pages = append(pages, string(text))
+		pages = append(pages, string(page))
 	}
 	return pages, nil
 }
 
-// replay checks the pages and prepares the answers for those beyond the last one.
+// replay validates the pages and sets the totalCount of pages beyond the last one.
 func (o *Options) replay() error {
 	for i, page := range o.Pages {
 		if !json.Valid([]byte(page)) {
@@ -68,11 +68,11 @@ func (o *Options) replay() error {
 	return nil
 }
 
-// recordedTotal returns the raw JSON of a page's totalCount, null if it has none.
+// recordedTotal returns the raw JSON of a page's totalCount, or null.
 func recordedTotal(page string) string {
-	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(page), &members) == nil {
-		for name, value := range members {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal([]byte(page), &fields) == nil {
+		for name, value := range fields {
 			if strings.EqualFold(name, "totalCount") {
 				return string(value)
 			}
@@ -81,11 +81,11 @@ func recordedTotal(page string) string {
 	return "null"
 }
 
-// recorded returns the recorded page that a listing shows. There is none if nothing is
-// replayed, beyond the last page, and if a fault takes data away.
+// recorded returns the recorded page that a listing shows. There is none if nothing
+// is replayed, after the last page, or if a fault removes data.
 func (s *Server) recorded(l *listing) ([]byte, bool) {
-	if l.content > len(s.options.Pages) || l.dataNull || l.dataMissing {
+	if l.shown > len(s.options.Pages) || l.dataNull || l.dataMissing {
 		return nil, false
 	}
-	return []byte(s.options.Pages[l.content-1]), true
+	return []byte(s.options.Pages[l.shown-1]), true
 }

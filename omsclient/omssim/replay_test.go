@@ -14,7 +14,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// recorded is two pages as no simulated OMS would write them.
+// recorded are two pages that the simulated OMS would not write.
 var recorded = []string{
 	`{"success":"true", "totalCount":"3","pageSize":"2","data":[{"id":"a"},{"id":"b"}]}` + "\n",
 	`{"Success":true,"TotalCount":"4","data":[{"id":"c","name":"\u5f20\u4f1f","x":1.50}]}`,
@@ -61,7 +61,7 @@ func TestAPageBeyondTheRecordingIsEmptyAndCountsAsTheLastOne(t *testing.T) {
 func TestFaultsOfRequestsApplyToARecording(t *testing.T) {
 	for kind, want := range map[omssim.FaultKind]struct {
 		status int
-		body   string // all of it, or its beginning with a "…"
+		body   string // all of it or, if it ends in "…", its beginning
 	}{
 		"html_502":       {http.StatusBadGateway, "<html>…"},
 		"unauthorized":   {http.StatusUnauthorized, ""},
@@ -111,7 +111,7 @@ func TestNewRefusesPagesThatAreNotJSON(t *testing.T) {
 	}
 }
 
-// files are the files of a directory; each has its name as its content.
+// files returns a file system in which the content of each file is its name.
 func files(names ...string) fs.FS {
 	dir := fstest.MapFS{}
 	for _, name := range names {

@@ -5,18 +5,17 @@ import (
 	"slices"
 )
 
-// A scenario is something that tasks do, under a name that alerts, dashboards and
-// tests refer to.
+// A scenario is something that tasks do. Alerts, dashboards and tests refer to it
+// by name.
 type scenario struct {
-	name   string
-	doc    string
-	weight int // of 60 tasks in the default mix
-	kind   string
-	// What tasks of this scenario are configured to do, whatever others are.
-	verifies, reverses bool
-	// ignorable lets tasks be of an importance that nobody is alarmed about.
-	ignorable bool
-	// state fills in what a task is at st.at and must depend on nothing else.
+	name               string
+	doc                string
+	weight             int    // tasks of every 60 in the default mix
+	kind               string // type of the tasks
+	verifies, reverses bool   // every task has these phases, and not just some tasks
+	ignorable          bool   // tasks may be of importance IGNORE
+
+	// state fills in the state of a task at st.at. It may depend on nothing else.
 	state func(t *task, st *state)
 }
 
@@ -32,7 +31,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "verifying", weight: 2, kind: migration, verifies: true, state: stateVerifying,
-		doc: "copied and following, the full verification is below 100 %; then starts over",
+		doc: "copied and following; the full verification is under way, then starts over",
 	},
 	{
 		name: "following", weight: 11, kind: migration, ignorable: true, state: stateFollowing,
@@ -44,11 +43,11 @@ var scenarios = []scenario{
 	},
 	{
 		name: "frozen", weight: 2, kind: migration, state: stateFrozen,
-		doc: "every 3 h: the checkpoint stands still for 2.5 h while a small delay is reported",
+		doc: "every 3 h: the checkpoint stands still for 2.5 h, but OMS reports a small delay",
 	},
 	{
 		name: "losing_samples", weight: 2, kind: migration, state: stateLosingSamples,
-		doc: "every 2 h: for 110 min no new samples, yet RUNNING and MONITORING",
+		doc: "every 2 h: no new samples for 110 min, yet RUNNING and MONITORING",
 	},
 	{
 		name: "stuck_step", weight: 2, kind: migration, state: stateStuckStep,
@@ -69,12 +68,12 @@ var scenarios = []scenario{
 	{
 		name: "ready", weight: 3, kind: migration, verifies: true, reverses: true,
 		state: stateReady,
-		doc:   "copied, verified, in step and waiting for a person to switch over",
+		doc:   "copied, verified, caught up, and waiting for a person to switch over",
 	},
 	{
 		name: "switched", weight: 2, kind: migration, verifies: true, reverses: true,
 		state: stateSwitched,
-		doc:   "switched over: replays backwards, every hour some minutes late",
+		doc:   "switched over: replays in reverse, some minutes late every hour",
 	},
 	{
 		name: "modifying", weight: 1, kind: migration, state: stateModifying,
@@ -118,7 +117,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "clock_skew", weight: 1, kind: migration, state: stateClockSkew,
-		doc: "clocks differ: the checkpoint is a few seconds after its sample, the delay negative",
+		doc: "clocks differ: the checkpoint is a few seconds after its sample; negative delay",
 	},
 	{
 		name: "storm", weight: 5, kind: migration, state: stateStorm,
@@ -126,7 +125,7 @@ var scenarios = []scenario{
 	},
 }
 
-// A ScenarioDoc is a scenario for people.
+// A ScenarioDoc documents a scenario.
 type ScenarioDoc struct {
 	Name string
 	Doc  string // one line
@@ -141,8 +140,9 @@ func ScenarioDocs() []ScenarioDoc {
 	return docs
 }
 
-// scenarioMix returns the scenarios that tasks take turns in: those that are named, or
-// all of them as often as they weigh, well mixed, so that small fleets are varied too.
+// scenarioMix returns the scenarios that tasks take in turn. These are the named
+// ones or, if none is named, all of them according to their weights and well mixed,
+// so that small fleets are varied too.
 func scenarioMix(names []string) ([]*scenario, error) {
 	var mix []*scenario
 	for _, name := range names {
@@ -175,14 +175,15 @@ func scenarioMix(names []string) ([]*scenario, error) {
 	return mix, nil
 }
 
-// stateAt fills in what a task is at an instant. It overwrites what st holds.
+// stateAt sets st to the state of the task at the given time.
 func (t *task) stateAt(at int64, st *state) {
 	*st = state{at: at, steps: st.steps[:0]}
 	t.scenario.state(t, st)
 	t.raise(st)
 }
 
-// live is the normal life since the task was first started.
+// live fills in the state of a task that has run normally since it was first
+// started, and returns its life.
 func (t *task) live(st *state) life {
 	l := life{task: t, start: t.started()}
 	l.live(st)
@@ -211,7 +212,7 @@ func stateVerifying(t *task, st *state) {
 func stateFollowing(t *task, st *state) {
 	t.live(st)
 	if t.fullVerify {
-		// Nobody means to switch over yet.
+		// Nobody intends to switch over yet.
 		p := st.step(roleSwitch)
 		*p = step{stage: p.stage, status: initial}
 	}
@@ -229,7 +230,7 @@ func stateFrozen(t *task, st *state) {
 	position, _ := t.cycle(st.at, 3*hour)
 	st.step(roleIncr).lag(slump{from: 600, until: 9600, loses: 100, gains: 1500}.lag(position))
 	st.extra = extraRunning
-	st.comfort = 2 + int64(t.hash%5)
+	st.claimedDelay = 2 + int64(t.hash%5)
 }
 
 func stateLosingSamples(t *task, st *state) {
@@ -256,7 +257,7 @@ func stateFlapping(t *task, st *state) {
 	outage(t, st, position, begin, slump{until: 120, loses: 100, gains: 300})
 }
 
-// failures lists what goes wrong with incremental steps.
+// failures lists why incremental steps fail.
 var failures = []failure{
 	{
 		code:    "GHANA-OPERIE000000",
@@ -270,8 +271,8 @@ var failures = []failure{
 	},
 }
 
-// outage makes the incremental step fail while the slump lasts: nothing is applied and
-// nothing is sampled. Afterwards it catches up.
+// outage makes the incremental step fail while the slump lasts. It then applies and
+// samples nothing. Afterward it catches up.
 func outage(t *task, st *state, position, begin int64, s slump) {
 	l := t.live(st)
 	p := st.step(roleIncr)
@@ -333,7 +334,7 @@ func stateReleasing(t *task, st *state) { conclude(t, st, "RELEASING") }
 func stateReleased(t *task, st *state)  { conclude(t, st, "RELEASED") }
 func stateDeleted(t *task, st *state)   { conclude(t, st, "DELETED") }
 
-// conclude makes a task that came to its end some days after it was started.
+// conclude fills in the state of a task that ended a few days after it was started.
 func conclude(t *task, st *state, status string) {
 	l := life{task: t, start: t.started()}
 	over := l.switchBegin() + 2*day
@@ -349,7 +350,7 @@ func conclude(t *task, st *state, status string) {
 	st.status, st.finish, st.change = status, over, over
 }
 
-// close ends a step at an instant, unless it has ended before.
+// close ends a step at the given time, unless it has already ended.
 func (p *step) close(at int64) {
 	p.status, p.progress = finished, 100
 	if p.finish == 0 {
@@ -400,14 +401,14 @@ func stateStorm(t *task, st *state) {
 	t.tell(st)
 }
 
-// tell makes some tasks say how they run in their extraInfo.
+// tell makes some tasks send the running form of extraInfo.
 func (t *task) tell(st *state) {
 	if t.hash%3 == 0 {
 		st.extra = extraRunning
 	}
 }
 
-// raise makes OMS alarm about failures, and about delays that it knows of.
+// raise makes OMS raise alarms about failures, and about delays that it knows of.
 func (t *task) raise(st *state) {
 	if t.importance == ignored || st.alarm.rule != "" {
 		return
@@ -427,7 +428,7 @@ func (t *task) raise(st *state) {
 	}
 }
 
-// tolerance is the delay in seconds above which OMS alarms.
+// tolerance is the delay in seconds above which OMS raises an alarm.
 func (t *task) tolerance() int64 {
 	switch t.importance {
 	case "HIGH":
@@ -439,10 +440,10 @@ func (t *task) tolerance() int64 {
 	}
 }
 
-// reported is the delay in seconds that OMS believes in, 0 where it knows none.
+// reported is the delay that OMS reports, in seconds; 0 if it knows none.
 func (st *state) reported() int64 {
-	if st.comfort != 0 {
-		return st.comfort
+	if st.claimedDelay != 0 {
+		return st.claimedDelay
 	}
 	if p := st.sampled(); p != nil {
 		return p.delay()
@@ -450,8 +451,7 @@ func (st *state) reported() int64 {
 	return 0
 }
 
-// sampled returns the incremental step that is under way, nil if there is none or OMS
-// has no sample of it.
+// sampled returns the incremental step that has a sample and has not ended, or nil.
 func (st *state) sampled() *step {
 	for i := range st.steps {
 		if p := &st.steps[i]; p.sample != 0 && p.finish == 0 {

@@ -20,8 +20,8 @@ var (
 	stepStatuses = []string{"INIT", "RUNNING", "MONITORING", "SUSPEND", "FAILED", "FINISHED"}
 )
 
-// watch calls see with a fleet at many instants of a week, in order: runs of so many
-// neighbouring samples, more than an hour apart.
+// watch calls see with a fleet at many times of a week, in order: runs of
+// consecutive samples, with more than an hour between runs.
 func watch(t *testing.T, options omssim.Options, run int, see func(time.Time, []item)) {
 	t.Helper()
 	now := noon
@@ -89,7 +89,7 @@ func checkPosition(t *testing.T, name string, before, at position, now time.Time
 	}
 }
 
-// delay is by how much the forward incremental step of a task is behind.
+// delay returns how far the forward incremental step of a task is behind.
 func (i item) delay() int64 {
 	info := i.Steps[i.step("INCR_TRANSFER")].StepInfo
 	return info.CheckpointSampleTimestamp - info.IncrTimestampCheckpoint
@@ -104,8 +104,8 @@ func (i item) step(name string) int {
 	return -1
 }
 
-// share returns, over all tasks of a scenario in a week, in what share of all instants
-// something holds.
+// share returns how often something holds for the tasks of a scenario, as a share of
+// all samples of a week.
 func share(t *testing.T, scenario string, holds func(now time.Time, i item) bool) float64 {
 	t.Helper()
 	held, all := 0, 0

@@ -1,19 +1,19 @@
-// Package omssim simulates OMS, the OceanBase Migration Service, towards clients of its
-// HTTP API: ListProjects with filters, paging and Basic authentication, a fleet of tasks
-// that lives on a clock the caller may drive, and faults to switch on.
+// Package omssim simulates OMS, the OceanBase Migration Service, for clients of its
+// HTTP API. It has ListProjects with filters, paging and Basic authentication, a
+// fleet of tasks that live by a clock of the caller's, and faults to turn on.
 //
-// The state of the fleet is a pure function of the [Options] and the clock. A server
-// that is asked at the same instant gives the same tasks, to the byte, in any order of
-// asking; ids and costs of requests differ.
+// The state of the fleet is a pure function of the [Options] and the clock. Requests
+// at the same time get the same tasks, byte for byte, in whatever order they are
+// made. Only the ids and costs of requests differ.
 //
-// Beside the API a server answers
+// A server also answers these requests, without credentials:
 //
-//	GET    /sim/scenarios   what tasks do: name and description
+//	GET    /sim/scenarios   what tasks do: names and descriptions
 //	GET    /sim/faults      the faults that are on, one per line
-//	PUT    /sim/faults      replace them; the body is lines as ParseFault reads them
-//	DELETE /sim/faults      healthy again
+//	PUT    /sim/faults      replace them; the body has a line for each, see ParseFault
+//	DELETE /sim/faults      turn all faults off
 //
-// without asking for credentials. All paths may have any prefix.
+// All paths may have any prefix.
 package omssim
 
 import (
@@ -35,49 +35,52 @@ import (
 
 // Options say what to simulate. The zero value is a healthy OMS without tasks.
 type Options struct {
-	// Tasks is how many tasks the living fleet has, beside a few subtasks, which
-	// requests have to ask for. It is ignored when Projects is set.
+	// Tasks is the number of tasks in the fleet. A few subtasks come on top, for
+	// requests that ask for them. It is ignored if Projects or Pages is set.
 	Tasks int
-	// Seed chooses the fleet: the same seed gives the same fleet.
+	// Seed selects the fleet. The same seed gives the same fleet.
 	Seed uint64
 	// Now is the clock of the simulated OMS; nil means time.Now. It must be safe for
-	// concurrent use. The day on which New calls it dates the creation of the tasks.
+	// concurrent use. New calls it once, to create the tasks in the year before.
 	Now func() time.Time
-	// Latency is how long to wait before each page is answered.
+	// Latency is the time to wait before answering a page.
 	Latency time.Duration
-	// Style says how numbers and booleans look.
+	// Style is how numbers and booleans look.
 	Style Style
-	// BlobBytes is the size of the deprecated configuration of each task, about, and
-	// at least a kilobyte or so; 0 means that it is null.
+	// BlobBytes is the approximate size of the deprecated configuration of each task,
+	// which is never much below a kilobyte; 0 means that it is null.
 	BlobBytes int
-	// Gzip makes the server compress answers for clients that accept it.
+	// Gzip compresses answers for clients that accept it.
 	Gzip bool
-	// Username and Password are the credentials to require; none if both are empty.
+	// Username and Password are the required credentials. If both are empty, none are
+	// required.
 	Username, Password string
-	// Scenarios is what tasks do, in turns; empty means the default mix of all.
+	// Scenarios names what tasks do. Tasks take them in turn. Empty means all, in the
+	// default mix.
 	Scenarios []string
-	// Projects is raw JSON that is served instead of the living fleet, exactly as given
-	// and in this order. Filters and sort order are checked, but do nothing then.
+	// Projects are raw JSON to serve instead of the fleet, exactly as given and in
+	// this order. Filters and sort order are validated, but have no effect.
 	Projects []string
-	// Pages is what is answered instead of the fleet and of Projects: the answers to pages
-	// 1, 2 and so on, recorded earlier, byte by byte, whatever else a request asks for. A
-	// page beyond the last is empty, with the totalCount of the last one. Faults that
-	// concern requests apply, those that change tasks or count them do nothing.
+	// Pages are recorded answers for pages 1, 2 and so on, to serve byte for byte
+	// instead of the fleet and Projects, whatever else a request asks for. A page
+	// after the last is empty and has the totalCount of the last. Faults that affect
+	// requests work; faults that change or count tasks do nothing.
 	Pages []string
-	// Total returns the raw JSON to send as totalCount; nil means the number of tasks
-	// that match. It must be safe for concurrent use.
+	// Total returns the raw JSON to send as totalCount; nil means the number of
+	// matching tasks. It must be safe for concurrent use.
 	Total func(tasks, pageNumber, pageSize int) string
-	// MaxPageSize is the largest pageSize that is not refused; 0 means 150.
+	// MaxPageSize is the largest pageSize that is accepted; 0 means 150.
 	MaxPageSize int
 }
 
-// A Request is what a client asked for.
+// A Request is what a client asked for. If the server refused the request before
+// decoding it, page and filter are zero.
 type Request struct {
 	Action     string
-	PageNumber int    // 0 if the request was refused before it was read
-	PageSize   int    // 0 if the request was refused before it was read
-	Filter     Filter // zero if the request was refused before it was read
-	Status     int    // HTTP status answered; 0: no answer, or not yet
+	PageNumber int
+	PageSize   int
+	Filter     Filter
+	Status     int // HTTP status of the answer; 0 if there is none, or not yet
 }
 
 // A Server is a simulated OMS. It is safe for concurrent use. Make one with New.
@@ -87,7 +90,7 @@ type Server struct {
 	blobs   string
 	ids     atomic.Uint64
 
-	mu       sync.Mutex // guards what follows, and the requests pointed to
+	mu       sync.Mutex // guards the fields below, and what they point to
 	faults   []*activeFault
 	requests []*Request
 }
@@ -97,14 +100,13 @@ const (
 	faultsPath    = "/sim/faults"
 	scenariosPath = "/sim/scenarios"
 
-	// maxRequests is how many requests a server remembers.
-	maxRequests = 10_000
+	maxRequests = 10_000 // that a server remembers
 
 	paramError = "PARAM_ERROR"
 )
 
-// New returns a simulated OMS. It reports unknown scenarios, numbers that make no sense and
-// pages that are not JSON.
+// New returns a simulated OMS. Unknown scenarios, negative numbers and pages that
+// are not JSON are errors.
 func New(options Options) (*Server, error) {
 	if min(options.Tasks, options.BlobBytes, options.MaxPageSize) < 0 || options.Latency < 0 {
 		return nil, errors.New("tasks, latency, blob bytes and page size must not be negative")
@@ -141,9 +143,9 @@ func New(options Options) (*Server, error) {
 	}, nil
 }
 
-// SetFaults replaces the faults that are on; without arguments the server is healthy
-// again. It may be called while the server is serving. It panics if a kind is unknown or
-// a number negative; [ParseFault] returns neither.
+// SetFaults replaces the faults that are on. Without arguments it turns all off. It
+// may be called while the server is serving. It panics if a kind is unknown or a
+// number is negative; [ParseFault] never returns such a fault.
 func (s *Server) SetFaults(faults ...Fault) {
 	active := make([]*activeFault, 0, len(faults))
 	for _, f := range faults {
@@ -158,7 +160,7 @@ func (s *Server) SetFaults(faults ...Fault) {
 	s.faults = active
 }
 
-// Requests returns the last 10,000 requests to the API, in the order of their arrival.
+// Requests returns the last 10,000 requests to the API, in order of arrival.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,10 +215,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	s.list(w, r, q, started)
 }
 
-// list answers a page, or does what the faults want.
+// list answers with a page, or with what a fault does instead.
 func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started time.Time) {
 	s.mu.Lock()
-	effects := take(s.faults, q.number)
+	effects := take(s.faults, q.pageNumber)
 	s.mu.Unlock()
 	for _, e := range effects {
 		if e.answer != nil {
@@ -231,8 +233,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started t
 		switch {
 		case e.content != nil:
 			e.content(l)
-		case e.faultKind.pass != nil:
-			e.faultKind.pass(l, e.pass)
+		case e.inPass != nil:
+			e.inPass(l, e.pass)
 		}
 	}
 	if l.failure.code != "" {
@@ -256,9 +258,9 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started t
 	s.deliver(w, r, doc, http.StatusOK, send)
 }
 
-// find returns the listing of what matches a query at an instant.
+// find returns the listing for a query at the given time, in Unix seconds.
 func (s *Server) find(q query, at int64) *listing {
-	l := &listing{query: q, content: q.number}
+	l := &listing{query: q, shown: q.pageNumber}
 	if s.options.Projects == nil {
 		l.tasks = s.fleet.find(&q.Filter, at)
 	} else {
@@ -270,12 +272,13 @@ func (s *Server) find(q query, at int64) *listing {
 	return l
 }
 
-// fail answers a failure.
+// fail answers with a failure.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, failure apiFailure) {
 	s.deliver(w, r, failure.render(s.options.Style, s.requestID()), status, sendWhole)
 }
 
-// deliver sends a JSON document, compressed if the client and the options want it.
+// deliver sends a JSON document, compressed if both the client and the options
+// allow it.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte, status int,
 	send func(http.ResponseWriter, *http.Request, []byte),
 ) {
@@ -293,7 +296,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte, sta
 }
 
 func sendWhole(w http.ResponseWriter, _ *http.Request, body []byte) {
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) // if the client has gone, nobody needs the answer
 }
 
 func compress(doc []byte) []byte {
@@ -307,7 +310,7 @@ func compress(doc []byte) []byte {
 	return out.Bytes()
 }
 
-// pause waits and reports whether the context was still alive then.
+// pause waits for d and returns true, or returns false when the context ends.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -332,14 +335,14 @@ func (s *Server) authorized(r *http.Request) bool {
 	return ok && match == 1
 }
 
-// requestID returns an id that no other request of this server has.
+// requestID returns a new id for each request.
 func (s *Server) requestID() string {
 	id := mix64(s.options.Seed) ^ mix64(s.ids.Add(1))
 	return fmt.Sprintf("%08x-%04x-%04x", id>>32, id>>16&0xffff, id&0xffff)
 }
 
-// record remembers a request. It returns a writer that notes the status answered, and a
-// function to call with what was asked once that is known.
+// record remembers a request. It returns a writer that notes the status of the
+// answer, and a function to call with the query once it is decoded.
 func (s *Server) record(w http.ResponseWriter, action string) (http.ResponseWriter, func(query)) {
 	request := &Request{Action: action}
 	s.mu.Lock()
@@ -348,12 +351,12 @@ func (s *Server) record(w http.ResponseWriter, action string) (http.ResponseWrit
 	asked := func(q query) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		request.PageNumber, request.PageSize, request.Filter = q.number, q.size, q.Filter
+		request.PageNumber, request.PageSize, request.Filter = q.pageNumber, q.pageSize, q.Filter
 	}
 	return &statusWriter{ResponseWriter: w, server: s, request: request}, asked
 }
 
-// A statusWriter notes the status of an answer before the client can know it.
+// A statusWriter notes the status of an answer before the client can see it.
 type statusWriter struct {
 	http.ResponseWriter
 	server  *Server
@@ -373,7 +376,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter {
 	return w.ResponseWriter
 }
 
-// allow answers requests with other methods and reports whether this one has the right one.
+// allow reports whether the request has one of the methods. If not, it answers.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
@@ -403,20 +406,21 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
-		if f.what.pass != nil || !f.exhausted() {
+		if f.what.inPass != nil || !f.exhausted() {
 			_, _ = fmt.Fprintln(w, f.Fault)
 		}
 	}
 }
 
-// readFaults reads a fault per line; empty lines and those that begin with # say nothing.
+// readFaults reads one fault per line. It skips empty lines and those that begin
+// with #.
 func readFaults(body io.Reader) ([]Fault, error) {
-	text, err := io.ReadAll(body)
+	lines, err := io.ReadAll(body)
 	if err != nil {
 		return nil, fmt.Errorf("read faults: %w", err)
 	}
 	var faults []Fault
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(string(lines)) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue

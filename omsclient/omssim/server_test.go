@@ -38,7 +38,7 @@ func newServer(t *testing.T, options omssim.Options) *omssim.Server {
 	return s
 }
 
-// An answer is what a client makes of an answer of OMS.
+// An answer is a decoded answer of OMS.
 type answer struct {
 	Success    bool
 	Code       string
@@ -285,7 +285,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// essence returns a document without what differs from request to request.
+// essence returns a document without what differs between requests.
 func essence(t *testing.T, text []byte) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -299,7 +299,7 @@ func essence(t *testing.T, text []byte) map[string]any {
 	return document
 }
 
-// quoted returns a document with every number and boolean as a string.
+// quoted returns a document with every number and boolean turned into a string.
 func quoted(value any) any {
 	switch v := value.(type) {
 	case map[string]any:

@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// A Style says how scalars look on the wire.
+// A Style is how numbers and booleans look on the wire.
 type Style int
 
 const (
-	// Native sends numbers and booleans as JSON numbers and booleans, as running
-	// servers were seen to do.
+	// Native sends them as JSON numbers and booleans, as running servers do.
 	Native Style = iota
-	// Quoted sends every number and every boolean as a string, as the vendor's
-	// printed example does. Nulls stay nulls.
+	// Quoted sends them as strings, as the vendor's printed example does. Nulls
+	// stay nulls.
 	Quoted
 )
 
-// timeLayout is how OMS writes instants: UTC, without saying so.
+// timeLayout is how OMS formats times: in UTC, without saying so.
 const timeLayout = "2006-01-02T15:04:05"
 
-// A wire writes JSON by hand, so that the names on it are those that are read here
-// and not those of some struct tag. The zero wire is empty and Native.
+// A wire writes JSON by hand, from names that are spelled out where they are used.
+// Nothing is shared with the client, so a wrong name in the client fails its tests.
+// The zero wire is empty and Native.
 type wire struct {
 	buf   []byte
 	style Style
 }
 
-// comma separates what follows from what is there, where that is needed.
+// comma writes a comma unless the next value is the first one.
 func (w *wire) comma() {
 	if len(w.buf) == 0 {
 		return
@@ -46,7 +46,7 @@ func (w *wire) key(key string) {
 	w.buf = append(w.buf, '"', ':')
 }
 
-// begin starts an object or an array, as a value or as an element.
+// begin begins an object or an array, after a key or as an element.
 func (w *wire) begin(bracket byte) {
 	w.comma()
 	w.buf = append(w.buf, bracket)
@@ -66,32 +66,26 @@ func (w *wire) array(key string) {
 	w.begin('[')
 }
 
-// scalar writes what a number or a boolean looks like in this style.
-func (w *wire) scalar(text string) {
-	w.comma()
-	if w.style == Quoted {
-		w.buf = append(w.buf, '"')
-		w.buf = append(w.buf, text...)
-		w.buf = append(w.buf, '"')
-		return
-	}
-	w.buf = append(w.buf, text...)
-}
-
 func (w *wire) int(key string, n int64) {
 	w.key(key)
-	if w.style == Quoted {
-		w.buf = append(w.buf, '"')
-	}
+	w.quote()
 	w.buf = strconv.AppendInt(w.buf, n, 10)
-	if w.style == Quoted {
-		w.buf = append(w.buf, '"')
-	}
+	w.quote()
 }
 
 func (w *wire) bool(key string, b bool) {
 	w.key(key)
-	w.scalar(strconv.FormatBool(b))
+	w.quote()
+	w.buf = strconv.AppendBool(w.buf, b)
+	w.quote()
+}
+
+// quote writes the quote before and after a number or a boolean, if the style
+// wants it.
+func (w *wire) quote() {
+	if w.style == Quoted {
+		w.buf = append(w.buf, '"')
+	}
 }
 
 func (w *wire) null(keys ...string) {
@@ -100,7 +94,7 @@ func (w *wire) null(keys ...string) {
 	}
 }
 
-// raw writes JSON as it is.
+// raw writes a value that is already JSON.
 func (w *wire) raw(key, json string) {
 	w.key(key)
 	w.buf = append(w.buf, json...)
@@ -108,11 +102,11 @@ func (w *wire) raw(key, json string) {
 
 func (w *wire) string(key, s string) {
 	w.key(key)
-	w.text(s)
+	w.element(s)
 }
 
-// text writes a string as an element of an array.
-func (w *wire) text(s string) {
+// element writes a string as an element of an array.
+func (w *wire) element(s string) {
 	w.comma()
 	w.buf = append(w.buf, '"')
 	w.buf = appendEscaped(w.buf, s)
@@ -128,7 +122,7 @@ func (w *wire) optional(key, s string) {
 	w.string(key, s)
 }
 
-// time writes an instant given in Unix seconds, or null for 0.
+// time writes a time, given in Unix seconds, or null for 0.
 func (w *wire) time(key string, unix int64) {
 	if unix == 0 {
 		w.null(key)
@@ -140,7 +134,7 @@ func (w *wire) time(key string, unix int64) {
 	w.buf = append(w.buf, '"')
 }
 
-// appendEscaped appends s, which is UTF-8, as the inside of a JSON string.
+// appendEscaped appends s, which must be UTF-8, as the content of a JSON string.
 func appendEscaped(buf []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	done := 0

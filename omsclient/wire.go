@@ -1,0 +1,189 @@
+package omsclient
+
+import "time"
+
+// This file is the wire: every field that the API is known to send, one per
+// line, in the order in which OMS sends them. A line says what the field is
+// called, what form its value has, what a recording shows of it, and where the
+// value goes. The decoder and the [Redactor] read these tables and nothing
+// else, so a new field takes a line in project.go and a line here.
+//
+// Numbers, booleans and times identify nobody, so a recording shows them as
+// they are. Objects and lists follow the table of what they hold. An ignored
+// field is skipped by the decoder. It is listed because it is faster to skip a
+// field that is expected, and because a recording keeps the name of a known
+// field. Of a field in no table, a recording shows neither name nor value.
+//
+//nolint:lll // one field, one line
+var (
+	// The envelope. All actions share it, and differ in data.
+	answerFields = newObject(
+		boolean("success", func(p *page) *Optional[bool] { return &p.success }),
+		nested("errorDetail", errorFields, func(p *page) *page { return p }),
+		text("code", code, func(p *page) *string { return &p.code }),
+		text("message", hidden, func(p *page) *string { return &p.message }),
+		ignored[page]("advice", hidden),
+		text("requestId", alias("request_"), func(p *page) *string { return &p.requestID }),
+		ignored[page]("pageNumber", figure),
+		number("pageSize", func(p *page) *Optional[float64] { return &p.size }),
+		number("totalCount", func(p *page) *Optional[float64] { return &p.total }),
+		ignored[page]("cost", cost),
+		field[page]{"data", (*decoder).readProjects, listOf(projectFields.shown)},
+		ignored[page]("errorCode", code),
+		ignored[page]("deletable", figure),
+		ignored[page]("trace", hidden),
+	)
+	errorFields = newObject(
+		text("code", code, func(p *page) *string { return &p.detail }),
+		ignored[page]("level", hidden),
+		ignored[page]("message", hidden),
+		ignored[page]("messageMcmsKey", hidden),
+		ignored[page]("messageMcmsContext", hidden),
+		ignored[page]("reason", hidden),
+		ignored[page]("reasonMcmsKey", hidden),
+		ignored[page]("reasonMcmsContext", hidden),
+		ignored[page]("proposal", hidden),
+		ignored[page]("proposalMcmsKey", hidden),
+		ignored[page]("proposalMcmsContext", hidden),
+		ignored[page]("upstreamErrorDetail", hidden),
+		ignored[page]("extraContext", hidden),
+		ignored[page]("requestId", alias("request_")),
+	)
+	projectFields = newObject(
+		text("id", alias("np_"), func(p *Project) *string { return &p.ID }),
+		text("type", enum, func(p *Project) *string { return &p.Type }),
+		text("name", alias("task_"), func(p *Project) *string { return &p.Name }),
+		list("labels", MaxLabels, labelFields, func(p *Project) *[]Label { return &p.Labels }),
+		text("owner", alias("owner_"), func(p *Project) *string { return &p.Owner }),
+		text("importance", enum, func(p *Project) *string { return &p.Importance }),
+		text("status", enum, func(p *Project) *string { return &p.Status }),
+		utc("gmtCreate", func(p *Project) *time.Time { return &p.GmtCreate }),
+		utc("gmtModified", func(p *Project) *time.Time { return &p.GmtModified }),
+		utc("gmtStart", func(p *Project) *time.Time { return &p.GmtStart }),
+		utc("gmtFinish", func(p *Project) *time.Time { return &p.GmtFinish }),
+		ignored[Project]("destConnId", alias("c_")),
+		boolean("isMerging", func(p *Project) *Optional[bool] { return &p.IsMerging }),
+		boolean("isModifying", func(p *Project) *Optional[bool] { return &p.IsModifying }),
+		boolean("isSubProject", func(p *Project) *Optional[bool] { return &p.IsSubProject }),
+		text("sourceEndpointType", enum, func(p *Project) *string { return &p.SourceEndpointType }),
+		text("sinkEndpointType", enum, func(p *Project) *string { return &p.SinkEndpointType }),
+		ignored[Project]("transferMapping", emptied),
+		ignored[Project]("commonTransferConfig", emptied),
+		boolean("enableStructTransfer", func(p *Project) *Optional[bool] { return &p.EnableStructTransfer }),
+		ignored[Project]("structTransferConfig", emptied),
+		boolean("enableFullTransfer", func(p *Project) *Optional[bool] { return &p.EnableFullTransfer }),
+		boolean("enableFullVerify", func(p *Project) *Optional[bool] { return &p.EnableFullVerify }),
+		ignored[Project]("fullTransferConfig", emptied),
+		boolean("enableIncrTransfer", func(p *Project) *Optional[bool] { return &p.EnableIncrTransfer }),
+		boolean("enableIncrVerify", func(p *Project) *Optional[bool] { return &p.EnableIncrVerify }),
+		boolean("enableReverseIncrTransfer", func(p *Project) *Optional[bool] { return &p.EnableReverseIncrTransfer }),
+		ignored[Project]("incrTransferConfig", emptied),
+		ignored[Project]("reverseIncrTransferConfig", emptied),
+		nested("sourceConnectInfo", connectFields, func(p *Project) *ConnectInfo { return &p.SourceConnectInfo }),
+		nested("sinkConnectInfo", connectFields, func(p *Project) *ConnectInfo { return &p.SinkConnectInfo }),
+		list("steps", MaxSteps, stepFields, func(p *Project) *[]Step { return &p.Steps }),
+		nested("extraInfo", extraFields, func(p *Project) *ExtraInfo { return &p.ExtraInfo }),
+		nested("alarmStats", alarmFields, func(p *Project) *AlarmStats { return &p.AlarmStats }),
+		ignored[Project]("workerGradeId", hidden),
+		ignored[Project]("workerGradeInfo", hidden),
+	)
+	labelFields = newObject(
+		text("id", alias("l_"), func(l *Label) *string { return &l.ID }),
+		text("name", tag, func(l *Label) *string { return &l.Name }),
+		ignored[Label]("creator", alias("owner_")),
+		ignored[Label]("type", figure),
+		ignored[Label]("count", figure),
+	)
+	connectFields = newObject(
+		ignored[ConnectInfo]("id", alias("c_")),
+		text("endpointName", alias("endpoint_"), func(c *ConnectInfo) *string { return &c.EndpointName }),
+		ignored[ConnectInfo]("endpointId", alias("e_")),
+		ignored[ConnectInfo]("endpointSide", hidden),
+		ignored[ConnectInfo]("dbEngine", hidden),
+		ignored[ConnectInfo]("connectionInfo", hidden),
+		ignored[ConnectInfo]("username", hidden),
+		ignored[ConnectInfo]("version", hidden),
+		ignored[ConnectInfo]("timezone", hidden),
+		ignored[ConnectInfo]("charset", hidden),
+		ignored[ConnectInfo]("nlsLengthSemantics", hidden),
+		ignored[ConnectInfo]("operatingSystem", hidden),
+		text("region", region, func(c *ConnectInfo) *string { return &c.Region }),
+		ignored[ConnectInfo]("ocpName", hidden),
+		ignored[ConnectInfo]("connExtraAttributes", emptied),
+		ignored[ConnectInfo]("owner", alias("owner_")),
+		ignored[ConnectInfo]("host", hidden),
+		ignored[ConnectInfo]("port", hidden),
+		ignored[ConnectInfo]("resourceOwner", alias("owner_")),
+	)
+	stepFields = newObject(
+		number("order", func(s *Step) *Optional[float64] { return &s.Order }),
+		text("name", enum, func(s *Step) *string { return &s.Name }),
+		ignored[Step]("description", hidden),
+		text("status", enum, func(s *Step) *string { return &s.Status }),
+		nested("extraInfo", failureFields, func(s *Step) *Failure { return &s.ExtraInfo }),
+		utc("startTime", func(s *Step) *time.Time { return &s.StartTime }),
+		utc("finishTime", func(s *Step) *time.Time { return &s.FinishTime }),
+		number("progress", func(s *Step) *Optional[float64] { return &s.Progress }),
+		nested("stepInfo", stepInfoFields, func(s *Step) *StepInfo { return &s.StepInfo }),
+	)
+	stepInfoFields = newObject(
+		number("processedRecords", func(i *StepInfo) *Optional[float64] { return &i.ProcessedRecords }),
+		number("capacity", func(i *StepInfo) *Optional[float64] { return &i.Capacity }),
+		number("inconsistencies", func(i *StepInfo) *Optional[float64] { return &i.Inconsistencies }),
+		number("srcRps", func(i *StepInfo) *Optional[float64] { return &i.SrcRps }),
+		ignored[StepInfo]("srcRpsRef", figure),
+		number("srcRt", func(i *StepInfo) *Optional[float64] { return &i.SrcRt }),
+		ignored[StepInfo]("srcRtRef", figure),
+		number("srcIops", func(i *StepInfo) *Optional[float64] { return &i.SrcIops }),
+		ignored[StepInfo]("srcIopsRef", figure),
+		number("dstRps", func(i *StepInfo) *Optional[float64] { return &i.DstRps }),
+		ignored[StepInfo]("dstRpsRef", figure),
+		number("dstRt", func(i *StepInfo) *Optional[float64] { return &i.DstRt }),
+		ignored[StepInfo]("dstRtRef", figure),
+		number("dstIops", func(i *StepInfo) *Optional[float64] { return &i.DstIops }),
+		ignored[StepInfo]("dstIopsRef", figure),
+		epoch("incrTimestampCheckpoint", func(i *StepInfo) *time.Time { return &i.IncrTimestampCheckpoint }),
+		epoch("checkpointSampleTimestamp", func(i *StepInfo) *time.Time { return &i.CheckpointSampleTimestamp }),
+		ignored[StepInfo]("enableIncrStatistics", figure),
+	)
+	failureFields = newObject(
+		ignored[Failure]("errorDetails", listOf(errorFields.shown)),
+		text("errorCode", code, func(f *Failure) *string { return &f.ErrorCode }),
+		ignored[Failure]("errorMsg", hidden),
+		ignored[Failure]("errorParam", hidden),
+		utc("failedTime", func(f *Failure) *time.Time { return &f.FailedTime }),
+	)
+	extraFields = newObject( // the error form, then the running form
+		ignored[ExtraInfo]("errorDetails", listOf(errorFields.shown)),
+		text("errorCode", code, func(x *ExtraInfo) *string { return &x.ErrorCode }),
+		ignored[ExtraInfo]("errorMsg", hidden),
+		ignored[ExtraInfo]("errorParam", hidden),
+		utc("failedTime", func(x *ExtraInfo) *time.Time { return &x.FailedTime }),
+		text("runningStep", enum, func(x *ExtraInfo) *string { return &x.RunningStep }),
+		number("runningProgress", func(x *ExtraInfo) *Optional[float64] { return &x.RunningProgress }),
+		ignored[ExtraInfo]("monitoringIncr", figure),
+		ignored[ExtraInfo]("subtopics", hidden),
+		ignored[ExtraInfo]("reverseSubtopics", hidden),
+		ignored[ExtraInfo]("logServiceStartCheckpoint", figure),
+		number("sourceStoreKeptHour", func(x *ExtraInfo) *Optional[float64] { return &x.SourceStoreKeptHour }),
+		number("syncDelay", func(x *ExtraInfo) *Optional[float64] { return &x.SyncDelay }),
+		epoch("syncDelaySampleTimestamp", func(x *ExtraInfo) *time.Time { return &x.SyncDelaySampleTimestamp }),
+		ignored[ExtraInfo]("accessObSource", figure),
+		ignored[ExtraInfo]("overwriteConfig", figure),
+		ignored[ExtraInfo]("ignoreUnsupportDdl", figure),
+		ignored[ExtraInfo]("subDbs", hidden),
+		ignored[ExtraInfo]("subConds", hidden),
+		ignored[ExtraInfo]("subIds", hidden),
+		ignored[ExtraInfo]("maxConnectorCount", figure),
+		ignored[ExtraInfo]("storeIncr", figure),
+		epoch("incrSyncTimestamp", func(x *ExtraInfo) *time.Time { return &x.IncrSyncTimestamp }),
+	)
+	alarmFields = newObject(
+		ignored[AlarmStats]("target", alias("np_")),
+		boolean("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
+		number("recentlyTriggerCount", func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
+		field[AlarmStats]{"ruleToRecentlyTriggerCount", (*decoder).readRules, mapOf(alarmRule, figure)},
+		ignored[AlarmStats]("alarmContent", hidden),
+		ignored[AlarmStats]("openMonitor", figure),
+	)
+)
