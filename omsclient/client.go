@@ -9,6 +9,7 @@ package omsclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,15 +31,16 @@ const Action = "ListProjects"
 // MaxPageSize is the largest pageSize that OMS documents.
 const MaxPageSize = 150
 
-// Options are the settings of a client. The zero value is ready for use.
+// Options are the settings of a client. A zero field means its default, as in
+// [DefaultOptions].
 type Options struct {
-	PageSize     int           // projects to ask for at a time, 1 to MaxPageSize; 0 means MaxPageSize
-	Concurrency  int           // pages after the first that may be under way at once; 0 means 4
-	MaxPages     int           // pages after which a listing is given up; 0 means 20,000
-	MaxPageBytes int64         // length of a page's body at which it is given up; 0 means 512 MiB
-	MaxTries     int           // attempts for a page, the first one included; 0 means 3
+	PageSize     int           // projects per page, 1 to MaxPageSize
+	Concurrency  int           // pages requested at once, after the first
+	MaxPages     int           // pages after which a listing fails
+	MaxPageBytes int64         // length of a body at which its page fails
+	MaxTries     int           // attempts per page, including the first
 	Filter       Filter        // which projects to ask for
-	PageTimeout  time.Duration // the most an attempt for a page may take; 0: as the context says
+	PageTimeout  time.Duration // time limit for one attempt; 0: the context's
 }
 
 // A Filter is what OMS is asked to leave out. The zero value asks for every
@@ -69,23 +71,10 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaults := Options{
-		PageSize: MaxPageSize, Concurrency: 4, MaxPages: 20_000, MaxPageBytes: 512 << 20, MaxTries: 3,
+	if err := options.check(); err != nil {
+		return nil, err
 	}
-	if options.PageSize == 0 {
-		options.PageSize = defaults.PageSize
-	}
-	if options.PageSize < 1 || options.PageSize > MaxPageSize {
-		return nil, fmt.Errorf("page size %d: OMS takes 1 to %d", options.PageSize, MaxPageSize)
-	}
-	if min(options.Concurrency, options.MaxPages, options.MaxTries) < 0 || options.MaxPageBytes < 0 ||
-		options.PageTimeout < 0 {
-		return nil, errors.New("concurrency and limits cannot be negative")
-	}
-	options.Concurrency = orDefault(options.Concurrency, defaults.Concurrency)
-	options.MaxPages = orDefault(options.MaxPages, defaults.MaxPages)
-	options.MaxPageBytes = orDefault(options.MaxPageBytes, defaults.MaxPageBytes)
-	options.MaxTries = orDefault(options.MaxTries, defaults.MaxTries)
+	options.setDefaults()
 	strict := *hc
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
@@ -93,11 +82,30 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	return &Client{endpoint: endpoint, http: &strict, options: options}, nil
 }
 
-func orDefault[T int | int64](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
+// DefaultOptions returns what the zero values of options mean.
+func DefaultOptions() Options {
+	return Options{
+		PageSize: MaxPageSize, Concurrency: 4, MaxPages: 20_000, MaxPageBytes: 512 << 20, MaxTries: 3,
 	}
-	return v
+}
+
+func (o *Options) setDefaults() {
+	d := DefaultOptions()
+	o.PageSize = cmp.Or(o.PageSize, d.PageSize)
+	o.Concurrency = cmp.Or(o.Concurrency, d.Concurrency)
+	o.MaxPages = cmp.Or(o.MaxPages, d.MaxPages)
+	o.MaxPageBytes = cmp.Or(o.MaxPageBytes, d.MaxPageBytes)
+	o.MaxTries = cmp.Or(o.MaxTries, d.MaxTries)
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.PageSize < 0 || o.PageSize > MaxPageSize:
+		return fmt.Errorf("page size %d: OMS takes 1 to %d", o.PageSize, MaxPageSize)
+	case min(o.Concurrency, o.MaxPages, o.MaxTries) < 0, o.MaxPageBytes < 0, o.PageTimeout < 0:
+		return errors.New("concurrency and limits must not be negative")
+	}
+	return nil
 }
 
 // endpoint returns the URL of ListProjects below a console's URL. Its errors do
@@ -223,7 +231,7 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 			return nil, 0, &Error{Reason: endReason(ctx), Err: err}
 		}
 		if strings.Contains(err.Error(), "malformed") { // and quotes what was sent
-			err = errors.New("what answers there does not speak HTTP")
+			err = errors.New("the server does not speak HTTP")
 		}
 		return nil, 0, &Error{Reason: transportReason(err), Err: err}
 	}
@@ -233,7 +241,9 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		r.ClockSkew = Some(date.Sub(time.Now().Truncate(time.Second)))
 	}
-	r.CertExpiry = firstExpiry(response)
+	if response.TLS != nil {
+		r.CertExpiry = FirstExpiry(response.TLS.PeerCertificates)
+	}
 	body := &meter{r: response.Body, limit: c.options.MaxPageBytes}
 	defer func() { r.Bytes = body.n }()
 	if response.StatusCode != http.StatusOK {
@@ -348,19 +358,6 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 func isJSON(response *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	return kind == "" || strings.HasSuffix(kind, "json")
-}
-
-// firstExpiry returns when the first certificate of the server's chain expires.
-func firstExpiry(response *http.Response) time.Time {
-	var first time.Time
-	if response.TLS != nil {
-		for _, certificate := range response.TLS.PeerCertificates {
-			if first.IsZero() || certificate.NotAfter.Before(first) {
-				first = certificate.NotAfter
-			}
-		}
-	}
-	return first
 }
 
 // A meter counts what is read, ends what is too long, and keeps the reader's

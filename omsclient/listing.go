@@ -9,21 +9,6 @@ import (
 	"time"
 )
 
-// A Report tells how a listing went. It is complete when the iteration that
-// fills it has ended, however it ended.
-type Report struct {
-	Requests   []Request         // every attempt, in the order of pages
-	Pages      int               // pages that were read, of all listings
-	Duplicates int               // elements that had been yielded before, for the first listing
-	Invalid    int               // elements of data without a usable id, of the first listing
-	Total      Optional[float64] // totalCount of the last page
-	Dropped    map[string]int    // by field: values that could not be read or were beyond a bound
-
-	// Inconsistent reports that the projects and OMS's count of them disagreed,
-	// and still did after listing once more.
-	Inconsistent bool
-}
-
 // Projects iterates over every project that OMS lists and the filter admits.
 // Each is yielded once, in the order of the listing: by the time of creation.
 // An error, always an [*Error], ends the iteration; the projects before it are
