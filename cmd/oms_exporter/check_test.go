@@ -294,16 +294,16 @@ func TestCheckSaysWhatFailedAndWhatToDo(t *testing.T) {
 		{name: "credentials", wanted: "another", step: "authentication", detail: `^HTTP status 401 Unauthorized$`, advice: `name and password.*--oms\.username and --oms\.password-file`},
 		{name: "forbidden", fault: "forbidden", step: "authentication", detail: `HTTP status 403`, advice: `a role that may view`},
 		{name: "success false", fault: "api_error", step: "api", detail: `code "GHANA-OPERAT000001", requestId ".+", message "\[GHANA-OPERAT000001\]: CM 服务可能不可用，请稍后重试"`, advice: `may call the API.*requestId`},
-		{name: "HTML", fault: "html_502", step: "answer", detail: `^HTTP status 502 Bad Gateway$`, advice: `whether OMS runs`},
+		{name: "HTML", fault: "html_502", step: "answer", detail: `^HTTP status 502 Bad Gateway$`, advice: `OMS is running`},
 		{name: "redirect", fault: "redirect", step: "answer", detail: `302 Found`, advice: `redirects to.* as --oms\.url`},
 		{name: "no JSON", fault: "empty_body", step: "answer", detail: `the document|EOF|ends`, advice: `V4\.1\.0 or later`},
 		{name: "reset", fault: "reset", step: "answer", detail: `reset|EOF`, advice: `check again`},
 		{name: "hang", fault: "hang", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `deadline`, advice: `raise --oms\.page-timeout, which is 200ms`},
-		{name: "hang without a limit", fault: "hang", args: []string{"--oms.page-timeout=0", "--timeout=50ms", "--scrape.timeout=50ms"}, step: "answer", detail: `deadline`, advice: `the check has waited 500ms`},
+		{name: "hang without a limit", fault: "hang", args: []string{"--oms.page-timeout=0", "--timeout=50ms", "--scrape.timeout=50ms"}, step: "answer", detail: `deadline`, advice: `the check waited 500ms`},
 		{name: "stall", fault: "stall", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `deadline`, advice: `--oms\.page-timeout`},
 		{name: "later page", fault: "truncated@3", step: "pages", detail: `^page 3: `, advice: `--oms\.url`},
 		{name: "later page refused", fault: "unauthorized@2", step: "pages", detail: `^page 2: HTTP status 401`, advice: `password`},
-		{name: "endless", fault: "repeat_page", step: "pages", detail: `repeats`, advice: `makers`},
+		{name: "endless", fault: "repeat_page", step: "pages", detail: `repeats`, advice: `report it`},
 		{name: "too many tasks", args: []string{"--oms.max-tasks=8"}, step: "omitted", detail: `limit 9; the limit is 8`, advice: `raise --oms\.max-tasks`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -335,7 +335,7 @@ func TestCheckTellsOMSFromOthers(t *testing.T) {
 		kind           string
 		detail, advice string
 	}{
-		{"no such path", 404, "text/plain", `^HTTP status 404 Not Found$`, `whether --oms\.url is that of OMS's console`},
+		{"no such path", 404, "text/plain", `^HTTP status 404 Not Found$`, `--oms\.url is that of the OMS console`},
 		{"TLS wanted", 400, "text/plain", `^HTTP status 400 Bad Request$`, `try https in --oms\.url`},
 		{"limit of requests", 429, "text/plain", `^HTTP status 429 Too Many Requests$`, `lower --oms\.concurrency`},
 		{"a page", 200, "text/html", `not JSON but "text/html"`, `V4\.1\.0 or later`},
@@ -385,7 +385,7 @@ func TestCheckResolvesNames(t *testing.T) {
 	got := checkOne(t, "--oms.url="+strings.Replace(url, "127.0.0.1", "localhost", 1))
 
 	expectFinding(t, stepOf(t, got, "name_resolution"), passed,
-		`^localhost is (::1, )?127\.0\.0\.1(, ::1)?, in \d+\.\d{3} s$`, "^$")
+		`^localhost resolves to (::1, )?127\.0\.0\.1(, ::1)?, in \d+\.\d{3} s$`, "^$")
 	expectFinding(t, stepOf(t, got, "connection"), passed, `^127\.0\.0\.1:\d+, in \d+\.\d{3} s$`, "^$")
 }
 
@@ -438,9 +438,9 @@ func TestCheckExplainsCertificates(t *testing.T) {
 	}{
 		{"good", []string{lasting, "--oms.ca-file=" + authority}, passed, "^TLS 1.3, " + described + "$", "^$"},
 		{"untrusted", []string{lasting}, failed, "unknown authority; the certificate is " + described, `PEM file as --oms\.ca-file`},
-		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), "--oms.ca-file=" + authority}, failed, "not localhost; the certificate is " + described, `use a name that the certificate is for in --oms\.url`},
+		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), "--oms.ca-file=" + authority}, failed, "not localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
 		{"expired", []string{ended, "--oms.ca-file=" + ofEnded}, failed, "has expired.*" + described, "renew"},
-		{"expiring", []string{ending, "--oms.ca-file=" + ofEnding}, warning, described + ": soon", "renew"},
+		{"expiring", []string{ending, "--oms.ca-file=" + ofEnding}, warning, described + ", which is soon", "renew"},
 		{"not verified", []string{ended, "--oms.insecure-skip-verify"}, warning, described + "; not verified", `--oms\.ca-file`},
 		{"plain", []string{plain}, failed, "server gave HTTP response to HTTPS client", "use http"},
 	} {
@@ -477,14 +477,14 @@ func TestCheckGoesThroughTheProxy(t *testing.T) {
 	}
 
 	got := checkOne(t, withProxy("http://oms.example:8089"))
-	expectFinding(t, stepOf(t, got, "name_resolution"), passed, `^the proxy 127\.0\.0\.1 is an address$`, "^$")
+	expectFinding(t, stepOf(t, got, "name_resolution"), passed, `^the proxy 127\.0\.0\.1 is an IP address$`, "^$")
 	expectFinding(t, stepOf(t, got, "connection"), passed, `^127\.0\.0\.1:\d+ of the proxy 127\.0\.0\.1:\d+, in `, "^$")
 	if !got.OK {
 		t.Errorf("not usable: %+v", got.Steps)
 	}
 
 	got = checkOne(t, withProxy("https://oms.example:8089"))
-	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: Forbidden$`, `settings of the proxy`)
+	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: Forbidden$`, `proxy's settings`)
 }
 
 func TestCheckWarns(t *testing.T) {
@@ -504,10 +504,10 @@ func TestCheckWarns(t *testing.T) {
 		{"unknown status", following, []string{"--oms.exclude-status=DELETED,GONE"}, "", "configuration", `unknown statuses: GONE$`, `--oms\.exclude-status`},
 		{"clock", late, nil, "", "clock", `^OMS's clock is (1h0m|59m\d+)\ds behind this one$`, `NTP`},
 		{"no task", omssim.Options{}, nil, "", "tasks", `no task`, `ROOT-VIEWER.*ADMIN-VIEWER.*USER`},
-		{"inconsistent", following, nil, "deleted_task", "pages", `listed twice, since tasks and totalCount disagree, and still do$`, `check again`},
+		{"inconsistent", following, nil, "deleted_task", "pages", `listed twice, because tasks and totalCount disagreed, and still do$`, `check again`},
 		{"duplicate", following, nil, "moving_task", "omitted", `^duplicate 2$`, `check again`},
-		{"invalid", following, nil, "odd_task", "omitted", `^invalid 9$`, `makers`},
-		{"values", following, nil, "unknown_values", "values", `^not documented: importance 3, status 3, steps\.name 3, steps\.status 3, type 3; not readable: gmtModified 3, incrTimestampCheckpoint 3$`, `newer`},
+		{"invalid", following, nil, "odd_task", "omitted", `^invalid 9$`, `report it`},
+		{"values", following, nil, "unknown_values", "values", `^undocumented: importance 3, status 3, steps\.name 3, steps\.status 3, type 3; unreadable: gmtModified 3, incrTimestampCheckpoint 3$`, `newer`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -573,12 +573,12 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 		{"tight", targetConfig{Concurrency: 1, PageSize: 150}, 7601 * time.Millisecond, 30 * time.Second, warning, 2, `^set concurrency to 2, or raise Prometheus' scrape_timeout to 11 s$`},
 		{"just in time", targetConfig{Concurrency: 1, PageSize: 150}, 9500 * time.Millisecond, 30 * time.Second, warning, 2, `^set concurrency to 2, or raise Prometheus' scrape_timeout to 13 s$`},
 		{"too slow", targetConfig{Concurrency: 4, PageSize: 100}, 12 * time.Second, 30 * time.Second, failed, 8, `^set concurrency to 8, or set page_size to 150, or raise Prometheus' scrape_timeout to 16 s$`},
-		{"no way", targetConfig{Concurrency: 16, PageSize: 150}, 12 * time.Second, 13 * time.Second, failed, 0, `^raise Prometheus' scrape_timeout to 16 s and timeout of the target, or --scrape.timeout, to 15 s$`},
-		{"limited", targetConfig{Concurrency: 16, PageSize: 150}, 4 * time.Second, 3 * time.Second, failed, 0, `^raise timeout of the target, or --scrape.timeout, to 5 s$`},
+		{"no way", targetConfig{Concurrency: 16, PageSize: 150}, 12 * time.Second, 13 * time.Second, failed, 0, `^raise Prometheus' scrape_timeout to 16 s and timeout to 15 s$`},
+		{"limited", targetConfig{Concurrency: 16, PageSize: 150}, 4 * time.Second, 3 * time.Second, failed, 0, `^raise timeout to 5 s$`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &evidence{
-				config: &c.config, file: "oms.yml", budget: 9500 * time.Millisecond,
+				target: &target{name: "hangzhou", config: &c.config}, budget: 9500 * time.Millisecond,
 				offset: 500 * time.Millisecond, limit: c.limit,
 				fetch: collector.Fetch{Duration: c.took},
 			}
@@ -586,20 +586,20 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 				e.fetch.Report.Requests = append(e.fetch.Report.Requests,
 					omsclient.Request{Page: page, Attempt: 1, Duration: time.Second})
 			}
-			e.pages = measurePages(&e.fetch, map[string]int{})
+			e.Pages = measurePages(&e.fetch, map[string]int{})
 			var err error
-			if e.scrape, err = e.measureScrape(nil); err != nil {
+			if e.Scrape, err = e.measureScrape(nil); err != nil {
 				t.Fatal(err)
 			}
 
 			got := findScrape(e)
 
 			expectFinding(t, got, c.result, "the listing took", c.advice)
-			if e.scrape.Recommended != c.recommended || e.scrape.Fits != (c.result != failed) {
-				t.Errorf("the scrape is %+v, want %d recommended", e.scrape, c.recommended)
+			if e.Scrape.Recommended != c.recommended || e.Scrape.Fits != (c.result != failed) {
+				t.Errorf("the scrape is %+v, want %d recommended", e.Scrape, c.recommended)
 			}
 			estimates := map[int]float64{}
-			for _, estimate := range e.scrape.Estimates {
+			for _, estimate := range e.Scrape.Estimates {
 				estimates[estimate.Concurrency] = estimate.Seconds
 			}
 			if want := map[int]float64{1: 9, 2: 5, 4: 3, 8: 2, 16: 2}; !maps.Equal(estimates, want) {
@@ -612,7 +612,8 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 	begin := time.Now()
 	e := &evidence{
-		config: &targetConfig{Concurrency: 4, PageSize: 150}, budget: 3 * time.Second, limit: time.Minute,
+		target: &target{config: &targetConfig{Concurrency: 4, PageSize: 150}},
+		budget: 3 * time.Second, limit: time.Minute,
 		fetch: collector.Fetch{Start: begin, Duration: 5 * time.Second, Report: omsclient.Report{
 			Requests: []omsclient.Request{
 				{Page: 1, Attempt: 1, Start: begin, Duration: time.Second, Err: &omsclient.Error{}},
@@ -622,7 +623,7 @@ func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 			},
 		}},
 	}
-	e.pages = measurePages(&e.fetch, nil)
+	e.Pages = measurePages(&e.fetch, nil)
 	s, err := e.measureScrape(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -630,9 +631,9 @@ func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 	if s.Seconds != 2 || !s.Fits {
 		t.Errorf("the scrape is %+v, want 2 s", s)
 	}
-	if want := (spread{1, 3, 3}); e.pages.Pages != 2 || e.pages.Listings != 2 ||
-		e.pages.Retries != 1 || e.pages.PageSeconds != want {
-		t.Errorf("the pages are %+v, want 2 of %+v", e.pages, want)
+	if want := (spread{1, 3, 3}); e.Pages.Pages != 2 || e.Pages.Listings != 2 ||
+		e.Pages.Retries != 1 || e.Pages.PageSeconds != want {
+		t.Errorf("the pages are %+v, want 2 of %+v", e.Pages, want)
 	}
 }
 
@@ -728,7 +729,7 @@ func TestCheckTakesEveryTarget(t *testing.T) {
 	if exit != 1 || len(report.Targets) != 3 {
 		t.Fatalf("exit status %d and %d targets, want 1 and 3", exit, len(report.Targets))
 	}
-	expectFailure(t, report.Targets[0], "answer", "502", "OMS runs")
+	expectFailure(t, report.Targets[0], "answer", "502", "OMS is running")
 	for i, name := range []string{"beijing", "hangzhou", "sofia"} {
 		got := report.Targets[i]
 		if got.Name != name || got.OK != (name != "beijing") {
@@ -834,7 +835,7 @@ func TestCheckStepsAreStable(t *testing.T) {
 		"first_page", "clock", "pages", "omitted", "values", "tasks", "concurrency", "scrape",
 	}
 	var got []string
-	for _, step := range checkSteps {
+	for _, step := range steps {
 		got = append(got, step.name)
 		if len(step.name) > nameWidth {
 			t.Errorf("%s does not fit its column", step.name)

@@ -94,11 +94,11 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "no tasks on a page", args: []string{url, "--oms.page-size=0"},
-			want: []string{"--oms.page-size=0", "1 to 150"},
+			want: []string{"--oms.page-size: must be 1 to 150, not 0"},
 		},
 		{
 			name: "too many tasks on a page", args: []string{url, "--oms.page-size=151"},
-			want: []string{"--oms.page-size=151", "1 to 150"},
+			want: []string{"--oms.page-size: must be 1 to 150, not 151"},
 		},
 		{
 			name: "page size that is no number", args: []string{url, "--oms.page-size=many"},
@@ -106,11 +106,11 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "no request at once", args: []string{url, "--oms.concurrency=0"},
-			want: []string{"--oms.concurrency=0", "at least 1"},
+			want: []string{"--oms.concurrency: must be 1 or more, not 0"},
 		},
 		{
 			name: "negative limit of tasks", args: []string{url, "--oms.max-tasks=-1"},
-			want: []string{"--oms.max-tasks=-1", "not be negative"},
+			want: []string{"--oms.max-tasks: must be 0 or more, not -1"},
 		},
 		{
 			name: "negative limit of scrapes", args: []string{url, "--web.max-requests=-1"},

@@ -66,8 +66,14 @@ func withoutClocks(exposition string) string {
 	return clocks.ReplaceAllString(exposition, "$1 0")
 }
 
+// compareGolden compares with a golden file, which go generate must be able to
+// rewrite.
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
+	directive := regexp.MustCompile(`//go:generate go test -run=(\S+) -update`).FindStringSubmatch(readFile(t, "main.go"))
+	if directive == nil || !regexp.MustCompile(directive[1]).MatchString(t.Name()) {
+		t.Errorf("go generate does not rewrite %s: add %s to the directive in main.go", name, t.Name())
+	}
 	if *update {
 		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -78,7 +84,7 @@ func compareGolden(t *testing.T, name, got string) {
 	if got == want {
 		return
 	}
-	t.Errorf("the exposition is not that of %s; if it should change, run go generate ./...\n%s",
+	t.Errorf("the output differs from %s; if it should, run go generate ./...\n%s",
 		name, difference(want, got))
 }
 

@@ -27,11 +27,11 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A tape is a recorder in front of an OMS, and its directory.
+// A tape is a recorder in front of an OMS.
 type tape struct {
 	*recorder
-	dir string
-	url string
+	transport http.RoundTripper
+	url       string
 }
 
 // record returns a tape of an OMS that is asked through the network.
@@ -48,18 +48,18 @@ func record(t *testing.T, oms http.Handler, redact bool) tape {
 func recordOver(t *testing.T, next http.RoundTripper, redact bool) tape {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "new", "recording")
-	rec, err := newRecorder(dir, redact, next)
+	rec, err := newRecorder(dir, redact)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tape{rec, dir, "http://oms.example"}
+	return tape{rec, rec.record(next), "http://oms.example"}
 }
 
 func (r tape) list(
 	ctx context.Context, t *testing.T, options omsclient.Options,
 ) ([]omsclient.Project, omsclient.Report, error) {
 	t.Helper()
-	client, err := omsclient.New(r.url, &http.Client{Transport: r}, options)
+	client, err := omsclient.New(r.url, &http.Client{Transport: r.transport}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func (r tape) mustList(t *testing.T, options omsclient.Options) ([]omsclient.Pro
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Err(); err != nil {
+	if err := r.err(); err != nil {
 		t.Fatal(err)
 	}
 	return projects, report
@@ -96,8 +96,8 @@ func (r tape) replay(t *testing.T) *omssim.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(pages) != r.Pages() {
-		t.Errorf("%d pages are there, %d are said to be", len(pages), r.Pages())
+	if len(pages) != r.pages() {
+		t.Errorf("%d pages are there, %d are said to be", len(pages), r.pages())
 	}
 	sim, err := omssim.New(omssim.Options{Pages: pages})
 	if err != nil {
@@ -167,8 +167,8 @@ func TestARecordingIsListedAsWhatWasRecorded(t *testing.T) {
 				again := record(t, rec.replay(t), false)
 				after, replayed := again.mustList(t, tt.options)
 
-				if len(before) != tt.tasks || tt.pages != 0 && rec.Pages() != tt.pages {
-					t.Fatalf("%d tasks on %d pages, want %d on %d", len(before), rec.Pages(), tt.tasks, tt.pages)
+				if len(before) != tt.tasks || tt.pages != 0 && rec.pages() != tt.pages {
+					t.Fatalf("%d tasks on %d pages, want %d on %d", len(before), rec.pages(), tt.tasks, tt.pages)
 				}
 				if redact {
 					expectNoNames(t, rec, before)
@@ -290,15 +290,15 @@ func TestWithoutRedactionARecordingIsWhatOMSSent(t *testing.T) {
 func TestARecorderTakesNoDirectoryThatHasPages(t *testing.T) {
 	dir := t.TempDir()
 	rewriteFile(t, filepath.Join(dir, "README"), "not a page")
-	if _, err := newRecorder(dir, true, nil); err != nil {
+	if _, err := newRecorder(dir, true); err != nil {
 		t.Errorf("a directory without pages: %v", err)
 	}
 	rewriteFile(t, filepath.Join(dir, "page-0007.json"), "{}")
-	if _, err := newRecorder(dir, true, nil); err == nil ||
+	if _, err := newRecorder(dir, true); err == nil ||
 		!strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "page-0007.json") {
 		t.Errorf("error %v, want one that names %s and page-0007.json", err, dir)
 	}
-	if _, err := newRecorder(filepath.Join(dir, "README"), true, nil); err == nil {
+	if _, err := newRecorder(filepath.Join(dir, "README"), true); err == nil {
 		t.Error("a file is taken for a directory")
 	}
 }
@@ -312,7 +312,7 @@ func (r tape) ask(t *testing.T, action string) *http.Response {
 		t.Fatal(err)
 	}
 	before := request.Clone(t.Context())
-	response, err := r.RoundTrip(request)
+	response, err := r.transport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,11 +372,11 @@ func TestOnlyWholeAnswersToListProjectsAreKept(t *testing.T) {
 			if got != tt.got {
 				t.Errorf("the client gets %q, want %q", got, tt.got)
 			}
-			if err := rec.Err(); (err == nil) != (tt.err == "") ||
+			if err := rec.err(); (err == nil) != (tt.err == "") ||
 				err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want one with %q", err, tt.err)
 			}
-			if err := rec.Err(); err != nil && !strings.Contains(err.Error(), "page 3") {
+			if err := rec.err(); err != nil && !strings.Contains(err.Error(), "page 3") {
 				t.Errorf("%v does not say that it is page 3", err)
 			}
 			if tt.kept {
@@ -384,8 +384,8 @@ func TestOnlyWholeAnswersToListProjectsAreKept(t *testing.T) {
 			} else {
 				rec.expectFiles(t)
 			}
-			if (rec.Pages() == 1) != tt.kept {
-				t.Errorf("%d pages", rec.Pages())
+			if (rec.pages() == 1) != tt.kept {
+				t.Errorf("%d pages", rec.pages())
 			}
 		})
 	}
@@ -421,8 +421,8 @@ func TestARecordingOfAnOMSThatFailsIsAnError(t *testing.T) {
 
 	_, _, err := rec.list(t.Context(), t, omsclient.Options{PageSize: 10, Concurrency: 1, MaxTries: 1})
 
-	if err == nil || rec.Err() == nil || !strings.Contains(rec.Err().Error(), "page 2") {
-		t.Errorf("errors %v and %v, want two, one about page 2", err, rec.Err())
+	if err == nil || rec.err() == nil || !strings.Contains(rec.err().Error(), "page 2") {
+		t.Errorf("errors %v and %v, want two, one about page 2", err, rec.err())
 	}
 	rec.expectFiles(t, "page-0001.json")
 }
@@ -437,9 +437,9 @@ func TestADiskThatFailsFailsNoListing(t *testing.T) {
 
 		projects, _, err := rec.list(t.Context(), t, omsclient.Options{})
 
-		if err != nil || len(projects) != 25 || !errors.Is(rec.Err(), fs.ErrNotExist) || rec.Pages() != 0 {
+		if err != nil || len(projects) != 25 || !errors.Is(rec.err(), fs.ErrNotExist) || rec.pages() != 0 {
 			t.Errorf("%d tasks, error %v, error of the recording %v, %d pages",
-				len(projects), err, rec.Err(), rec.Pages())
+				len(projects), err, rec.err(), rec.pages())
 		}
 	}
 }
@@ -474,8 +474,8 @@ func TestTheClientReadsWhileItIsRecorded(t *testing.T) {
 		sending.Wait()
 		_ = response.Body.Close()
 		rec.expectFiles(t, "page-0003.json")
-		if rec.Err() != nil {
-			t.Error(rec.Err())
+		if rec.err() != nil {
+			t.Error(rec.err())
 		}
 	}
 }
@@ -514,7 +514,7 @@ func TestPagesThatWereAskedForInVainAreLeftOut(t *testing.T) {
 		client, err := omsclient.New(rec.url, &http.Client{Transport: roundTrip(
 			func(r *http.Request) (*http.Response, error) {
 				page := pageOf(t, r)
-				response, err := rec.RoundTrip(r)
+				response, err := rec.transport.RoundTrip(r)
 				if page == 5 && err == nil {
 					response.Body = closing{response.Body, func() { recorded.Do(func() { close(fifth) }) }}
 				}
@@ -533,8 +533,8 @@ func TestPagesThatWereAskedForInVainAreLeftOut(t *testing.T) {
 			tasks++
 		}
 
-		if tasks != 15 || rec.Err() != nil {
-			t.Errorf("%d tasks, error %v, want 15", tasks, rec.Err())
+		if tasks != 15 || rec.err() != nil {
+			t.Errorf("%d tasks, error %v, want 15", tasks, rec.err())
 		}
 		rec.expectFiles(t, "page-0001.json", "page-0002.json", "page-0003.json")
 	}
@@ -583,8 +583,8 @@ func TestACanceledListingLeavesNoHalfPage(t *testing.T) {
 		}
 
 		rec.expectFiles(t)
-		if err := rec.Err(); err != nil || rec.Pages() != 0 {
-			t.Errorf("%d pages, error %v, want none", rec.Pages(), err)
+		if err := rec.err(); err != nil || rec.pages() != 0 {
+			t.Errorf("%d pages, error %v, want none", rec.pages(), err)
 		}
 	}
 }
@@ -595,7 +595,7 @@ func TestARecorderClosesTheConnectionsBelow(t *testing.T) {
 	closed := make(chan struct{})
 	rec := recordOver(t, idle{closed: closed}, true)
 
-	(&http.Client{Transport: rec}).CloseIdleConnections()
+	(&http.Client{Transport: rec.transport}).CloseIdleConnections()
 
 	select {
 	case <-closed:

@@ -173,7 +173,7 @@ targets:
   added: {url: %q}
 delay_thresholds: {importance: {HIGH: {warning: 1m}, MEDIUM: {warning: 1m}, LOW: {warning: 1m}, IGNORE: {warning: 1m}}}
 `, url, url, url))
-	if r := send(t, http.MethodPost, p.url+"/-/reload", ""); r.status != 200 || r.body != "loaded the configuration\n" {
+	if r := send(t, http.MethodPost, p.url+"/-/reload", ""); r.status != 200 || r.body != "configuration reloaded\n" {
 		t.Fatalf("%d %q", r.status, r.body)
 	}
 
@@ -213,7 +213,7 @@ func TestABadReloadChangesNothingAndSaysWhy(t *testing.T) {
 		rewriteFile(t, file, bad)
 		r := send(t, http.MethodPost, p.url+"/-/reload", "")
 
-		if r.status != 500 || !strings.HasPrefix(r.body, "the configuration was not loaded; the former one stands: ") ||
+		if r.status != 500 || !strings.HasPrefix(r.body, "configuration not reloaded, the previous one stays in use: ") ||
 			strings.Contains(r.body, "canary") || strings.Count(r.body, "\n") != 1 {
 			t.Errorf("%d %q", r.status, r.body)
 		}
@@ -255,7 +255,7 @@ func TestSIGHUPLoadsTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p.stderr.await(t, regexp.MustCompile(`msg="loaded the configuration"`))
+	p.stderr.await(t, regexp.MustCompile(`msg="configuration reloaded"`))
 	if r := get(t, p.url+"/probe?target=b"); r.status != http.StatusOK {
 		t.Errorf("%d %q", r.status, r.body)
 	}
