@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v2"
 
 	"oms_exporter/collector"
 )
@@ -176,8 +178,100 @@ func TestErrorsOfTheFileQuoteNoValue(t *testing.T) {
 	}
 }
 
+const (
+	exampleConfig = "../../deploy/oms_exporter.yml"
+	chartSchema   = "../../deploy/helm/oms-exporter/values.schema.json"
+)
+
+func TestEveryKeyIsInTheExampleAndInTheSchemaOfTheChart(t *testing.T) {
+	var example any
+	if err := yaml.Unmarshal([]byte(readFile(t, exampleConfig)), &example); err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(readFile(t, chartSchema)), &schema); err != nil {
+		t.Fatal(err)
+	}
+	config := reflect.TypeFor[fileConfig]()
+
+	expectKeys(t, exampleConfig, config, "", []any{example}, exampleBelow)
+	expectKeys(t, chartSchema, config, "", schemaBelow([]any{schema}, "config"), schemaBelow)
+}
+
+// expectKeys checks that a document has every key of a type of configuration. The
+// nodes are what the document has at the path; below leads from there to what is
+// under a key, or under any name or index for the key *.
+func expectKeys(
+	t *testing.T, document string, config reflect.Type, path string, nodes []any,
+	below func(nodes []any, key string) []any,
+) {
+	t.Helper()
+	if len(nodes) == 0 {
+		t.Errorf("%s lacks %s", document, strings.TrimPrefix(path, "."))
+		return
+	}
+	switch config.Kind() {
+	case reflect.Pointer:
+		expectKeys(t, document, config.Elem(), path, nodes, below)
+	case reflect.Map, reflect.Slice:
+		if config.Elem().Kind() != reflect.String {
+			expectKeys(t, document, config.Elem(), path+".*", below(nodes, "*"), below)
+		}
+	case reflect.Struct:
+		if config.PkgPath() != reflect.TypeFor[fileConfig]().PkgPath() {
+			return // of Prometheus, whose documentation has its keys
+		}
+		for i := range config.NumField() {
+			field := config.Field(i)
+			switch key, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); {
+			case key != "":
+				expectKeys(t, document, field.Type, path+"."+key, below(nodes, key), below)
+			case field.Tag != "": // inline
+				expectKeys(t, document, field.Type, path, nodes, below)
+			}
+		}
+	}
+}
+
+// exampleBelow leads through a YAML document.
+func exampleBelow(nodes []any, key string) []any {
+	var found []any
+	for _, node := range nodes {
+		switch node := node.(type) {
+		case []any:
+			found = append(found, node...)
+		case map[any]any:
+			for name, value := range node {
+				if key == "*" || key == name {
+					found = append(found, value)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// schemaBelow leads through a JSON schema.
+func schemaBelow(nodes []any, key string) []any {
+	var found []any
+	for _, node := range nodes {
+		schema, _ := node.(map[string]any)
+		candidates := []any{schema["items"], schema["additionalProperties"]}
+		if key != "*" {
+			properties, _ := schema["properties"].(map[string]any)
+			candidates = []any{properties[key]}
+		}
+		for _, candidate := range candidates {
+			if _, ok := candidate.(map[string]any); ok {
+				found = append(found, candidate)
+			}
+		}
+	}
+	return found
+}
+
 func TestTheExampleOfTheDeploymentLoads(t *testing.T) {
-	loaded, err := loadConfig("../../deploy/oms_exporter.yml")
+	loaded, err := loadConfig(exampleConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,13 +116,16 @@ func newApp(commands map[string]command) *kingpin.Application {
 		cmd, run := add(app)
 		commands[cmd.FullCommand()] = run
 		for _, flag := range cmd.Model().Flags {
-			cmd.GetFlag(flag.Name).SetValue(namedValue{flag.Value, flag.Name})
+			// kingpin quotes the defaults of its own strings, which accept any value anyway.
+			if quoted := strings.HasPrefix(flag.FormatPlaceHolder(), `"`); !quoted {
+				cmd.GetFlag(flag.Name).SetValue(namedValue{flag.Value, flag.Name})
+			}
 		}
 	}
 	return app
 }
 
-// A namedValue says in its errors which flag it is: kingpin's errors do not.
+// A namedValue names its flag in errors. kingpin does not, wherever the value is from.
 type namedValue struct {
 	kingpin.Value
 	flag string
