@@ -4,20 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -182,8 +175,8 @@ func TestCheckPrintsWhatItFinds(t *testing.T) {
 var measures = regexp.MustCompile(`OMS's clock .*|(http://)?127\.0\.0\.1:\d+|\d+\.\d{3} s|[\d.]+ (B|kB)\b|"[-0-9a-f]+"`)
 
 // withoutMeasures replaces what differs from run to run.
-func withoutMeasures(text string) string {
-	return measures.ReplaceAllStringFunc(text, func(found string) string {
+func withoutMeasures(output string) string {
+	return measures.ReplaceAllStringFunc(output, func(found string) string {
 		switch {
 		case strings.HasPrefix(found, "OMS"):
 			return "OMS's clock"
@@ -204,11 +197,11 @@ func TestCheckSaysTheSameAsJSON(t *testing.T) {
 		Projects: projects(t), Username: checkAccount, Password: checkPassword,
 	})
 	args := append(withAccount(t, url), "--oms.page-size=5")
-	text, _ := runCheck(t, args...)
+	printed, _ := runCheck(t, args...)
 
 	got := checkOne(t, args...)
 
-	flat := strings.Join(strings.Fields(withoutMeasures(text)), " ")
+	flat := strings.Join(strings.Fields(withoutMeasures(printed)), " ")
 	for _, step := range got.Steps {
 		if !strings.Contains(flat, strings.Join(strings.Fields(withoutMeasures(
 			fmt.Sprintf("%s %s %s", step.Result, title(step.Name), step.Detail))), " ")) {
@@ -389,58 +382,38 @@ func TestCheckResolvesNames(t *testing.T) {
 	expectFinding(t, stepOf(t, got, "connection"), passed, `^127\.0\.0\.1:\d+, in \d+\.\d{3} s$`, "^$")
 }
 
-// newTLSOMS serves a simulated OMS with a certificate of its own, that is valid
-// for a while. It returns the URL, and a file with the certificate.
-func newTLSOMS(t *testing.T, valid time.Duration) (url, authority string) {
+// newTLSOMS serves a simulated OMS with a certificate that is valid for a while.
+func newTLSOMS(t *testing.T, pki *authority, valid time.Duration) (url string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		DNSNames: []string{"oms.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-365 * 24 * time.Hour), NotAfter: time.Now().Add(valid),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim, err := omssim.New(omssim.Options{Tasks: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(sim)
-	server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	server := httptest.NewUnstartedServer(simulated(t, projects(t)))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{
+		*pki.issue(time.Now().Add(valid), "oms.example", "127.0.0.1"),
+	}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail on purpose
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return server.URL, writeFile(t, string(pem.EncodeToMemory(
-		&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return server.URL
 }
 
 func TestCheckExplainsCertificates(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
-	lasting, authority := newTLSOMS(t, year)
-	ending, ofEnding := newTLSOMS(t, 29*24*time.Hour)
-	ended, ofEnded := newTLSOMS(t, -time.Hour)
+	pki := newAuthority()
+	trusted := "--oms.ca-file=" + writeFile(t, string(pki.pem()))
+	lasting, ending, ended := newTLSOMS(t, pki, year), newTLSOMS(t, pki, 29*24*time.Hour), newTLSOMS(t, pki, -time.Hour)
 	plain := "https" + strings.TrimPrefix(serveOMS(t, http.NotFoundHandler()), "http")
-	const described = `for oms\.example, 127\.0\.0\.1, issued by test authority, expire[sd] on \d{4}-\d\d-\d\d`
+	const described = `for oms\.example, 127\.0\.0\.1, issued by authority of the tests, expire[sd] on \d{4}-\d\d-\d\d`
 	for _, c := range []struct {
 		name           string
 		args           []string
 		result         result
 		detail, advice string
 	}{
-		{"good", []string{lasting, "--oms.ca-file=" + authority}, passed, "^TLS 1.3, " + described + "$", "^$"},
+		{"good", []string{lasting, trusted}, passed, "^TLS 1.3, " + described + "$", "^$"},
 		{"untrusted", []string{lasting}, failed, "unknown authority; the certificate is " + described, `PEM file as --oms\.ca-file`},
-		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), "--oms.ca-file=" + authority}, failed, "not localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
-		{"expired", []string{ended, "--oms.ca-file=" + ofEnded}, failed, "has expired.*" + described, "renew"},
-		{"expiring", []string{ending, "--oms.ca-file=" + ofEnding}, warning, described + ", which is soon", "renew"},
+		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), trusted}, failed, "not localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
+		{"expired", []string{ended, trusted}, failed, "has expired.*" + described, "renew"},
+		{"expiring", []string{ending, trusted}, warning, described + ", which is soon", "renew"},
 		{"not verified", []string{ended, "--oms.insecure-skip-verify"}, warning, described + "; not verified", `--oms\.ca-file`},
 		{"plain", []string{plain}, failed, "server gave HTTP response to HTTPS client", "use http"},
 	} {

@@ -18,10 +18,10 @@ import (
 )
 
 // configFrom writes a configuration file and loads it.
-func configFrom(t *testing.T, text string) (*fileConfig, string, error) {
+func configFrom(t *testing.T, content string) (*fileConfig, string, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "oms.yml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	loaded, err := loadConfig(path)
@@ -117,7 +117,7 @@ delay_thresholds:
 
 func TestMistakesInTheFileAreNamed(t *testing.T) {
 	one := "targets:\n  a:\n    url: http://a.example\n"
-	tests := []struct{ name, text, want string }{
+	tests := []struct{ name, content, want string }{
 		{"empty", "", "targets: at least one is required"},
 		{"no targets", "delay_thresholds: {}", "targets: at least one is required"},
 		{"not YAML", "targets: [", "line 1: did not find expected node content"},
@@ -151,7 +151,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, path, err := configFrom(t, test.text)
+			_, path, err := configFrom(t, test.content)
 
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), path) {
 				t.Fatalf("got %v\nwant %s: %s", err, path, test.want)
@@ -164,16 +164,16 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 }
 
 func TestErrorsOfTheFileQuoteNoValue(t *testing.T) {
-	for _, text := range []string{
+	for _, content := range []string{
 		"targets:\n  a:\n    url: http://a.example\n    page_size: canary\n",
 		"targets:\n  a:\n    url: http://a.example\n    http_client:\n      basic_auth: canary\n",
 		"targets:\n  a:\n    url: http://a.example\n    http_client: {basic_auth: {password: [canary]}}\n",
 		"targets:\n  a:\n    url: http://a.example\n    http_client: {http_headers: {X: canary}}\n",
 	} {
-		_, _, err := configFrom(t, text)
+		_, _, err := configFrom(t, content)
 
 		if err == nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: %v", content, err)
 		}
 	}
 }

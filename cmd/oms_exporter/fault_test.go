@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -244,15 +243,4 @@ func TestAnUnknownValueIsLoggedOnce(t *testing.T) {
 	if n := got.values("oms_exporter_unknown_values_total", "field")["status"]; n != 6 {
 		t.Errorf("counted %v times, want 6", n)
 	}
-}
-
-func TestAnOMSThatDoesNotListenIsDown(t *testing.T) {
-	t.Parallel()
-	url := serveOMS(t, http.NotFoundHandler())
-	gone := start(t, "--oms.url="+url+"/below")
-	expectOutage(t, scrape(t, gone), "http_status")
-	plain := start(t, "--oms.url=https"+strings.TrimPrefix(url, "http"))
-	expectOutage(t, scrape(t, plain), "tls")
-	nobody := start(t, "--oms.url=http://127.0.0.1:1")
-	expectOutage(t, scrape(t, nobody), "connect")
 }

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,31 +19,14 @@ import (
 )
 
 func TestAScrapeUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
-	sim := simulated(t, projects(t))
-	asked, released := make(chan struct{}), make(chan struct{})
-	p := start(t, "--oms.url="+serveOMS(t, http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			close(asked)
-			<-released
-			sim.ServeHTTP(w, r)
-		})))
-	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release) // before the cleanup of what waits for it
-	scraped := make(chan reply, 1)
-	go func() {
-		r, err := try(t, http.MethodGet, p.url+"/metrics", "")
-		if err != nil {
-			r.body = err.Error()
-		}
-		scraped <- r
-	}()
-	<-asked
+	oms := newGate(t, simulated(t, projects(t)))
+	p := start(t, "--oms.url="+oms.url)
+	release := oms.hold(t, p.url+"/metrics")
 
 	p.cancel()
 	awaitClosed(t, p.url)
-	release()
+	r := release()
 
-	r := <-scraped
 	if r.status != http.StatusOK {
 		t.Fatalf("status %d, want 200: %s", r.status, r.body)
 	}

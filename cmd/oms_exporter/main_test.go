@@ -116,7 +116,7 @@ func start(t *testing.T, args ...string) *program {
 // An output is what a program writes. It can be read while it is written.
 type output struct {
 	mu    sync.Mutex
-	text  bytes.Buffer
+	all   bytes.Buffer
 	ended bool
 	news  chan struct{} // closed when there is more, or the end
 }
@@ -126,7 +126,7 @@ func newOutput() *output { return &output{news: make(chan struct{})} }
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.text.Write(b)
+	o.all.Write(b)
 	close(o.news)
 	o.news = make(chan struct{})
 	return len(b), nil
@@ -135,7 +135,7 @@ func (o *output) Write(b []byte) (int, error) {
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.text.String()
+	return o.all.String()
 }
 
 func (o *output) end() {
@@ -152,18 +152,18 @@ func (o *output) await(t *testing.T, want *regexp.Regexp) []string {
 	late := time.After(patience)
 	for {
 		o.mu.Lock()
-		text, ended, news := o.text.String(), o.ended, o.news
+		all, ended, news := o.all.String(), o.ended, o.news
 		o.mu.Unlock()
-		if found := want.FindStringSubmatch(text); found != nil {
+		if found := want.FindStringSubmatch(all); found != nil {
 			return found
 		}
 		if ended {
-			t.Fatalf("the program ended without writing %s:\n%s", want, text)
+			t.Fatalf("the program ended without writing %s:\n%s", want, all)
 		}
 		select {
 		case <-news:
 		case <-late:
-			t.Fatalf("the program does not write %s:\n%s", want, text)
+			t.Fatalf("the program does not write %s:\n%s", want, all)
 		}
 	}
 }
@@ -192,6 +192,48 @@ func serveTLS(t *testing.T, handler http.Handler) *httptest.Server {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
+}
+
+// A gate is an OMS that holds requests until it is opened.
+type gate struct {
+	url    string
+	asked  chan struct{}
+	opened chan struct{}
+}
+
+func newGate(t *testing.T, oms http.Handler) *gate {
+	t.Helper()
+	g := &gate{asked: make(chan struct{}, 1), opened: make(chan struct{})}
+	g.url = serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case g.asked <- struct{}{}:
+		default:
+		}
+		<-g.opened
+		oms.ServeHTTP(w, r)
+	}))
+	return g
+}
+
+// hold starts a scrape and returns when it waits for OMS. What it returns opens the
+// gate and returns the scrape's reply.
+func (g *gate) hold(t *testing.T, url string) (release func() reply) {
+	t.Helper()
+	open := sync.OnceFunc(func() { close(g.opened) })
+	t.Cleanup(open)
+	replies := make(chan reply, 1)
+	go func() {
+		r, err := try(t, http.MethodGet, url, "")
+		if err != nil {
+			r.body = err.Error()
+		}
+		replies <- r
+	}()
+	<-g.asked
+	return func() reply {
+		open()
+		return <-replies
+	}
 }
 
 // projects returns raw JSON tasks that cover every metric.

@@ -66,8 +66,8 @@ func resets(c net.Conn, _ <-chan struct{}) {
 	}
 }
 
-// says reads a request, writes a text and goes on to something else.
-func says(text string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-chan struct{}) {
+// says reads a request, writes an answer and does something else then.
+func says(answer string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-chan struct{}) {
 	return func(c net.Conn, over <-chan struct{}) {
 		request, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
@@ -76,7 +76,7 @@ func says(text string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-ch
 		if _, err := io.Copy(io.Discard, request.Body); err != nil {
 			return
 		}
-		if _, err := io.WriteString(c, text); err == nil {
+		if _, err := io.WriteString(c, answer); err == nil {
 			then(c, over)
 		}
 	}
@@ -213,11 +213,11 @@ func TestMatrixOfEverySicknessIsAnsweredInTimeAndHealed(t *testing.T) {
 		pki := newAuthority()
 		var misled atomic.Int64
 		elsewhere := serveOMS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { misled.Add(1) }))
-		rows := sicknesses(pki, elsewhere+"/api/v2?Action=ListProjects")
-		stubs, p := treat(t, pki, rows)
-		t.Run("rows", func(t *testing.T) {
-			for i := range rows {
-				t.Run(rows[i].name, func(t *testing.T) {
+		cases := sicknesses(pki, elsewhere+"/api/v2?Action=ListProjects")
+		stubs, p := treat(t, pki, cases)
+		t.Run("cases", func(t *testing.T) {
+			for i := range cases {
+				t.Run(cases[i].name, func(t *testing.T) {
 					t.Parallel()
 					stubs[i].examine(t, p, "t"+strconv.Itoa(i))
 				})
@@ -264,8 +264,8 @@ func TestMatrixOfLargePagesTakesNoMemoryForGood(t *testing.T) {
 	}
 	stubs, p := treat(t, newAuthority(), sick)
 	before := heap()
-	for i, row := range sick {
-		t.Run(row.name, func(t *testing.T) {
+	for i, c := range sick {
+		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
 			peak := peakOf(func() { stubs[i].examine(t, p, "t"+strconv.Itoa(i)) })
 			t.Logf("peak of the heap %d MB more, took %s", (peak-min(peak, before))>>20, time.Since(began))
@@ -302,17 +302,17 @@ func peakOf(f func()) uint64 {
 	return <-peak
 }
 
-func zipped(text string) string {
+func zipped(content string) string {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	_, _ = io.WriteString(z, text) // writing to a buffer does not fail
+	_, _ = io.WriteString(z, content) // writing to a buffer does not fail
 	_ = z.Close()
 	return out.String()
 }
 
 // treat serves each sickness at an address and starts an exporter of all of
 // them: t0, t1 and so on.
-func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
+func treat(t *testing.T, pki *authority, cases []sickness) ([]*stub, *program) {
 	t.Helper()
 	healthy, err := omssim.New(omssim.Options{Tasks: faultyTasks, Seed: 1, Scenarios: []string{"following"}})
 	if err != nil {
@@ -323,16 +323,16 @@ func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
 	tunneled.serve(t, tunneled.certificate)
 	ca := writeFile(t, string(pki.pem()))
 	good := pki.issue(time.Now().Add(time.Hour), "127.0.0.1")
-	stubs := make([]*stub, len(rows))
+	stubs := make([]*stub, len(cases))
 	resolver := map[string]*stub{}
 	var targets strings.Builder
-	for i, row := range rows {
-		s := &stub{sickness: row, over: make(chan struct{}), healthy: healthy, tunnel: tunneled.Addr().String()}
+	for i, c := range cases {
+		s := &stub{sickness: c, over: make(chan struct{}), healthy: healthy, tunnel: tunneled.Addr().String()}
 		if s.timeout == "" {
 			s.timeout = ample
 		}
 		var address string
-		if row.refused {
+		if c.refused {
 			address, s.listen = refuse(t)
 		} else {
 			s.TCPListener = listen(t)
@@ -342,19 +342,19 @@ func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
 		stubs[i] = s
 
 		scheme, host, settings := "http", address, fmt.Sprintf("tls_config: {ca_file: %q}", ca)
-		if row.https {
+		if c.https {
 			scheme = "https"
 		}
-		if row.host != "" && !row.proxy {
+		if c.host != "" && !c.proxy {
 			_, port, err := net.SplitHostPort(address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			host = net.JoinHostPort(row.host, port)
-			resolver[row.host] = s
+			host = net.JoinHostPort(c.host, port)
+			resolver[c.host] = s
 		}
-		if row.proxy {
-			host = row.host
+		if c.proxy {
+			host = c.host
 			settings += fmt.Sprintf(", proxy_url: %q", "http://"+address)
 		}
 		fmt.Fprintf(&targets, "  t%d: {url: %q, page_size: %d, http_client: {%s}}\n",
@@ -634,7 +634,7 @@ func newAuthority() *authority {
 func (a *authority) issue(until time.Time, hosts ...string) *tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: hosts[0]},
-		NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, host := range hosts {

@@ -31,11 +31,11 @@ func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-// whole reports whether a text is that of a healthy scrape of so many tasks. It
-// is much cheaper than to parse it.
-func whole(text string, tasks int) bool {
-	return strings.HasSuffix(text, "\n") && strings.Contains(text, "\noms_up 1\n") &&
-		strings.Count(text, "\noms_task_info{") == tasks
+// whole reports whether an exposition is that of a healthy scrape with so many tasks.
+// It is much cheaper than parsing.
+func whole(exposition string, tasks int) bool {
+	return strings.HasSuffix(exposition, "\n") && strings.Contains(exposition, "\noms_up 1\n") &&
+		strings.Count(exposition, "\noms_task_info{") == tasks
 }
 
 // A crowd scrapes at once until it is dispersed.
@@ -210,7 +210,7 @@ func soakInFaults(t *testing.T) {
 func (o *output) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.text = bytes.Buffer{}
+	o.all = bytes.Buffer{}
 }
 
 func TestSoakOfReloadsDisturbsNoTargetThatStays(t *testing.T) {
