@@ -71,7 +71,7 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := options.check(); err != nil {
+	if err := options.validate(); err != nil {
 		return nil, err
 	}
 	options.setDefaults()
@@ -98,7 +98,7 @@ func (o *Options) setDefaults() {
 	o.MaxTries = cmp.Or(o.MaxTries, d.MaxTries)
 }
 
-func (o *Options) check() error {
+func (o *Options) validate() error {
 	switch {
 	case o.PageSize < 0 || o.PageSize > MaxPageSize:
 		return fmt.Errorf("page size %d: OMS takes 1 to %d", o.PageSize, MaxPageSize)

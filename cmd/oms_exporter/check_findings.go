@@ -135,7 +135,7 @@ func findConnection(e *evidence) finding {
 func findTLS(e *evidence) finding {
 	c := &e.connection
 	switch {
-	case strings.HasPrefix(strings.ToLower(e.target.config.URL), "http:"):
+	case e.isPlainHTTP():
 		return warns("use https if OMS, or a proxy in front of it, offers it",
 			"plain http: the password is sent in the clear")
 	case !c.handshake.ok():
@@ -151,6 +151,10 @@ func findTLS(e *evidence) finding {
 		return warns("renew the certificate", "%s, which is soon", described)
 	}
 	return passes("%s", described)
+}
+
+func (e *evidence) isPlainHTTP() bool {
+	return strings.HasPrefix(strings.ToLower(e.target.config.URL), "http:")
 }
 
 // adviseTLS says what to do about a failed handshake.
@@ -173,7 +177,8 @@ func adviseTLS(e *evidence, err error) string {
 	case errors.As(err, &record):
 		return "the server does not speak TLS: check the port, or use http"
 	}
-	return "check which TLS versions, ciphers and client certificates OMS, or a proxy in front of it, accepts"
+	return "check which TLS versions, ciphers and client certificates OMS, or a proxy in front of it, " +
+		"accepts"
 }
 
 // rejected describes the certificate that was not accepted, if that is the error.
@@ -509,7 +514,7 @@ func (e *evidence) adviseStatus() string {
 	switch status := e.failure.StatusCode; {
 	case status >= 300 && status < 400:
 		return "use the URL that it redirects to, without the path of a login page, as " + where
-	case status == http.StatusBadRequest && strings.HasPrefix(strings.ToLower(e.target.config.URL), "http:"):
+	case status == http.StatusBadRequest && e.isPlainHTTP():
 		return "try https in " + where
 	case status == http.StatusTooManyRequests:
 		return "OMS or a proxy limits requests: lower " + e.setting("concurrency") +

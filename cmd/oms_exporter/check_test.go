@@ -66,7 +66,7 @@ func tryCheck(ctx context.Context, args ...string) (stdout string, err error) {
 	return out.String() + stderr.String(), err
 }
 
-// withAccount are the flags for an OMS that asks for the account of these tests.
+// withAccount returns the flags for an OMS that asks for the account of these tests.
 func withAccount(t *testing.T, url string) []string {
 	t.Helper()
 	return []string{
@@ -75,7 +75,7 @@ func withAccount(t *testing.T, url string) []string {
 	}
 }
 
-// checkJSON runs a check and reads its document.
+// checkJSON runs a check and decodes its JSON.
 func checkJSON(t *testing.T, args ...string) (*checkReport, int) {
 	t.Helper()
 	stdout, exit := runCheck(t, append(args, "--format=json")...)
@@ -91,7 +91,7 @@ func checkJSON(t *testing.T, args ...string) (*checkReport, int) {
 	return report, exit
 }
 
-// checkOne is checkJSON of one OMS.
+// checkOne is checkJSON for a single OMS.
 func checkOne(t *testing.T, args ...string) *targetReport {
 	t.Helper()
 	report, _ := checkJSON(t, args...)
@@ -101,7 +101,7 @@ func checkOne(t *testing.T, args ...string) *targetReport {
 	return report.Targets[0]
 }
 
-// stepOf returns what a step has found.
+// stepOf returns what a step found.
 func stepOf(t *testing.T, r *targetReport, name string) finding {
 	t.Helper()
 	for _, step := range r.Steps {
@@ -113,7 +113,7 @@ func stepOf(t *testing.T, r *targetReport, name string) finding {
 	return finding{}
 }
 
-// expectFinding checks how a step went, and what it says.
+// expectFinding checks the outcome of a step, and its words.
 func expectFinding(t *testing.T, got finding, want result, detail, advice string) {
 	t.Helper()
 	if got.Result != want {
@@ -130,7 +130,8 @@ func expectFinding(t *testing.T, got finding, want result, detail, advice string
 	}
 }
 
-// expectFailure checks that a step failed, none before, and that none came after.
+// expectFailure checks that this step failed, that none did before it, and that all
+// after it were skipped.
 func expectFailure(t *testing.T, got *targetReport, name, detail, advice string) {
 	t.Helper()
 	expectFinding(t, stepOf(t, got, name), failed, detail, advice)
@@ -271,11 +272,11 @@ func TestCheckKnowsWhatAScrapeHas(t *testing.T) {
 	}
 }
 
-// A trouble is an OMS that cannot be used, and what a check has to say of it.
+// A trouble is an OMS that cannot be used, and what a check has to say about it.
 type trouble struct {
 	name           string
 	args           []string
-	wanted         string // by OMS, as the password, if it is not the one that is given
+	wanted         string // the password that OMS expects, if not the right one
 	fault          string
 	step           string
 	detail, advice string // regular expressions
@@ -512,7 +513,7 @@ func TestCheckCountsRetries(t *testing.T) {
 	}
 }
 
-// TestCheckFailsIfTheListingDoesNotFit has an OMS that needs half a second.
+// The OMS needs half a second.
 func TestCheckFailsIfTheListingDoesNotFit(t *testing.T) {
 	t.Parallel()
 	_, url := newOMS(t, omssim.Options{
@@ -529,8 +530,7 @@ func TestCheckFailsIfTheListingDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestCheckAdvisesHowToMakeAListingFit has a listing of nine pages, of a second
-// each.
+// The listing has nine pages, which take a second each.
 func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -626,8 +626,7 @@ func TestCheckTellsUnknownValuesFromUnreadableOnes(t *testing.T) {
 	}
 }
 
-// TestCheckWatchesTheConnectionThatIsUsed has a first attempt that fails, and a
-// second that tries two addresses at once.
+// The first attempt fails; the second tries two addresses at once.
 func TestCheckWatchesTheConnectionThatIsUsed(t *testing.T) {
 	watched := &watcher{}
 	trace := watched.trace()
@@ -648,7 +647,7 @@ func TestCheckWatchesTheConnectionThatIsUsed(t *testing.T) {
 	trace.ConnectStart("tcp", "192.0.2.3:80")
 	trace.ConnectDone("tcp", "192.0.2.3:80", nil)
 	trace.ConnectDone("tcp", "192.0.2.2:80", context.Canceled)
-	trace.GetConn("oms.example:80") // gives up waiting, and asks again
+	trace.GetConn("oms.example:80") // gives up waiting and asks again
 	trace.GotConn(httptrace.GotConnInfo{})
 	trace.ConnectStart("tcp", "192.0.2.4:80")
 
@@ -676,7 +675,7 @@ func TestCheckTakesThePasswordFromTheEnvironment(t *testing.T) {
 	expectFinding(t, stepOf(t, checkOne(t), "authentication"), passed, "^account viewer$", "^$")
 }
 
-// severalTargets is a configuration of two healthy targets and a broken one.
+// severalTargets writes a configuration of two healthy targets and a broken one.
 func severalTargets(t *testing.T) string {
 	t.Helper()
 	_, up := newOMS(t, omssim.Options{
@@ -801,7 +800,7 @@ func TestCheckPrintsNoControlCharacters(t *testing.T) {
 	}
 }
 
-// TestCheckStepsAreStable guards the names that programs read.
+// Programs read these names.
 func TestCheckStepsAreStable(t *testing.T) {
 	want := []string{
 		"configuration", "name_resolution", "connection", "tls", "answer", "authentication", "api",

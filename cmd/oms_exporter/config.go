@@ -201,8 +201,7 @@ func inTarget(name string, err error) error {
 // validateName rejects names of targets that could be taken for an address.
 func validateName(name string) error {
 	if name == flagsTarget || strings.ContainsAny(name, "/?#&=% \t\n") {
-		return fmt.Errorf("%q: a name must not be empty, and must not contain spaces or any of / ? # & = %%",
-			name)
+		return fmt.Errorf("%q: a name must not be empty or contain spaces or any of / ? # & = %%", name)
 	}
 	return nil
 }

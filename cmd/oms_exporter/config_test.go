@@ -219,7 +219,7 @@ func expectKeys(
 		}
 	case reflect.Struct:
 		if config.PkgPath() != reflect.TypeFor[fileConfig]().PkgPath() {
-			return // of Prometheus, whose documentation has its keys
+			return // its keys are in the documentation of Prometheus
 		}
 		for i := range config.NumField() {
 			field := config.Field(i)

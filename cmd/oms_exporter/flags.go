@@ -169,7 +169,7 @@ func addCheck(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	cmd.Flag("target", "Check only this target of the configuration file. Repeatable.").
 		StringsVar(&s.targets)
 	cmd.Flag("timeout",
-		"Prometheus' scrape_timeout, which the listing has to fit. The check itself waits ten times as long.").
+		"Prometheus' scrape_timeout, which the listing has to fit. The check waits ten times as long.").
 		Default("10s").DurationVar(&s.timeout)
 	cmd.Flag("format", "Output format: text or json.").
 		Default("text").EnumVar(&s.format, "text", "json")
@@ -200,7 +200,9 @@ func addSimulate(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	addSimFlags(cmd, s)
 	addFleetFlags(cmd, s)
 	addLogFlags(cmd, &s.log)
-	return cmd, func(ctx context.Context, _, stderr io.Writer) error { return simulate(ctx, s, stderr) }
+	return cmd, func(ctx context.Context, _, stderr io.Writer) error {
+		return simulate(ctx, s, stderr)
+	}
 }
 
 func addHealth(app *kingpin.Application) (*kingpin.CmdClause, command) {
@@ -286,7 +288,7 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 		Default(address).StringsVar(&s.listenAddresses)
 	cmd.Flag("web.telemetry-path", "Path of the metrics.").
 		Default("/metrics").StringVar(&s.telemetryPath)
-	cmd.Flag("web.config.file", "Exporter-toolkit web configuration file, for TLS and authentication.").
+	cmd.Flag("web.config.file", "Exporter-toolkit configuration file, for TLS and authentication.").
 		Default("").StringVar(&s.configFile)
 	cmd.Flag("web.systemd-socket", "Use systemd socket activation instead of listening (Linux only).").
 		BoolVar(&s.systemdSocket)

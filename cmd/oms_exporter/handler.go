@@ -92,12 +92,12 @@ func (h *handler) landing() (http.Handler, error) {
 		Links: []web.LandingLinks{
 			{
 				Address: h.web.telemetryPath, Text: "Metrics",
-				Description: "of the exporter, and of the tasks if flags name an OMS",
+				Description: "of the exporter, and of the tasks of the OMS that flags name",
 			},
-			{Address: "/status", Text: "Status", Description: "how the last listings of each OMS went"},
+			{Address: "/status", Text: "Status", Description: "how the latest listings of each OMS went"},
 			{Address: "/sd", Text: "Discovery", Description: "the configured OMS, for Prometheus"},
-			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter runs"},
-			{Address: "/-/ready", Text: "Ready", Description: "the exporter takes requests"},
+			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter is running"},
+			{Address: "/-/ready", Text: "Ready", Description: "the exporter accepts requests"},
 		},
 	})
 }

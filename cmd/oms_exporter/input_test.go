@@ -11,7 +11,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// A mistake is a use of the program that it refuses.
+// A mistake is a command line that the program rejects.
 type mistake struct {
 	name string
 	args []string
@@ -20,7 +20,7 @@ type mistake struct {
 	status
 }
 
-// A status is the exit status to expect; the zero one stands for 2.
+// A status is the expected exit status; 0 stands for 2.
 type status int
 
 func TestBadInput(t *testing.T) {
@@ -79,13 +79,13 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// expectRefusal runs the program, which must end at once.
+// expectRefusal runs the program, which must exit at once.
 func expectRefusal(t *testing.T, m mistake) {
 	t.Helper()
 	for name, value := range m.env {
 		t.Setenv(name, value)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience) // in case it starts
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // in case it does start
 	defer cancel()
 	stdout, stderr := newOutput(), newOutput()
 

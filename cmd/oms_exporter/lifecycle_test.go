@@ -39,7 +39,7 @@ func TestAScrapeUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// awaitClosed returns when nothing listens at a URL.
+// awaitClosed waits until nothing listens at a URL.
 func awaitClosed(t *testing.T, url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -156,7 +156,7 @@ func TestTheCompletionScriptIsPrinted(t *testing.T) {
 	}
 	before := os.Stdout
 	t.Cleanup(func() { os.Stdout = before })
-	os.Stdout = file // kingpin writes scripts there, whatever it is told
+	os.Stdout = file // kingpin writes scripts there, whatever writer it has
 
 	err = run(t.Context(), []string{"--completion-script-bash"}, newOutput(), newOutput())
 

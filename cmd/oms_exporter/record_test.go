@@ -33,7 +33,7 @@ type tape struct {
 	url       string
 }
 
-// record returns a tape of an OMS that is asked through the network.
+// record returns a tape of an OMS that is called over the network.
 func record(t *testing.T, oms http.Handler, redact bool) tape {
 	t.Helper()
 	transport := &http.Transport{}
@@ -75,7 +75,7 @@ func (r tape) list(
 	return projects, report, nil
 }
 
-// mustList lists everything, all of which must have been recorded.
+// mustList lists everything, and fails the test unless all of it was recorded.
 func (r tape) mustList(t *testing.T, options omsclient.Options) ([]omsclient.Project, omsclient.Report) {
 	t.Helper()
 	projects, report, err := r.list(t.Context(), t, options)
@@ -105,7 +105,7 @@ func (r tape) replay(t *testing.T) *omssim.Server {
 	return sim
 }
 
-// files returns the files of the directory, with what is in them.
+// files returns the content of the files in the directory, by name.
 func (r tape) files(t *testing.T) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(r.dir)
@@ -119,7 +119,7 @@ func (r tape) files(t *testing.T) map[string]string {
 	return all
 }
 
-// expectFiles checks which files there are, by name.
+// expectFiles checks the names of the files.
 func (r tape) expectFiles(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
@@ -143,7 +143,7 @@ func TestARecordingIsListedAsWhatWasRecorded(t *testing.T) {
 		oms     omssim.Options
 		options omsclient.Options
 		tasks   int
-		pages   int // 0 if that depends
+		pages   int // 0: not checked
 	}{
 		"native":                 {fleet, omsclient.Options{}, 451, 4},
 		"compressed":             {zipped, omsclient.Options{}, 451, 4},
@@ -276,7 +276,7 @@ func (r tape) ask(t *testing.T, action string) *http.Response {
 	return response
 }
 
-// answering is an OMS that answers to a readable request with a status and a body.
+// answering is an OMS that checks the request of ask, and answers.
 func answering(t *testing.T, status int, body io.Reader) roundTrip {
 	t.Helper()
 	return func(r *http.Request) (*http.Response, error) {
@@ -321,7 +321,7 @@ func TestOnlyWholeAnswersToListProjectsAreKept(t *testing.T) {
 
 			got, _ := tt.read(response.Body)
 			_ = response.Body.Close()
-			_ = response.Body.Close() // once more does no harm
+			_ = response.Body.Close() // a second time does no harm
 
 			if got != tt.got {
 				t.Errorf("the client gets %q, want %q", got, tt.got)
@@ -398,8 +398,7 @@ func TestADiskThatFailsFailsNoListing(t *testing.T) {
 	}
 }
 
-// TestTheClientReadsWhileItIsRecorded has an OMS that waits with the second half of
-// a page until the client has the first.
+// OMS sends the second half of a page only after the client has read the first.
 func TestTheClientReadsWhileItIsRecorded(t *testing.T) {
 	const first, second = `{"success":true,"totalCount":2,"data":[{"id":"np_1"}`, `,{"id":"np_2"}]}`
 	for _, redact := range []bool{false, true} {
@@ -434,7 +433,7 @@ func TestTheClientReadsWhileItIsRecorded(t *testing.T) {
 	}
 }
 
-// onlyFile returns the name of the one file of the directory.
+// onlyFile returns the name of the only file in the directory.
 func (r tape) onlyFile(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir(r.dir)
@@ -444,8 +443,8 @@ func (r tape) onlyFile(t *testing.T) string {
 	return entries[0].Name()
 }
 
-// TestPagesThatWereAskedForInVainAreLeftOut lists an OMS that counts far too many
-// tasks, so that pages 4 and 5 are under way when the empty page 3 ends the listing.
+// OMS reports far too many tasks, so pages 4 and 5 have been requested when the empty
+// page 3 ends the listing.
 func TestPagesThatWereAskedForInVainAreLeftOut(t *testing.T) {
 	for _, headers := range []bool{false, true} {
 		sim, _ := newOMS(t, omssim.Options{Tasks: 15, Total: func(int, int, int) string { return "1000" }})
@@ -494,7 +493,7 @@ func TestPagesThatWereAskedForInVainAreLeftOut(t *testing.T) {
 	}
 }
 
-// pageOf returns which page a request is for, and leaves it as it is.
+// pageOf returns the page that a request is for. The request can still be sent.
 func pageOf(t *testing.T, r *http.Request) int {
 	t.Helper()
 	body, err := io.ReadAll(r.Body)
@@ -509,7 +508,7 @@ func pageOf(t *testing.T, r *http.Request) int {
 	return page
 }
 
-// closing is a body that tells when it is closed.
+// closing is a body that reports when it is closed.
 type closing struct {
 	io.ReadCloser
 	closed func()
@@ -520,7 +519,7 @@ func (c closing) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// TestACanceledListingLeavesNoHalfPage ends a listing while its first page is read.
+// The listing is canceled while its first page is read.
 func TestACanceledListingLeavesNoHalfPage(t *testing.T) {
 	for _, redact := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())

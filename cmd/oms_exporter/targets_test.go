@@ -14,7 +14,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// several starts an exporter of the targets that the YAML names.
+// several starts an exporter with the targets in YAML.
 func several(t *testing.T, targets string, args ...string) (p *program, file string) {
 	t.Helper()
 	file = writeFile(t, "targets:\n"+targets)
@@ -236,7 +236,7 @@ func TestABadReloadChangesNothingAndSaysWhy(t *testing.T) {
 func TestSIGHUPLoadsTheConfiguration(t *testing.T) {
 	_, url := newOMS(t, omssim.Options{})
 	p, file := several(t, fmt.Sprintf("  a: {url: %q}\n", url))
-	probe(t, p, "a") // by now the program has asked for the signal
+	probe(t, p, "a") // by now the program handles the signal
 
 	rewriteFile(t, file, fmt.Sprintf("targets:\n  b: {url: %q}\n", url))
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {

@@ -177,7 +177,7 @@ func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
 	p := start(t, "--oms.url="+url)
 	text := scrape(t, p)
 
-	// Only the names of client_golang's own metrics collide if OpenMetrics is read as text.
+	// Names of client_golang's own metrics would collide when OpenMetrics is parsed as text.
 	bare := start(t, "--oms.url="+url, "--web.disable-exporter-metrics")
 	open := get(t, bare.url+"/metrics", "Accept", "application/openmetrics-text; version=1.0.0")
 	if kind := open.header.Get("Content-Type"); !strings.HasPrefix(kind,
