@@ -289,7 +289,7 @@ func (t *thresholdsConfig) validate() error {
 
 func (t thresholdConfig) validate() error {
 	if t.Critical > 0 && t.Warning > t.Critical {
-		return fmt.Errorf("warning: %s exceeds critical: %s", t.Warning, t.Critical)
+		return fmt.Errorf("warning (%s) exceeds critical (%s)", t.Warning, t.Critical)
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{
 			"thresholds the wrong way round",
 			one + "delay_thresholds: {importance: {HIGH: {warning: 5m, critical: 1m}}}\n",
-			"delay_thresholds: importance: HIGH: warning: 5m exceeds critical: 1m",
+			"delay_thresholds: importance: HIGH: warning (5m) exceeds critical (1m)",
 		},
 		{
 			"an override for all", one + "delay_thresholds: {overrides: [{warning: 5m}]}\n",

@@ -62,6 +62,7 @@ func TestBadInput(t *testing.T) {
 		{name: "telemetry path that looks like a host", args: []string{url, "--web.telemetry-path=a/b"}, want: []string{"--web.telemetry-path", "slash"}},
 		{name: "telemetry path of the landing page", args: []string{url, "--web.telemetry-path=/"}, want: []string{"--web.telemetry-path=/:", "something else there"}},
 		{name: "telemetry path of the health check", args: []string{"demo", "--web.telemetry-path=/-/healthy", "--web.listen-address=127.0.0.1:0"}, want: []string{"--web.telemetry-path=/-/healthy", "something else there"}},
+		{name: "authorities that are none", args: []string{url, "--oms.ca-file=" + secret}, want: []string{"--oms.ca-file: ", secret}},
 		{name: "missing authorities", args: []string{url, "--oms.ca-file=" + missing}, want: []string{"--oms.ca-file", missing}},
 		{name: "missing web configuration", args: []string{url, "--web.config.file=" + missing}, want: []string{"--web.config.file", missing}},
 		{name: "web configuration with a bare password", args: []string{url, "--web.config.file=" + writeFile(t, "basic_auth_users: {a: wrong horse}\n")}, want: []string{"--web.config.file", "bcrypt"}},
