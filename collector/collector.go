@@ -455,10 +455,6 @@ func (s *Snapshot) Collect(ch chan<- prometheus.Metric) {
 
 // clockSkew returns by how many seconds OMS's clock is ahead of the exporter's.
 func (s *Snapshot) clockSkew() (float64, bool) {
-	for _, r := range s.report.Requests {
-		if r.ClockSkew.Known {
-			return r.ClockSkew.Value.Seconds(), true
-		}
-	}
-	return 0, false
+	skew, known := s.report.ClockSkew().Get()
+	return skew.Seconds(), known
 }

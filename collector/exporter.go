@@ -106,13 +106,11 @@ func (m *Metrics) observe(report *omsclient.Report) {
 	for _, r := range report.Requests {
 		m.requests.WithLabelValues(omsclient.Action, codeOf(r)).Inc()
 		m.duration.WithLabelValues(omsclient.Action).Observe(r.Duration.Seconds())
-		m.bytes.WithLabelValues(omsclient.Action).Add(float64(r.Bytes))
-		if r.Attempt > 1 {
-			m.retries.WithLabelValues(omsclient.Action).Inc()
-		}
-		if expiry, ok := unix(r.CertExpiry); ok {
-			m.certificate.WithLabelValues().Set(expiry)
-		}
+	}
+	m.bytes.WithLabelValues(omsclient.Action).Add(float64(report.Bytes()))
+	m.retries.WithLabelValues(omsclient.Action).Add(float64(report.Retries()))
+	if expiry, ok := unix(report.CertExpiry()); ok {
+		m.certificate.WithLabelValues().Set(expiry)
 	}
 	if report.Inconsistent {
 		m.inconsistent.WithLabelValues().Inc()

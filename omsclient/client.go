@@ -58,13 +58,14 @@ const Action = "ListProjects"
 // MaxPageSize is the largest pageSize that OMS documents.
 const MaxPageSize = 150
 
-// Options are the settings of a client. The zero value is ready for use.
+// Options are the settings of a client. A zero field means its default, as in
+// [DefaultOptions].
 type Options struct {
-	PageSize     int           // projects per page, at most MaxPageSize; 0 means MaxPageSize
-	Concurrency  int           // pages after the first to request at the same time; 0 means 4
-	MaxPages     int           // pages that a listing may have; 0 means 20,000
-	MaxPageBytes int64         // bytes that a page may have, uncompressed; 0 means 512 MiB
-	MaxTries     int           // attempts per page, including the first; 0 means 3
+	PageSize     int           // projects per page, at most MaxPageSize
+	Concurrency  int           // pages after the first to request at the same time
+	MaxPages     int           // pages that a listing may have
+	MaxPageBytes int64         // bytes that a page may have, uncompressed
+	MaxTries     int           // attempts per page, including the first
 	Filter       Filter        // which projects to ask for
 	PageTimeout  time.Duration // limit for an attempt; 0 leaves it to the context
 }
@@ -102,23 +103,41 @@ func New(console string, hc *http.Client, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.PageSize = cmp.Or(options.PageSize, MaxPageSize)
-	if options.PageSize < 1 || options.PageSize > MaxPageSize {
-		return nil, fmt.Errorf("page size %d: OMS takes 1 to %d", options.PageSize, MaxPageSize)
+	if err := options.validate(); err != nil {
+		return nil, err
 	}
-	if min(options.Concurrency, options.MaxPages, options.MaxTries) < 0 || options.MaxPageBytes < 0 ||
-		options.PageTimeout < 0 {
-		return nil, errors.New("concurrency and limits must not be negative")
-	}
-	options.Concurrency = cmp.Or(options.Concurrency, 4)
-	options.MaxPages = cmp.Or(options.MaxPages, 20_000)
-	options.MaxPageBytes = cmp.Or(options.MaxPageBytes, 512<<20)
-	options.MaxTries = cmp.Or(options.MaxTries, 3)
+	options.setDefaults()
 	strict := *hc
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return &Client{endpoint: endpoint, http: &strict, options: options}, nil
+}
+
+// DefaultOptions returns what the zero values of options mean.
+func DefaultOptions() Options {
+	return Options{
+		PageSize: MaxPageSize, Concurrency: 4, MaxPages: 20_000, MaxPageBytes: 512 << 20, MaxTries: 3,
+	}
+}
+
+func (o *Options) setDefaults() {
+	d := DefaultOptions()
+	o.PageSize = cmp.Or(o.PageSize, d.PageSize)
+	o.Concurrency = cmp.Or(o.Concurrency, d.Concurrency)
+	o.MaxPages = cmp.Or(o.MaxPages, d.MaxPages)
+	o.MaxPageBytes = cmp.Or(o.MaxPageBytes, d.MaxPageBytes)
+	o.MaxTries = cmp.Or(o.MaxTries, d.MaxTries)
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.PageSize < 0 || o.PageSize > MaxPageSize:
+		return fmt.Errorf("page size %d: OMS takes 1 to %d", o.PageSize, MaxPageSize)
+	case min(o.Concurrency, o.MaxPages, o.MaxTries) < 0, o.MaxPageBytes < 0, o.PageTimeout < 0:
+		return errors.New("concurrency and limits must not be negative")
+	}
+	return nil
 }
 
 // endpoint returns the URL of ListProjects for a console's URL. Its errors do not
@@ -265,7 +284,9 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		r.ClockSkew = Some(date.Sub(time.Now().Truncate(time.Second)))
 	}
-	r.CertExpiry = firstExpiry(response)
+	if response.TLS != nil {
+		r.CertExpiry = FirstExpiry(response.TLS.PeerCertificates)
+	}
 	body := &meter{r: response.Body, limit: c.options.MaxPageBytes}
 	defer func() { r.Bytes = body.n }()
 	if response.StatusCode != http.StatusOK {
@@ -384,19 +405,6 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 func isJSON(response *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	return kind == "" || strings.HasSuffix(kind, "json")
-}
-
-// firstExpiry returns when the first certificate of the server's chain expires.
-func firstExpiry(response *http.Response) time.Time {
-	var first time.Time
-	if response.TLS != nil {
-		for _, certificate := range response.TLS.PeerCertificates {
-			if first.IsZero() || certificate.NotAfter.Before(first) {
-				first = certificate.NotAfter
-			}
-		}
-	}
-	return first
 }
 
 // A meter counts the bytes of a body and fails beyond a limit. It keeps its error,

@@ -9,25 +9,6 @@ import (
 	"time"
 )
 
-// A Report says how a listing went. It is complete once the iteration that fills
-// it has ended, for whatever reason. Until then it must not be read.
-//
-// If the pages are read twice, see [Client.List], Requests and Pages count both
-// passes. Duplicates, Invalid and Dropped count the first pass only, so that
-// nothing is counted twice.
-type Report struct {
-	Requests   []Request         // every attempt, by page
-	Pages      int               // pages read
-	Duplicates int               // elements of data that had been on an earlier page
-	Invalid    int               // elements of data without a usable id
-	Total      Optional[float64] // totalCount of the last page that was not empty
-	Dropped    map[string]int    // by field: values that were unreadable or beyond a bound
-
-	// Inconsistent reports that the number of projects differed from OMS's count of
-	// them, and still did after a second pass or when there was no time for one.
-	Inconsistent bool
-}
-
 // List iterates over every project that OMS lists for the client's filter. It
 // yields each project once, in the order of creation, and fills in the report,
 // which must not be nil.

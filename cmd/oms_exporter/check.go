@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -26,13 +27,13 @@ import (
 )
 
 // check lists the tasks of each OMS once, as a scrape does, and explains what it
-// finds. The error says which OMS cannot be used.
+// finds. The error names every OMS that cannot be used.
 func check(ctx context.Context, s *checkSettings, stdout io.Writer) error {
 	loaded, err := s.load()
 	if err != nil {
 		return err
 	}
-	all := len(loaded.Targets)
+	source := s.source(loaded)
 	if err := s.choose(loaded); err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func check(ctx context.Context, s *checkSettings, stdout io.Writer) error {
 		return err
 	}
 	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger())
+		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap)
 	if err != nil {
 		return err
 	}
@@ -50,34 +51,29 @@ func check(ctx context.Context, s *checkSettings, stdout io.Writer) error {
 	report := &checkReport{OK: true, Targets: []*targetReport{}}
 	for _, t := range targets.all() {
 		e := &evidence{
-			name: t.name, config: t.config, proxy: proxyOf(t.config),
-			file: s.oms.configFile, targets: all,
+			target: t, source: source,
 			budget: s.budget(), offset: s.timeout - s.budget(), limit: limits[t.name],
-			recorder: recorders[t.name],
 		}
-		if err := e.gather(ctx, t); err != nil {
+		if err := e.gather(ctx); err != nil {
 			return err
 		}
-		checked := e.report()
+		checked := e.report(recorders[t.name])
 		report.add(checked)
 		if s.format == "text" {
-			checked.writeText(stdout)
+			checked.print(stdout)
 		}
 	}
 	if s.format == "text" {
-		report.writeVerdicts(stdout)
+		report.printVerdicts(stdout)
 	} else if err := report.writeJSON(stdout); err != nil {
 		return err
 	}
 	return report.err()
 }
 
-// load returns the configuration, if all flags make sense.
+// load returns the configuration, if the flags make sense.
 func (s *checkSettings) load() (*fileConfig, error) {
-	serving := serveSettings{
-		oms: s.oms, scrape: s.scrape, web: webSettings{telemetryPath: "/metrics"},
-	}
-	if err := serving.check(); err != nil {
+	if err := cmp.Or(s.oms.validate(), s.scrape.validate()); err != nil {
 		return nil, err
 	}
 	if s.timeout <= 0 {
@@ -86,13 +82,21 @@ func (s *checkSettings) load() (*fileConfig, error) {
 	return s.oms.load()
 }
 
-// choose leaves only the targets that the flags name, if they name some.
+// source says where the configuration is from.
+func (s *checkSettings) source(loaded *fileConfig) string {
+	if s.oms.configFile == "" {
+		return "flags and environment"
+	}
+	return fmt.Sprintf("%s, %s", s.oms.configFile, amount(len(loaded.Targets), "target"))
+}
+
+// choose keeps only the targets that flags name, if they name any.
 func (s *checkSettings) choose(loaded *fileConfig) error {
 	if len(s.targets) == 0 {
 		return nil
 	}
 	if s.oms.configFile == "" {
-		return usagef("--target: only targets of a --config.file have names")
+		return usagef("--target needs --config.file: only its targets have names")
 	}
 	for _, name := range s.targets {
 		if loaded.Targets[name] == nil {
@@ -106,8 +110,8 @@ func (s *checkSettings) choose(loaded *fileConfig) error {
 	return nil
 }
 
-// extend gives the targets the time to tell how much too slow they are. It
-// returns how long the exporter would let each of them be scraped.
+// extend lets a check wait longer than a scrape, to tell how much too slow an OMS
+// is. It returns the exporter's time limit for a scrape of each target.
 func (s *checkSettings) extend(loaded *fileConfig) map[string]time.Duration {
 	const times = 10
 	limits := map[string]time.Duration{}
@@ -118,44 +122,35 @@ func (s *checkSettings) extend(loaded *fileConfig) map[string]time.Duration {
 	return limits
 }
 
-// recorders puts a recorder before each target, if the flags ask for it. With a
-// configuration file each target has a directory of its own, by its name.
-func (s *checkSettings) recorders(loaded *fileConfig) (map[string]*recorder, error) {
+// recorders are those of each target, by its name, if flags ask for a recording.
+type recorders map[string]*recorder
+
+// recorders prepares the recordings. With a configuration file each target has its
+// own directory, by its name.
+func (s *checkSettings) recorders(loaded *fileConfig) (recorders, error) {
 	if s.record == "" {
 		return nil, nil
 	}
-	recorders := map[string]*recorder{}
-	for name, t := range loaded.Targets {
-		r, err := newRecorder(filepath.Join(s.record, name), s.redact, nil)
+	all := recorders{}
+	for name := range loaded.Targets {
+		r, err := newRecorder(filepath.Join(s.record, name), s.redact)
 		if err != nil {
 			return nil, usagef("--record=%s: %w", s.record, err)
 		}
-		recorders[name] = r
-		t.wrap = func(next http.RoundTripper) http.RoundTripper {
-			r.next = next
-			return r
-		}
+		all[name] = r
 	}
-	return recorders, nil
+	return all, nil
 }
 
-// findRecording tells what was recorded.
-func findRecording(r *recorder) finding {
-	f := passes("%s in %s, without names, hosts, users and texts",
-		amount(r.Pages(), "page"), r.dir)
-	if r.redactor == nil {
-		f = warns("keep it to yourself, or record with --redact",
-			"%s in %s, as OMS sent them: with names, hosts, users and texts",
-			amount(r.Pages(), "page"), r.dir)
+// wrap is a [transportWrapper].
+func (rs recorders) wrap(target string, next http.RoundTripper) http.RoundTripper {
+	if r := rs[target]; r != nil {
+		return r.record(next)
 	}
-	if err := r.Err(); err != nil {
-		f = fails("see the directory, and try again", "not all pages were kept: %s", err)
-	}
-	f.Name = "recording"
-	return f
+	return next
 }
 
-// budget returns what the exporter leaves of the timeout that Prometheus names.
+// budget returns what the exporter leaves of Prometheus' timeout.
 func (s *checkSettings) budget() time.Duration {
 	if s.timeout > s.scrape.timeoutOffset {
 		return s.timeout - s.scrape.timeoutOffset
@@ -163,35 +158,29 @@ func (s *checkSettings) budget() time.Duration {
 	return s.timeout
 }
 
-// Evidence is what is known of an OMS and what one listing of it has shown.
-// Findings are read from it.
+// Evidence is what is known about an OMS and what one listing of it has shown.
+// Findings are based on it.
 type evidence struct {
-	name    string // of the target; empty for the one that flags are about
-	config  *targetConfig
-	proxy   string        // host and port, or empty
-	file    string        // of the configuration, or empty
-	targets int           // in the file
-	budget  time.Duration // what Prometheus' timeout leaves for the listing
-	offset  time.Duration // the rest of that timeout
-	limit   time.Duration // the most that the exporter takes, whatever Prometheus says
+	target *target
+	source string        // of the configuration
+	budget time.Duration // what Prometheus' timeout leaves for the listing
+	offset time.Duration // the rest of that timeout
+	limit  time.Duration // the exporter's own, whatever Prometheus allows
 
-	recorder   *recorder // nil if nothing is recorded
 	connection connection
 	fetch      collector.Fetch
 	failure    *omsclient.Error // why there is no listing, or nil
-	tasks      *tasksReport     // nil without a listing, as what follows
-	pages      *pagesReport
-	scrape     *scrapeReport
+	listingReport
 }
 
-// gather lists the tasks of an OMS.
-func (e *evidence) gather(ctx context.Context, t *target) error {
+// gather lists the tasks of the OMS.
+func (e *evidence) gather(ctx context.Context) error {
 	watched := &watcher{}
-	snapshot := t.collector.Scrape(httptrace.WithClientTrace(ctx, watched.trace()))
+	snapshot := e.target.collector.Scrape(httptrace.WithClientTrace(ctx, watched.trace()))
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	e.connection, e.fetch = watched.connection(), t.collector.Fetches()[0]
+	e.connection, e.fetch = watched.connection(), e.target.collector.Fetches()[0]
 	if errors.As(e.fetch.Err, &e.failure) {
 		return nil
 	}
@@ -201,29 +190,31 @@ func (e *evidence) gather(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
-	counted, err := t.own.Gather()
+	counted, err := e.target.own.Gather()
 	if err != nil {
 		return err
 	}
-	e.tasks = countTasks(scraped)
-	e.pages = measurePages(&e.fetch, values(counted, "oms_exporter_unknown_values_total", "field"))
-	e.scrape, err = e.measureScrape(scraped)
+	e.Tasks = countTasks(scraped)
+	e.Pages = measurePages(&e.fetch, values(counted, "oms_exporter_unknown_values_total", "field"))
+	e.Scrape, err = e.measureScrape(scraped)
 	return err
 }
 
-func (e *evidence) report() *targetReport {
-	r := &targetReport{
-		Name: cmp.Or(e.name, "(flags)"), URL: e.config.URL, Steps: e.steps(),
-		Tasks: e.tasks, Pages: e.pages, Scrape: e.scrape,
+// report explains the evidence, and what became of the recording if there is one.
+func (e *evidence) report(r *recorder) *targetReport {
+	findings := e.findings()
+	if r != nil {
+		findings = append(findings, findRecording(r))
 	}
-	if e.recorder != nil {
-		r.Steps = append(r.Steps, findRecording(e.recorder))
+	return &targetReport{
+		Name: displayName(e.target.name), URL: e.target.config.URL, Steps: findings,
+		OK: !slices.ContainsFunc(findings, func(f finding) bool { return f.Result == failed }),
+
+		listingReport: e.listingReport,
 	}
-	r.OK = !slices.ContainsFunc(r.Steps, func(f finding) bool { return f.Result == failed })
-	return r
 }
 
-// countTasks reads how many tasks there are from what a scrape has.
+// countTasks takes the numbers of tasks from a scrape.
 func countTasks(scraped []*dto.MetricFamily) *tasksReport {
 	r := &tasksReport{
 		Omitted: values(scraped, "oms_scrape_tasks_omitted", "reason"), Groups: []groupReport{},
@@ -240,72 +231,55 @@ func countTasks(scraped []*dto.MetricFamily) *tasksReport {
 	return r
 }
 
-// measurePages sums up the requests of a listing. What the collector counts as
-// unknown are values that are not documented, and those that are not readable.
-func measurePages(fetch *collector.Fetch, counted map[string]int) *pagesReport {
+// measurePages sums up the requests of a listing. The collector counts unreadable
+// values as unknown ones too.
+func measurePages(fetch *collector.Fetch, unknown map[string]int) *pagesReport {
+	report := &fetch.Report
 	p := &pagesReport{
-		Listings: 1, Seconds: fetch.Duration.Seconds(), Inconsistent: fetch.Report.Inconsistent,
-		Unreadable: maps.Clone(fetch.Report.Dropped), Unknown: counted,
+		Listings: 1, Rows: report.Rows(), Bytes: report.Bytes(), Retries: report.Retries(),
+		Seconds: fetch.Duration.Seconds(), Inconsistent: report.Inconsistent,
+		Unreadable: maps.Clone(report.Dropped), Unknown: unknown,
 	}
 	for field, n := range p.Unreadable {
 		if p.Unknown[field] -= n; p.Unknown[field] == 0 {
 			delete(p.Unknown, field)
 		}
 	}
-	requests := fetch.Report.Requests
-	first := firstListing(requests)
-	if len(first) < len(requests) {
+	first := report.FirstListing()
+	if len(first) < len(report.Requests) {
 		p.Listings = 2
 	}
-	for _, r := range requests {
-		p.Rows += r.Rows
-		p.Bytes += r.Bytes
-		if r.Attempt > 1 {
-			p.Retries++
-		}
-	}
-	var took []float64
+	var times []float64
 	for _, r := range first {
 		if r.Err == nil {
-			took = append(took, r.Duration.Seconds())
+			times = append(times, r.Duration.Seconds())
 		}
 	}
-	slices.Sort(took)
-	p.Pages = len(took)
-	p.PageSeconds = spread{took[0], took[len(took)/2], took[len(took)-1]}
+	slices.Sort(times)
+	p.Pages = len(times)
+	p.PageSeconds = spread{times[0], times[len(times)/2], times[len(times)-1]}
 	return p
 }
 
-// firstListing returns the requests before those of a second listing, which
-// begins with the first page again.
-func firstListing(requests []omsclient.Request) []omsclient.Request {
-	for i, r := range requests {
-		if i > 0 && r.Page == 1 && r.Attempt == 1 {
-			return requests[:i]
-		}
-	}
-	return requests
-}
-
-// tight is the part of the time from which on a listing has little left.
+// tight is the share of its time that a listing may take before it gets a warning.
 const tight = 0.8
 
-// measureScrape compares a listing with the time there is for it. A second one
-// is only begun, and ended, in what the first has left.
+// measureScrape compares a listing with the time there is for it. Only the first
+// counts: a second one uses what time is left, and no more.
 func (e *evidence) measureScrape(scraped []*dto.MetricFamily) (*scrapeReport, error) {
 	took := e.fetch.Duration
 	requests := e.fetch.Report.Requests
-	if first := firstListing(requests); len(first) < len(requests) {
+	if first := e.fetch.Report.FirstListing(); len(first) < len(requests) {
 		took = requests[len(first)].Start.Sub(e.fetch.Start)
 	}
 	budget := min(e.budget, e.limit)
 	s := &scrapeReport{
 		Seconds: took.Seconds(), Budget: budget.Seconds(), Fits: took <= budget,
-		Concurrency: e.config.Concurrency,
+		Concurrency: e.target.config.Concurrency,
 	}
 	for _, concurrency := range []int{1, 2, 4, 8, 16} {
-		rounds := (e.pages.Pages-1+concurrency-1)/concurrency + 1
-		estimate := float64(rounds) * e.pages.PageSeconds.Median
+		rounds := (e.Pages.Pages-1+concurrency-1)/concurrency + 1
+		estimate := float64(rounds) * e.Pages.PageSeconds.Median
 		s.Estimates = append(s.Estimates, estimateReport{concurrency, estimate})
 		if concurrency > s.Concurrency && s.Recommended == 0 && s.Seconds >= tight*s.Budget &&
 			estimate < tight*s.Budget {
@@ -316,15 +290,16 @@ func (e *evidence) measureScrape(scraped []*dto.MetricFamily) (*scrapeReport, er
 		s.Series += len(family.GetMetric())
 	}
 	var err error
-	s.Bytes, s.GzipBytes, err = measureText(scraped)
+	s.Bytes, s.GzipBytes, err = encodedSize(scraped)
 	return s, err
 }
 
-// proxyOf returns the proxy between the exporter and an OMS, or nothing.
-func proxyOf(c *targetConfig) string {
-	settings := c.HTTPClient.ProxyConfig
+// proxy returns the host and port of the proxy between the exporter and OMS, or
+// nothing.
+func (e *evidence) proxy() string {
+	settings := e.target.config.HTTPClient.ProxyConfig
 	choose := settings.Proxy()
-	console, err := url.Parse(c.URL)
+	console, err := url.Parse(e.target.config.URL)
 	if choose == nil || err != nil {
 		return ""
 	}
@@ -335,27 +310,27 @@ func proxyOf(c *targetConfig) string {
 	return proxy.Host
 }
 
-// measureText returns how long metrics are as text, and how long compressed.
-func measureText(families []*dto.MetricFamily) (text, compressed int, err error) {
-	var plain, packed counter
+// encodedSize returns the size of metrics in the text format, and compressed.
+func encodedSize(families []*dto.MetricFamily) (plain, compressed int, err error) {
+	var all, packed byteCounter
 	zipper := gzip.NewWriter(&packed)
 	encoder := expfmt.NewEncoder(
-		io.MultiWriter(&plain, zipper), expfmt.NewFormat(expfmt.TypeTextPlain))
+		io.MultiWriter(&all, zipper), expfmt.NewFormat(expfmt.TypeTextPlain))
 	for _, family := range families {
 		if err := encoder.Encode(family); err != nil {
 			return 0, 0, err
 		}
 	}
 	err = zipper.Close()
-	return int(plain), int(packed), err
+	return int(all), int(packed), err
 }
 
-// A counter counts the bytes that are written to it.
-type counter int
+// A byteCounter counts the bytes that are written to it.
+type byteCounter int
 
 // Write implements [io.Writer].
-func (c *counter) Write(b []byte) (int, error) {
-	*c += counter(len(b))
+func (c *byteCounter) Write(b []byte) (int, error) {
+	*c += byteCounter(len(b))
 	return len(b), nil
 }
 
@@ -368,7 +343,7 @@ func series(families []*dto.MetricFamily, name string) []*dto.Metric {
 	return nil
 }
 
-// values returns the series of a metric by the value of a label, without zeros.
+// values returns the values of a metric other than 0, by a label.
 func values(families []*dto.MetricFamily, name, label string) map[string]int {
 	found := map[string]int{}
 	for _, m := range series(families, name) {

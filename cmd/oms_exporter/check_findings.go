@@ -18,16 +18,15 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// A checkStep reads one thing from the evidence. The steps before it found
-// nothing that makes it pointless.
-type checkStep struct {
+// A step of a check judges one thing. None before it has failed.
+type step struct {
 	name string
 	find func(*evidence) finding
 }
 
-// checkSteps are all steps, in the order of a request's life. Their names are in
-// the JSON that programs read.
-var checkSteps = []checkStep{
+// steps are all steps, in the order in which things happen to a request. Programs
+// read their names in the JSON.
+var steps = []step{
 	{"configuration", findConfiguration},
 	{"name_resolution", findName},
 	{"connection", findConnection},
@@ -45,11 +44,11 @@ var checkSteps = []checkStep{
 	{"scrape", findScrape},
 }
 
-// steps takes the steps, up to the first that fails.
-func (e *evidence) steps() []finding {
+// findings takes the steps, up to the first that fails.
+func (e *evidence) findings() []finding {
 	var findings []finding
 	over := false
-	for _, step := range checkSteps {
+	for _, step := range steps {
 		f := finding{Result: skipped}
 		if !over {
 			f = step.find(e)
@@ -61,7 +60,7 @@ func (e *evidence) steps() []finding {
 	return findings
 }
 
-// cause returns why there is no listing, without what every cause begins with.
+// cause returns why there is no listing, without the prefix that all causes share.
 func (e *evidence) cause() string {
 	if e.failure == nil {
 		return ""
@@ -69,70 +68,65 @@ func (e *evidence) cause() string {
 	return errorPrefix.ReplaceAllString(e.failure.Error(), "")
 }
 
-// setting returns what people have to change: a flag, or a key in the file.
-func (e *evidence) setting(flag, key string) string {
-	if e.file == "" {
-		return "--" + flag
-	}
-	return key
-}
+// setting names what has to be changed: a flag, or a key in the file.
+func (e *evidence) setting(key string) string { return settingsOf(e.target.name)(key) }
 
 func findConfiguration(e *evidence) finding {
-	source := "flags and environment"
-	if e.file != "" {
-		source = fmt.Sprintf("%s, %s", e.file, amount(e.targets, "target"))
+	unknown := e.target.config.unknownStatuses()
+	if unknown == nil {
+		return passes("%s", e.source)
 	}
-	if unknown := e.config.unknownStatuses(); unknown != nil {
-		return warns("if they are not new in OMS, correct "+
-			e.setting("oms.exclude-status", "filter.statuses or exclude.statuses"),
-			"%s; unknown statuses: %s", source, strings.Join(unknown, ", "))
+	where := e.setting("exclude.statuses")
+	if e.target.name != flagsTarget {
+		where = "filter.statuses or " + where
 	}
-	return passes("%s", source)
+	return warns("unless they are new in OMS, correct "+where,
+		"%s; unknown statuses: %s", e.source, strings.Join(unknown, ", "))
 }
 
 func findName(e *evidence) finding {
 	c := &e.connection
 	host, _, err := net.SplitHostPort(c.to)
-	if err != nil { // no connection was asked for
-		return fails("see http_client: credentials, their files, and the proxy",
-			"no request could be made: %s", e.cause())
+	if err != nil { // the request did not get that far
+		return fails("check http_client: credentials, their files, and the proxy",
+			"no request could be sent: %s", e.cause())
 	}
 	whose := host
-	if e.proxy != "" {
+	if e.proxy() != "" {
 		whose = "the proxy " + host
 	}
 	switch {
 	case !c.lookup.tried():
-		return passes("%s is an address", whose)
+		return passes("%s is an IP address", whose)
 	case !c.lookup.ok():
-		return fails("correct the host in "+e.whereProxyOr("oms.url", "url")+", or see the name servers "+
+		return fails("correct the host in "+e.addressSetting()+", or check the name servers "+
 			"of this host or container", "%s: %s", whose, e.cause())
 	}
-	return passes("%s is %s, in %s", whose, strings.Join(c.addresses, ", "),
+	return passes("%s resolves to %s, in %s", whose, strings.Join(c.addresses, ", "),
 		seconds(c.lookup.took().Seconds()))
 }
 
-// whereProxyOr returns the setting that decides where to connect to.
-func (e *evidence) whereProxyOr(flag, key string) string {
-	if e.proxy != "" {
+// addressSetting names the setting that decides where to connect to.
+func (e *evidence) addressSetting() string {
+	if e.proxy() != "" {
 		return "proxy_url"
 	}
-	return e.setting(flag, key)
+	return e.setting("url")
 }
 
 func findConnection(e *evidence) finding {
 	c := &e.connection
 	whose := ""
-	if e.proxy != "" {
-		whose = " of the proxy " + e.proxy
+	if proxy := e.proxy(); proxy != "" {
+		whose = " of the proxy " + proxy
 	}
 	switch {
 	case !c.dial.ok():
-		return fails("see whether OMS runs and listens there, the port in "+
-			e.whereProxyOr("oms.url", "url")+", and firewalls in between",
+		return fails("check that OMS is running and listening there, the port in "+
+			e.addressSetting()+", and firewalls in between",
 			"no connection to %s%s: %s", c.to, whose, e.cause())
-	case !c.used && !c.handshake.tried(): // only with a proxy is there something in between
-		return fails("see the settings of the proxy, and whether it may connect to OMS",
+	case !c.used && !c.handshake.tried(): // happens only with a proxy
+		return fails("check the proxy's settings, and whether it may connect to OMS",
 			"the proxy %s does not connect to OMS: %s", c.to, e.cause())
 	}
 	return passes("%s%s, in %s", c.remote, whose, seconds(c.dial.took().Seconds()))
@@ -141,26 +135,29 @@ func findConnection(e *evidence) finding {
 func findTLS(e *evidence) finding {
 	c := &e.connection
 	switch {
-	case strings.HasPrefix(strings.ToLower(e.config.URL), "http:"):
-		return warns("use https, if OMS or something before it offers it",
-			"plain http: the password travels in the clear")
+	case e.isPlainHTTP():
+		return warns("use https if OMS, or a proxy in front of it, offers it",
+			"plain http: the password is sent in the clear")
 	case !c.handshake.ok():
 		return fails(adviseTLS(e, c.handshake.err), "%s", e.cause()+rejected(c.handshake.err))
 	}
 	described := describeTLS(&c.tls)
-	left := time.Until(firstExpiry(c.tls.PeerCertificates))
+	left := time.Until(omsclient.FirstExpiry(c.tls.PeerCertificates))
 	switch {
-	case e.config.HTTPClient.TLSConfig.InsecureSkipVerify:
-		return warns("trust OMS's authority instead: "+
-			e.setting("oms.ca-file", "tls_config.ca_file"),
+	case e.target.config.HTTPClient.TLSConfig.InsecureSkipVerify:
+		return warns("trust OMS's certificate authority instead, with "+e.setting("tls_config.ca_file"),
 			"%s; not verified: anyone in between can read the password", described)
 	case left < 30*24*time.Hour:
-		return warns("renew the certificate", "%s: soon", described)
+		return warns("renew the certificate", "%s, which is soon", described)
 	}
 	return passes("%s", described)
 }
 
-// adviseTLS tells what to do about a handshake that failed.
+func (e *evidence) isPlainHTTP() bool {
+	return strings.HasPrefix(strings.ToLower(e.target.config.URL), "http:")
+}
+
+// adviseTLS says what to do about a failed handshake.
 func adviseTLS(e *evidence, err error) string {
 	var (
 		authority x509.UnknownAuthorityError
@@ -171,20 +168,20 @@ func adviseTLS(e *evidence, err error) string {
 	switch {
 	case errors.As(err, &authority):
 		return "trust the authority that issued the certificate: give its PEM file as " +
-			e.setting("oms.ca-file", "tls_config.ca_file")
+			e.setting("tls_config.ca_file")
 	case errors.As(err, &host):
-		return "use a name that the certificate is for in " + e.setting("oms.url", "url") +
-			", or tls_config.server_name in a configuration file"
+		return "use a name that the certificate covers in " + e.setting("url") +
+			", or set tls_config.server_name in a configuration file"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "renew the certificate, or see the clock of this host"
+		return "renew the certificate, or check the clock of this host"
 	case errors.As(err, &record):
-		return "what answers there does not speak TLS: see the port, or use http"
+		return "the server does not speak TLS: check the port, or use http"
 	}
-	return "see which versions, ciphers and client certificates OMS or a proxy before it wants"
+	return "check which TLS versions, ciphers and client certificates OMS, or a proxy in front of it, " +
+		"accepts"
 }
 
-// rejected describes the certificate that a client did not accept, if it was
-// that.
+// rejected describes the certificate that was not accepted, if that is the error.
 func rejected(err error) string {
 	var e *tls.CertificateVerificationError
 	if !errors.As(err, &e) {
@@ -212,7 +209,7 @@ func describeCertificates(chain []*x509.Certificate) string {
 	if more := len(names) - most; more > 0 {
 		names = append(names[:most], fmt.Sprintf("%d more", more))
 	}
-	expiry := firstExpiry(chain)
+	expiry := omsclient.FirstExpiry(chain)
 	verb := "expires"
 	if time.Now().After(expiry) {
 		verb = "expired"
@@ -222,30 +219,19 @@ func describeCertificates(chain []*x509.Certificate) string {
 		expiry.UTC().Format(time.DateOnly))
 }
 
-// firstExpiry returns when the first certificate of a chain expires.
-func firstExpiry(chain []*x509.Certificate) time.Time {
-	var first time.Time
-	for _, certificate := range chain {
-		if first.IsZero() || certificate.NotAfter.Before(first) {
-			first = certificate.NotAfter
-		}
-	}
-	return first
-}
-
 func findAnswer(e *evidence) finding {
-	said := e.failedAtOnce(omsclient.Auth) || e.failedAtOnce(omsclient.API) // by OMS, most likely
-	if e.failure != nil && e.failure.Page == 1 && !said {
+	fromOMS := e.failedAtOnce(omsclient.Auth) || e.failedAtOnce(omsclient.API) // most likely
+	if e.failure != nil && e.failure.Page == 1 && !fromOMS {
 		return fails(e.advise(), "%s", e.cause())
 	}
 	first := e.firstPage()
 	return passes("HTTP status %d, in %s", first.StatusCode, seconds(first.Duration.Seconds()))
 }
 
-// firstPage returns the last attempt for the first page.
+// firstPage returns the last attempt at the first page.
 func (e *evidence) firstPage() omsclient.Request {
 	var first omsclient.Request
-	for _, r := range firstListing(e.fetch.Report.Requests) {
+	for _, r := range e.fetch.Report.FirstListing() {
 		if r.Page == 1 {
 			first = r
 		}
@@ -254,24 +240,25 @@ func (e *evidence) firstPage() omsclient.Request {
 }
 
 func findAuthentication(e *evidence) finding {
-	anonymous := e.account() == ""
+	account := e.account()
 	switch {
 	case e.failedAtOnce(omsclient.Auth):
 		return fails(e.advise(), "%s", e.cause())
-	case anonymous:
-		return warns("if OMS does ask for an account, give "+e.whereAccount(), "no account")
+	case account == "":
+		return warns("if OMS asks for an account, give "+e.setting("http_client.basic_auth"),
+			"no account")
 	}
-	return passes("%s", e.account())
+	return passes("%s", account)
 }
 
-// failedAtOnce reports whether the first page failed for a reason.
+// failedAtOnce reports whether the first page failed for this reason.
 func (e *evidence) failedAtOnce(reason omsclient.Reason) bool {
 	return e.failure != nil && e.failure.Page == 1 && e.failure.Reason == reason
 }
 
 // account describes the credentials, or is empty if there are none.
 func (e *evidence) account() string {
-	c := &e.config.HTTPClient
+	c := &e.target.config.HTTPClient
 	switch {
 	case c.BasicAuth != nil && c.BasicAuth.Username != "":
 		return "account " + c.BasicAuth.Username
@@ -285,10 +272,6 @@ func (e *evidence) account() string {
 		return "http_headers"
 	}
 	return ""
-}
-
-func (e *evidence) whereAccount() string {
-	return e.setting("oms.username and --oms.password-file", "http_client.basic_auth")
 }
 
 func findAPI(e *evidence) finding {
@@ -309,43 +292,58 @@ func findFirstPage(e *evidence) finding {
 }
 
 func findClock(e *evidence) finding {
-	for _, r := range e.fetch.Report.Requests {
-		skew, known := r.ClockSkew.Get()
-		if !known {
-			continue
-		}
-		detail := "OMS's clock and this one agree"
-		switch {
-		case skew > 0:
-			detail = fmt.Sprintf("OMS's clock is %s ahead of this one", skew)
-		case skew < 0:
-			detail = fmt.Sprintf("OMS's clock is %s behind this one", -skew)
-		}
-		if skew.Abs() < 5*time.Second {
-			return passes("%s", detail)
-		}
-		return warns("set both clocks by NTP: they tell how old is what OMS says", "%s", detail)
+	skew, known := e.fetch.Report.ClockSkew().Get()
+	var detail string
+	switch {
+	case !known:
+		return passes("unknown: OMS sends no Date header")
+	case skew > 0:
+		detail = fmt.Sprintf("OMS's clock is %s ahead of this one", skew)
+	case skew < 0:
+		detail = fmt.Sprintf("OMS's clock is %s behind this one", -skew)
+	default:
+		detail = "OMS's clock and this one agree"
 	}
-	return passes("not known: OMS sends no Date")
+	if skew.Abs() < 5*time.Second {
+		return passes("%s", detail)
+	}
+	return warns("synchronize both clocks with NTP: ages and delays are computed with them",
+		"%s", detail)
 }
 
 func findPages(e *evidence) finding {
 	if e.failure != nil {
 		return fails(e.advise(), "page %d: %s", e.failure.Page, e.cause())
 	}
-	p := e.pages
+	p := e.Pages
 	detail := fmt.Sprintf("%s with %s in %s; a page took %s to %s, median %s; %s",
-		amount(p.Pages, "page"), amount(e.tasks.Total, "task"), seconds(p.Seconds),
+		amount(p.Pages, "page"), amount(e.Tasks.Total, "task"), seconds(p.Seconds),
 		seconds(p.PageSeconds.Min), seconds(p.PageSeconds.Max), seconds(p.PageSeconds.Median),
 		retries(p.Retries))
 	if p.Listings > 1 {
-		detail += "; listed twice, since tasks and totalCount disagree"
+		detail += "; listed twice, because tasks and totalCount disagreed"
 	}
 	if p.Inconsistent {
-		return warns("check again: unless tasks come and go all the time, one may be missing",
+		return warns("check again: unless tasks are created and deleted all the time, one may be missing",
 			"%s, and still do", detail)
 	}
 	return passes("%s", detail)
+}
+
+// findRecording says what was recorded.
+func findRecording(r *recorder) finding {
+	f := passes("%s in %s, without names, hosts, users and free text",
+		amount(r.pages(), "page"), r.dir)
+	if r.redactor == nil {
+		f = warns("do not share it, or record with --redact",
+			"%s in %s, as OMS sent them: with names, hosts, users and free text",
+			amount(r.pages(), "page"), r.dir)
+	}
+	if err := r.err(); err != nil {
+		f = fails("check the directory, and try again", "not all pages were saved: %s", err)
+	}
+	f.Name = "recording"
+	return f
 }
 
 func retries(n int) string {
@@ -356,23 +354,25 @@ func retries(n int) string {
 }
 
 func findOmitted(e *evidence) finding {
-	omitted := e.tasks.Omitted
+	omitted := e.Tasks.Omitted
 	detail := cmp.Or(counts(omitted), "none: every task has series")
 	switch {
 	case omitted["limit"] > 0:
-		return fails("raise "+e.setting("oms.max-tasks", "max_tasks")+": above it no task has series, "+
-			"or list fewer tasks", "%s; the limit is %d", detail, e.config.MaxTasks)
+		return fails("raise "+e.setting("max_tasks")+", above which no task gets series, "+
+			"or list fewer tasks", "%s; the limit is %d", detail, e.target.config.MaxTasks)
 	case omitted["invalid"] > 0:
-		return warns("some elements have no usable id and cannot be shown: tell the exporter's makers, "+
-			"with the version of OMS", "%s", detail)
+		return warns("some elements have no usable id and cannot be shown: "+tellDevelopers,
+			"%s", detail)
 	case omitted["duplicate"] > 0:
-		return warns("check again: tasks have moved between pages meanwhile, which should be rare",
+		return warns("check again: tasks moved between pages during the listing, which should be rare",
 			"%s", detail)
 	}
 	return passes("%s", detail)
 }
 
-// counts writes numbers by name, such as "duplicate 1, excluded 3".
+const tellDevelopers = "report it to the exporter's developers, with the version of OMS"
+
+// counts formats numbers by name, such as "duplicate 1, excluded 3".
 func counts(by map[string]int) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(by)) {
@@ -382,27 +382,27 @@ func counts(by map[string]int) string {
 }
 
 func findValues(e *evidence) finding {
-	p := e.pages
+	p := e.Pages
 	var found []string
 	if len(p.Unknown) > 0 {
-		found = append(found, "not documented: "+counts(p.Unknown))
+		found = append(found, "undocumented: "+counts(p.Unknown))
 	}
 	if len(p.Unreadable) > 0 {
-		found = append(found, "not readable: "+counts(p.Unreadable))
+		found = append(found, "unreadable: "+counts(p.Unreadable))
 	}
 	if found == nil {
 		return passes("all are known")
 	}
-	return warns("OMS may be newer than this exporter: what is not documented is passed on as it is, "+
-		"what is not readable is left out; tell the exporter's makers", "%s", strings.Join(found, "; "))
+	return warns("OMS may be newer than this exporter, which exports undocumented values as they are "+
+		"and leaves unreadable ones out: "+tellDevelopers, "%s", strings.Join(found, "; "))
 }
 
 func findTasks(e *evidence) finding {
-	tasks := e.tasks
+	tasks := e.Tasks
 	if tasks.Total == 0 {
-		return warns("see whether the account may see tasks: ROOT-VIEWER sees those of all departments, "+
-			"ADMIN-VIEWER those of its own, USER only what it created; and see the filter, if there is one",
-			"OMS lists no task")
+		return warns("check which tasks the account may see (ROOT-VIEWER: those of all departments, "+
+			"ADMIN-VIEWER: those of its own, USER: only those it created), and the filter, if there is one",
+			"OMS lists no tasks")
 	}
 	var types []string
 	for i, g := range tasks.Groups {
@@ -417,16 +417,16 @@ func findTasks(e *evidence) finding {
 }
 
 func findConcurrency(e *evidence) finding {
-	s := e.scrape
+	s := e.Scrape
 	var parts []string
 	for _, estimate := range s.Estimates {
 		parts = append(parts, fmt.Sprintf("%d: %s", estimate.Concurrency, seconds(estimate.Seconds)))
 	}
-	return passes("now %d; estimated for a listing with %s", s.Concurrency, strings.Join(parts, ", "))
+	return passes("now %d; estimated listing time with %s", s.Concurrency, strings.Join(parts, ", "))
 }
 
 func findScrape(e *evidence) finding {
-	s := e.scrape
+	s := e.Scrape
 	detail := fmt.Sprintf("the listing took %s of %s; %d series, %s as text, %s with gzip",
 		seconds(s.Seconds), seconds(s.Budget), s.Series, size(s.Bytes), size(s.GzipBytes))
 	switch {
@@ -438,16 +438,16 @@ func findScrape(e *evidence) finding {
 	return passes("%s", detail)
 }
 
-// adviseScrape tells how to make a listing fit.
+// adviseScrape says how to make a listing fit.
 func (e *evidence) adviseScrape(s *scrapeReport) string {
 	var ways []string
 	if s.Recommended > 0 {
 		ways = append(ways, fmt.Sprintf("set %s to %d",
-			e.setting("oms.concurrency", "concurrency"), s.Recommended))
+			e.setting("concurrency"), s.Recommended))
 	}
-	if e.config.PageSize < omsclient.MaxPageSize {
+	if e.target.config.PageSize < omsclient.MaxPageSize {
 		ways = append(ways, fmt.Sprintf("set %s to %d",
-			e.setting("oms.page-size", "page_size"), omsclient.MaxPageSize))
+			e.setting("page_size"), omsclient.MaxPageSize))
 	}
 	needed := s.Seconds / tight
 	var raise []string
@@ -456,15 +456,14 @@ func (e *evidence) adviseScrape(s *scrapeReport) string {
 			math.Ceil(needed+e.offset.Seconds())))
 	}
 	if needed > e.limit.Seconds() {
-		raise = append(raise, fmt.Sprintf("%s to %.0f s",
-			e.setting("scrape.timeout", "timeout of the target, or --scrape.timeout,"), math.Ceil(needed)))
+		raise = append(raise, fmt.Sprintf("%s to %.0f s", e.setting("timeout"), math.Ceil(needed)))
 	}
 	return strings.Join(append(ways, "raise "+strings.Join(raise, " and ")), ", or ")
 }
 
 var errorPrefix = regexp.MustCompile(`^list projects: page \d+: (?:Post "[^"]*": )?`)
 
-// advise tells what to do about the failure of a page.
+// advise says what to do about a page that failed.
 func (e *evidence) advise() string {
 	switch f := e.failure; f.Reason {
 	case omsclient.Timeout:
@@ -474,53 +473,54 @@ func (e *evidence) advise() string {
 	case omsclient.HTTPStatus:
 		return e.adviseStatus()
 	case omsclient.API:
-		return "see whether the account may call the API, whether OMS takes the filter that is " +
-			"configured, if one is, and what OMS's log says of the requestId"
+		return "check that the account may call the API, that OMS accepts the configured filter, " +
+			"if any, and what OMS's log says about the requestId"
 	case omsclient.Decode:
-		return "see whether " + e.setting("oms.url", "url") + " is that of OMS's console, V4.1.0 or " +
-			"later, and nothing before it answers in its place"
+		return "check that " + e.setting("url") + " is that of an OMS console, V4.1.0 or later, " +
+			"and that nothing in front of it answers instead"
 	case omsclient.Pagination:
-		return "tell the exporter's makers, with the version of OMS"
+		return tellDevelopers
 	case omsclient.TLS:
 		return adviseTLS(e, f)
 	}
-	return "check again; if it stays, see OMS, and proxies and firewalls in between"
+	return "check again; if it persists, look at OMS, and at proxies and firewalls in between"
 }
 
 func (e *evidence) adviseTimeout() string {
-	most := time.Duration(e.config.PageTimeout)
+	limit := time.Duration(e.target.config.PageTimeout)
 	for _, r := range e.fetch.Report.Requests {
-		if r.Page == e.failure.Page && most > 0 && r.Duration >= most {
-			return fmt.Sprintf("see why OMS is slow, or raise %s, which is %s",
-				e.setting("oms.page-timeout", "page_timeout"), e.config.PageTimeout)
+		if r.Page == e.failure.Page && limit > 0 && r.Duration >= limit {
+			return fmt.Sprintf("find out why OMS is slow, or raise %s, which is %s",
+				e.setting("page_timeout"), limit)
 		}
 	}
-	return fmt.Sprintf("see why OMS is slow, or list fewer tasks: the check has waited %s",
-		e.config.Timeout)
+	return fmt.Sprintf("find out why OMS is slow, or list fewer tasks: the check waited %s",
+		e.target.config.Timeout)
 }
 
 func (e *evidence) adviseAuth() string {
 	switch {
 	case e.failure.StatusCode == http.StatusForbidden:
-		return "the account may not do this: give it a role that may view tasks, or see who answered"
+		return "the account may not do this: give it a role that may view tasks, or find out who answered"
 	case e.account() == "":
-		return "OMS asks for an account: give " + e.whereAccount()
+		return "OMS asks for an account: give " + e.setting("http_client.basic_auth")
 	}
-	return "see name and password: they are those of an account of OMS's console; " + e.whereAccount()
+	return "check name and password, which are those of an account of the OMS console: " +
+		e.setting("http_client.basic_auth")
 }
 
 func (e *evidence) adviseStatus() string {
-	where := e.setting("oms.url", "url")
+	where := e.setting("url")
 	switch status := e.failure.StatusCode; {
 	case status >= 300 && status < 400:
 		return "use the URL that it redirects to, without the path of a login page, as " + where
-	case status == http.StatusBadRequest && strings.HasPrefix(strings.ToLower(e.config.URL), "http:"):
+	case status == http.StatusBadRequest && e.isPlainHTTP():
 		return "try https in " + where
 	case status == http.StatusTooManyRequests:
-		return "OMS or a proxy limits requests: lower " + e.setting("oms.concurrency", "concurrency") +
+		return "OMS or a proxy limits requests: lower " + e.setting("concurrency") +
 			", or scrape less often"
 	case status >= http.StatusInternalServerError:
-		return "see whether OMS runs: a proxy before it may answer in its place"
+		return "check that OMS is running: a proxy in front of it may have answered instead"
 	}
-	return "see whether " + where + " is that of OMS's console"
+	return "check that " + where + " is that of the OMS console"
 }

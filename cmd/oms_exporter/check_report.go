@@ -10,18 +10,21 @@ import (
 	"unicode/utf8"
 )
 
-// What a check prints, as JSON or as text. Durations are in seconds.
+// What a check prints, as JSON or for people. Durations are in seconds.
 type (
 	checkReport struct {
 		Targets []*targetReport `json:"targets"`
 		OK      bool            `json:"ok"`
 	}
 	targetReport struct {
-		Name   string        `json:"name"`
-		URL    string        `json:"url"`
-		OK     bool          `json:"ok"`
-		Steps  []finding     `json:"steps"`
-		Tasks  *tasksReport  `json:"tasks"` // null without a listing, as all that follow
+		Name  string    `json:"name"`
+		URL   string    `json:"url"`
+		OK    bool      `json:"ok"`
+		Steps []finding `json:"steps"`
+		listingReport
+	}
+	listingReport struct { // all null if the listing failed
+		Tasks  *tasksReport  `json:"tasks"`
 		Pages  *pagesReport  `json:"pages"`
 		Scrape *scrapeReport `json:"scrape"`
 	}
@@ -37,8 +40,8 @@ type (
 	}
 	pagesReport struct {
 		Pages        int            `json:"pages"`    // of one listing
-		Listings     int            `json:"listings"` // 2 if the first was in doubt
-		Rows         int            `json:"rows"`     // of all requests, as what follows
+		Listings     int            `json:"listings"` // 2 if the first was inconsistent
+		Rows         int            `json:"rows"`     // of all requests, like the next four
 		Bytes        int64          `json:"bytes"`
 		Retries      int            `json:"retries"`
 		Seconds      float64        `json:"seconds"`
@@ -69,12 +72,12 @@ type (
 	}
 )
 
-// A finding is what a step of a check has found.
+// A finding is the outcome of a step of a check.
 type finding struct {
 	Name   string `json:"name"`
 	Result result `json:"result"`
 	Detail string `json:"detail"`
-	Advice string `json:"advice"` // what to do, unless all is well
+	Advice string `json:"advice"` // what to do about it; empty if nothing
 }
 
 // A result is how a step went.
@@ -125,8 +128,8 @@ func (r *checkReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// writeVerdicts writes a line for each target.
-func (r *checkReport) writeVerdicts(w io.Writer) {
+// printVerdicts writes one line for each target.
+func (r *checkReport) printVerdicts(w io.Writer) {
 	widest := 0
 	for _, t := range r.Targets {
 		widest = max(widest, utf8.RuneCountInString(t.Name))
@@ -146,16 +149,13 @@ func (t *targetReport) verdict() string {
 			warnings++
 		}
 	}
-	switch warnings {
-	case 0:
+	if warnings == 0 {
 		return "usable"
-	case 1:
-		return "usable, with 1 warning"
 	}
-	return fmt.Sprintf("usable, with %d warnings", warnings)
+	return "usable, with " + amount(warnings, "warning")
 }
 
-// Columns of the text.
+// The layout of what is printed for people.
 const (
 	columns     = 100
 	resultWidth = len("warning")
@@ -163,9 +163,8 @@ const (
 	margin      = 2 + resultWidth + 2 + nameWidth + 2
 )
 
-// writeText writes what was found, with a line for each step, and one for what
-// to do.
-func (t *targetReport) writeText(w io.Writer) {
+// print writes a line for each step, and below it what to do.
+func (t *targetReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%s  %s\n\n", t.Name, t.URL)
 	for _, step := range t.Steps {
 		head := fmt.Sprintf("  %-*s  %-*s  ", resultWidth, step.Result, nameWidth, title(step.Name))
@@ -180,15 +179,15 @@ func (t *targetReport) writeText(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// title is the name of a step for people.
+// title returns the name of a step for people.
 func title(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
-// wrap breaks a text into lines of at most so many runes. A longer word has a
+// wrap breaks a sentence into lines of at most width runes. A longer word gets a
 // line of its own.
-func wrap(text string, width int) []string {
+func wrap(sentence string, width int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.Fields(sentence) {
 		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
 			lines = append(lines, line)
 			line = ""
@@ -198,17 +197,17 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// printable replaces what could confuse a terminal: OMS sent some of the text.
-func printable(text string) string {
+// printable replaces what could confuse a terminal: some of it is from OMS.
+func printable(sentence string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
-	}, text)
+	}, sentence)
 }
 
-// size writes a number of bytes for people.
+// size formats a number of bytes for people.
 func size[T int | int64](n T) string {
 	switch {
 	case n < 1000:
@@ -219,10 +218,10 @@ func size[T int | int64](n T) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-// seconds writes a number of seconds for people.
+// seconds formats a number of seconds for people.
 func seconds(s float64) string { return fmt.Sprintf("%.3f s", s) }
 
-// amount writes how many things there are.
+// amount formats a number of things, with a regular plural.
 func amount(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

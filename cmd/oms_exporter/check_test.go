@@ -4,20 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +66,7 @@ func tryCheck(ctx context.Context, args ...string) (stdout string, err error) {
 	return out.String() + stderr.String(), err
 }
 
-// withAccount are the flags for an OMS that asks for the account of these tests.
+// withAccount returns the flags for an OMS that asks for the account of these tests.
 func withAccount(t *testing.T, url string) []string {
 	t.Helper()
 	return []string{
@@ -82,7 +75,7 @@ func withAccount(t *testing.T, url string) []string {
 	}
 }
 
-// checkJSON runs a check and reads its document.
+// checkJSON runs a check and decodes its JSON.
 func checkJSON(t *testing.T, args ...string) (*checkReport, int) {
 	t.Helper()
 	stdout, exit := runCheck(t, append(args, "--format=json")...)
@@ -98,7 +91,7 @@ func checkJSON(t *testing.T, args ...string) (*checkReport, int) {
 	return report, exit
 }
 
-// checkOne is checkJSON of one OMS.
+// checkOne is checkJSON for a single OMS.
 func checkOne(t *testing.T, args ...string) *targetReport {
 	t.Helper()
 	report, _ := checkJSON(t, args...)
@@ -108,7 +101,7 @@ func checkOne(t *testing.T, args ...string) *targetReport {
 	return report.Targets[0]
 }
 
-// stepOf returns what a step has found.
+// stepOf returns what a step found.
 func stepOf(t *testing.T, r *targetReport, name string) finding {
 	t.Helper()
 	for _, step := range r.Steps {
@@ -120,7 +113,7 @@ func stepOf(t *testing.T, r *targetReport, name string) finding {
 	return finding{}
 }
 
-// expectFinding checks how a step went, and what it says.
+// expectFinding checks the outcome of a step, and its words.
 func expectFinding(t *testing.T, got finding, want result, detail, advice string) {
 	t.Helper()
 	if got.Result != want {
@@ -137,7 +130,8 @@ func expectFinding(t *testing.T, got finding, want result, detail, advice string
 	}
 }
 
-// expectFailure checks that a step failed, none before, and that none came after.
+// expectFailure checks that this step failed, that none did before it, and that all
+// after it were skipped.
 func expectFailure(t *testing.T, got *targetReport, name, detail, advice string) {
 	t.Helper()
 	expectFinding(t, stepOf(t, got, name), failed, detail, advice)
@@ -182,8 +176,8 @@ func TestCheckPrintsWhatItFinds(t *testing.T) {
 var measures = regexp.MustCompile(`OMS's clock .*|(http://)?127\.0\.0\.1:\d+|\d+\.\d{3} s|[\d.]+ (B|kB)\b|"[-0-9a-f]+"`)
 
 // withoutMeasures replaces what differs from run to run.
-func withoutMeasures(text string) string {
-	return measures.ReplaceAllStringFunc(text, func(found string) string {
+func withoutMeasures(output string) string {
+	return measures.ReplaceAllStringFunc(output, func(found string) string {
 		switch {
 		case strings.HasPrefix(found, "OMS"):
 			return "OMS's clock"
@@ -204,11 +198,11 @@ func TestCheckSaysTheSameAsJSON(t *testing.T) {
 		Projects: projects(t), Username: checkAccount, Password: checkPassword,
 	})
 	args := append(withAccount(t, url), "--oms.page-size=5")
-	text, _ := runCheck(t, args...)
+	printed, _ := runCheck(t, args...)
 
 	got := checkOne(t, args...)
 
-	flat := strings.Join(strings.Fields(withoutMeasures(text)), " ")
+	flat := strings.Join(strings.Fields(withoutMeasures(printed)), " ")
 	for _, step := range got.Steps {
 		if !strings.Contains(flat, strings.Join(strings.Fields(withoutMeasures(
 			fmt.Sprintf("%s %s %s", step.Result, title(step.Name), step.Detail))), " ")) {
@@ -278,11 +272,11 @@ func TestCheckKnowsWhatAScrapeHas(t *testing.T) {
 	}
 }
 
-// A trouble is an OMS that cannot be used, and what a check has to say of it.
+// A trouble is an OMS that cannot be used, and what a check has to say about it.
 type trouble struct {
 	name           string
 	args           []string
-	wanted         string // by OMS, as the password, if it is not the one that is given
+	wanted         string // the password that OMS expects, if not the right one
 	fault          string
 	step           string
 	detail, advice string // regular expressions
@@ -294,16 +288,16 @@ func TestCheckSaysWhatFailedAndWhatToDo(t *testing.T) {
 		{name: "credentials", wanted: "another", step: "authentication", detail: `^HTTP status 401 Unauthorized$`, advice: `name and password.*--oms\.username and --oms\.password-file`},
 		{name: "forbidden", fault: "forbidden", step: "authentication", detail: `HTTP status 403`, advice: `a role that may view`},
 		{name: "success false", fault: "api_error", step: "api", detail: `code "GHANA-OPERAT000001", requestId ".+", message "\[GHANA-OPERAT000001\]: CM 服务可能不可用，请稍后重试"`, advice: `may call the API.*requestId`},
-		{name: "HTML", fault: "html_502", step: "answer", detail: `^HTTP status 502 Bad Gateway$`, advice: `whether OMS runs`},
+		{name: "HTML", fault: "html_502", step: "answer", detail: `^HTTP status 502 Bad Gateway$`, advice: `OMS is running`},
 		{name: "redirect", fault: "redirect", step: "answer", detail: `302 Found`, advice: `redirects to.* as --oms\.url`},
 		{name: "no JSON", fault: "empty_body", step: "answer", detail: `the document|EOF|ends`, advice: `V4\.1\.0 or later`},
 		{name: "reset", fault: "reset", step: "answer", detail: `reset|EOF`, advice: `check again`},
 		{name: "hang", fault: "hang", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `deadline`, advice: `raise --oms\.page-timeout, which is 200ms`},
-		{name: "hang without a limit", fault: "hang", args: []string{"--oms.page-timeout=0", "--timeout=50ms", "--scrape.timeout=50ms"}, step: "answer", detail: `deadline`, advice: `the check has waited 500ms`},
+		{name: "hang without a limit", fault: "hang", args: []string{"--oms.page-timeout=0", "--timeout=50ms", "--scrape.timeout=50ms"}, step: "answer", detail: `deadline`, advice: `the check waited 500ms`},
 		{name: "stall", fault: "stall", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `deadline`, advice: `--oms\.page-timeout`},
 		{name: "later page", fault: "truncated@3", step: "pages", detail: `^page 3: `, advice: `--oms\.url`},
 		{name: "later page refused", fault: "unauthorized@2", step: "pages", detail: `^page 2: HTTP status 401`, advice: `password`},
-		{name: "endless", fault: "repeat_page", step: "pages", detail: `repeats`, advice: `makers`},
+		{name: "endless", fault: "repeat_page", step: "pages", detail: `repeats`, advice: `report it`},
 		{name: "too many tasks", args: []string{"--oms.max-tasks=8"}, step: "omitted", detail: `limit 9; the limit is 8`, advice: `raise --oms\.max-tasks`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -335,7 +329,7 @@ func TestCheckTellsOMSFromOthers(t *testing.T) {
 		kind           string
 		detail, advice string
 	}{
-		{"no such path", 404, "text/plain", `^HTTP status 404 Not Found$`, `whether --oms\.url is that of OMS's console`},
+		{"no such path", 404, "text/plain", `^HTTP status 404 Not Found$`, `--oms\.url is that of the OMS console`},
 		{"TLS wanted", 400, "text/plain", `^HTTP status 400 Bad Request$`, `try https in --oms\.url`},
 		{"limit of requests", 429, "text/plain", `^HTTP status 429 Too Many Requests$`, `lower --oms\.concurrency`},
 		{"a page", 200, "text/html", `not JSON but "text/html"`, `V4\.1\.0 or later`},
@@ -385,62 +379,42 @@ func TestCheckResolvesNames(t *testing.T) {
 	got := checkOne(t, "--oms.url="+strings.Replace(url, "127.0.0.1", "localhost", 1))
 
 	expectFinding(t, stepOf(t, got, "name_resolution"), passed,
-		`^localhost is (::1, )?127\.0\.0\.1(, ::1)?, in \d+\.\d{3} s$`, "^$")
+		`^localhost resolves to (::1, )?127\.0\.0\.1(, ::1)?, in \d+\.\d{3} s$`, "^$")
 	expectFinding(t, stepOf(t, got, "connection"), passed, `^127\.0\.0\.1:\d+, in \d+\.\d{3} s$`, "^$")
 }
 
-// newTLSOMS serves a simulated OMS with a certificate of its own, that is valid
-// for a while. It returns the URL, and a file with the certificate.
-func newTLSOMS(t *testing.T, valid time.Duration) (url, authority string) {
+// newTLSOMS serves a simulated OMS with a certificate that is valid for a while.
+func newTLSOMS(t *testing.T, pki *authority, valid time.Duration) (url string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		DNSNames: []string{"oms.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-365 * 24 * time.Hour), NotAfter: time.Now().Add(valid),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim, err := omssim.New(omssim.Options{Tasks: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(sim)
-	server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	server := httptest.NewUnstartedServer(simulated(t, projects(t)))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{
+		*pki.issue(time.Now().Add(valid), "oms.example", "127.0.0.1"),
+	}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail on purpose
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return server.URL, writeFile(t, string(pem.EncodeToMemory(
-		&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return server.URL
 }
 
 func TestCheckExplainsCertificates(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
-	lasting, authority := newTLSOMS(t, year)
-	ending, ofEnding := newTLSOMS(t, 29*24*time.Hour)
-	ended, ofEnded := newTLSOMS(t, -time.Hour)
+	pki := newAuthority()
+	trusted := "--oms.ca-file=" + writeFile(t, string(pki.pem()))
+	lasting, ending, ended := newTLSOMS(t, pki, year), newTLSOMS(t, pki, 29*24*time.Hour), newTLSOMS(t, pki, -time.Hour)
 	plain := "https" + strings.TrimPrefix(serveOMS(t, http.NotFoundHandler()), "http")
-	const described = `for oms\.example, 127\.0\.0\.1, issued by test authority, expire[sd] on \d{4}-\d\d-\d\d`
+	const described = `for oms\.example, 127\.0\.0\.1, issued by authority of the tests, expire[sd] on \d{4}-\d\d-\d\d`
 	for _, c := range []struct {
 		name           string
 		args           []string
 		result         result
 		detail, advice string
 	}{
-		{"good", []string{lasting, "--oms.ca-file=" + authority}, passed, "^TLS 1.3, " + described + "$", "^$"},
+		{"good", []string{lasting, trusted}, passed, "^TLS 1.3, " + described + "$", "^$"},
 		{"untrusted", []string{lasting}, failed, "unknown authority; the certificate is " + described, `PEM file as --oms\.ca-file`},
-		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), "--oms.ca-file=" + authority}, failed, "not localhost; the certificate is " + described, `use a name that the certificate is for in --oms\.url`},
-		{"expired", []string{ended, "--oms.ca-file=" + ofEnded}, failed, "has expired.*" + described, "renew"},
-		{"expiring", []string{ending, "--oms.ca-file=" + ofEnding}, warning, described + ": soon", "renew"},
+		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), trusted}, failed, "not localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
+		{"expired", []string{ended, trusted}, failed, "has expired.*" + described, "renew"},
+		{"expiring", []string{ending, trusted}, warning, described + ", which is soon", "renew"},
 		{"not verified", []string{ended, "--oms.insecure-skip-verify"}, warning, described + "; not verified", `--oms\.ca-file`},
 		{"plain", []string{plain}, failed, "server gave HTTP response to HTTPS client", "use http"},
 	} {
@@ -477,14 +451,14 @@ func TestCheckGoesThroughTheProxy(t *testing.T) {
 	}
 
 	got := checkOne(t, withProxy("http://oms.example:8089"))
-	expectFinding(t, stepOf(t, got, "name_resolution"), passed, `^the proxy 127\.0\.0\.1 is an address$`, "^$")
+	expectFinding(t, stepOf(t, got, "name_resolution"), passed, `^the proxy 127\.0\.0\.1 is an IP address$`, "^$")
 	expectFinding(t, stepOf(t, got, "connection"), passed, `^127\.0\.0\.1:\d+ of the proxy 127\.0\.0\.1:\d+, in `, "^$")
 	if !got.OK {
 		t.Errorf("not usable: %+v", got.Steps)
 	}
 
 	got = checkOne(t, withProxy("https://oms.example:8089"))
-	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: Forbidden$`, `settings of the proxy`)
+	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: Forbidden$`, `proxy's settings`)
 }
 
 func TestCheckWarns(t *testing.T) {
@@ -504,10 +478,10 @@ func TestCheckWarns(t *testing.T) {
 		{"unknown status", following, []string{"--oms.exclude-status=DELETED,GONE"}, "", "configuration", `unknown statuses: GONE$`, `--oms\.exclude-status`},
 		{"clock", late, nil, "", "clock", `^OMS's clock is (1h0m|59m\d+)\ds behind this one$`, `NTP`},
 		{"no task", omssim.Options{}, nil, "", "tasks", `no task`, `ROOT-VIEWER.*ADMIN-VIEWER.*USER`},
-		{"inconsistent", following, nil, "deleted_task", "pages", `listed twice, since tasks and totalCount disagree, and still do$`, `check again`},
+		{"inconsistent", following, nil, "deleted_task", "pages", `listed twice, because tasks and totalCount disagreed, and still do$`, `check again`},
 		{"duplicate", following, nil, "moving_task", "omitted", `^duplicate 2$`, `check again`},
-		{"invalid", following, nil, "odd_task", "omitted", `^invalid 9$`, `makers`},
-		{"values", following, nil, "unknown_values", "values", `^not documented: importance 3, status 3, steps\.name 3, steps\.status 3, type 3; not readable: gmtModified 3, incrTimestampCheckpoint 3$`, `newer`},
+		{"invalid", following, nil, "odd_task", "omitted", `^invalid 9$`, `report it`},
+		{"values", following, nil, "unknown_values", "values", `^undocumented: importance 3, status 3, steps\.name 3, steps\.status 3, type 3; unreadable: gmtModified 3, incrTimestampCheckpoint 3$`, `newer`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -539,7 +513,7 @@ func TestCheckCountsRetries(t *testing.T) {
 	}
 }
 
-// TestCheckFailsIfTheListingDoesNotFit has an OMS that needs half a second.
+// The OMS needs half a second.
 func TestCheckFailsIfTheListingDoesNotFit(t *testing.T) {
 	t.Parallel()
 	_, url := newOMS(t, omssim.Options{
@@ -556,8 +530,7 @@ func TestCheckFailsIfTheListingDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestCheckAdvisesHowToMakeAListingFit has a listing of nine pages, of a second
-// each.
+// The listing has nine pages, which take a second each.
 func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -573,12 +546,12 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 		{"tight", targetConfig{Concurrency: 1, PageSize: 150}, 7601 * time.Millisecond, 30 * time.Second, warning, 2, `^set concurrency to 2, or raise Prometheus' scrape_timeout to 11 s$`},
 		{"just in time", targetConfig{Concurrency: 1, PageSize: 150}, 9500 * time.Millisecond, 30 * time.Second, warning, 2, `^set concurrency to 2, or raise Prometheus' scrape_timeout to 13 s$`},
 		{"too slow", targetConfig{Concurrency: 4, PageSize: 100}, 12 * time.Second, 30 * time.Second, failed, 8, `^set concurrency to 8, or set page_size to 150, or raise Prometheus' scrape_timeout to 16 s$`},
-		{"no way", targetConfig{Concurrency: 16, PageSize: 150}, 12 * time.Second, 13 * time.Second, failed, 0, `^raise Prometheus' scrape_timeout to 16 s and timeout of the target, or --scrape.timeout, to 15 s$`},
-		{"limited", targetConfig{Concurrency: 16, PageSize: 150}, 4 * time.Second, 3 * time.Second, failed, 0, `^raise timeout of the target, or --scrape.timeout, to 5 s$`},
+		{"no way", targetConfig{Concurrency: 16, PageSize: 150}, 12 * time.Second, 13 * time.Second, failed, 0, `^raise Prometheus' scrape_timeout to 16 s and timeout to 15 s$`},
+		{"limited", targetConfig{Concurrency: 16, PageSize: 150}, 4 * time.Second, 3 * time.Second, failed, 0, `^raise timeout to 5 s$`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &evidence{
-				config: &c.config, file: "oms.yml", budget: 9500 * time.Millisecond,
+				target: &target{name: "hangzhou", config: &c.config}, budget: 9500 * time.Millisecond,
 				offset: 500 * time.Millisecond, limit: c.limit,
 				fetch: collector.Fetch{Duration: c.took},
 			}
@@ -586,20 +559,20 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 				e.fetch.Report.Requests = append(e.fetch.Report.Requests,
 					omsclient.Request{Page: page, Attempt: 1, Duration: time.Second})
 			}
-			e.pages = measurePages(&e.fetch, map[string]int{})
+			e.Pages = measurePages(&e.fetch, map[string]int{})
 			var err error
-			if e.scrape, err = e.measureScrape(nil); err != nil {
+			if e.Scrape, err = e.measureScrape(nil); err != nil {
 				t.Fatal(err)
 			}
 
 			got := findScrape(e)
 
 			expectFinding(t, got, c.result, "the listing took", c.advice)
-			if e.scrape.Recommended != c.recommended || e.scrape.Fits != (c.result != failed) {
-				t.Errorf("the scrape is %+v, want %d recommended", e.scrape, c.recommended)
+			if e.Scrape.Recommended != c.recommended || e.Scrape.Fits != (c.result != failed) {
+				t.Errorf("the scrape is %+v, want %d recommended", e.Scrape, c.recommended)
 			}
 			estimates := map[int]float64{}
-			for _, estimate := range e.scrape.Estimates {
+			for _, estimate := range e.Scrape.Estimates {
 				estimates[estimate.Concurrency] = estimate.Seconds
 			}
 			if want := map[int]float64{1: 9, 2: 5, 4: 3, 8: 2, 16: 2}; !maps.Equal(estimates, want) {
@@ -612,7 +585,8 @@ func TestCheckAdvisesHowToMakeAListingFit(t *testing.T) {
 func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 	begin := time.Now()
 	e := &evidence{
-		config: &targetConfig{Concurrency: 4, PageSize: 150}, budget: 3 * time.Second, limit: time.Minute,
+		target: &target{config: &targetConfig{Concurrency: 4, PageSize: 150}},
+		budget: 3 * time.Second, limit: time.Minute,
 		fetch: collector.Fetch{Start: begin, Duration: 5 * time.Second, Report: omsclient.Report{
 			Requests: []omsclient.Request{
 				{Page: 1, Attempt: 1, Start: begin, Duration: time.Second, Err: &omsclient.Error{}},
@@ -622,7 +596,7 @@ func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 			},
 		}},
 	}
-	e.pages = measurePages(&e.fetch, nil)
+	e.Pages = measurePages(&e.fetch, nil)
 	s, err := e.measureScrape(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -630,9 +604,9 @@ func TestCheckMeasuresTheFirstOfTwoListings(t *testing.T) {
 	if s.Seconds != 2 || !s.Fits {
 		t.Errorf("the scrape is %+v, want 2 s", s)
 	}
-	if want := (spread{1, 3, 3}); e.pages.Pages != 2 || e.pages.Listings != 2 ||
-		e.pages.Retries != 1 || e.pages.PageSeconds != want {
-		t.Errorf("the pages are %+v, want 2 of %+v", e.pages, want)
+	if want := (spread{1, 3, 3}); e.Pages.Pages != 2 || e.Pages.Listings != 2 ||
+		e.Pages.Retries != 1 || e.Pages.PageSeconds != want {
+		t.Errorf("the pages are %+v, want 2 of %+v", e.Pages, want)
 	}
 }
 
@@ -652,8 +626,7 @@ func TestCheckTellsUnknownValuesFromUnreadableOnes(t *testing.T) {
 	}
 }
 
-// TestCheckWatchesTheConnectionThatIsUsed has a first attempt that fails, and a
-// second that tries two addresses at once.
+// The first attempt fails; the second tries two addresses at once.
 func TestCheckWatchesTheConnectionThatIsUsed(t *testing.T) {
 	watched := &watcher{}
 	trace := watched.trace()
@@ -674,7 +647,7 @@ func TestCheckWatchesTheConnectionThatIsUsed(t *testing.T) {
 	trace.ConnectStart("tcp", "192.0.2.3:80")
 	trace.ConnectDone("tcp", "192.0.2.3:80", nil)
 	trace.ConnectDone("tcp", "192.0.2.2:80", context.Canceled)
-	trace.GetConn("oms.example:80") // gives up waiting, and asks again
+	trace.GetConn("oms.example:80") // gives up waiting and asks again
 	trace.GotConn(httptrace.GotConnInfo{})
 	trace.ConnectStart("tcp", "192.0.2.4:80")
 
@@ -702,7 +675,7 @@ func TestCheckTakesThePasswordFromTheEnvironment(t *testing.T) {
 	expectFinding(t, stepOf(t, checkOne(t), "authentication"), passed, "^account viewer$", "^$")
 }
 
-// severalTargets is a configuration of two healthy targets and a broken one.
+// severalTargets writes a configuration of two healthy targets and a broken one.
 func severalTargets(t *testing.T) string {
 	t.Helper()
 	_, up := newOMS(t, omssim.Options{
@@ -728,7 +701,7 @@ func TestCheckTakesEveryTarget(t *testing.T) {
 	if exit != 1 || len(report.Targets) != 3 {
 		t.Fatalf("exit status %d and %d targets, want 1 and 3", exit, len(report.Targets))
 	}
-	expectFailure(t, report.Targets[0], "answer", "502", "OMS runs")
+	expectFailure(t, report.Targets[0], "answer", "502", "OMS is running")
 	for i, name := range []string{"beijing", "hangzhou", "sofia"} {
 		got := report.Targets[i]
 		if got.Name != name || got.OK != (name != "beijing") {
@@ -827,14 +800,14 @@ func TestCheckPrintsNoControlCharacters(t *testing.T) {
 	}
 }
 
-// TestCheckStepsAreStable guards the names that programs read.
+// Programs read these names.
 func TestCheckStepsAreStable(t *testing.T) {
 	want := []string{
 		"configuration", "name_resolution", "connection", "tls", "answer", "authentication", "api",
 		"first_page", "clock", "pages", "omitted", "values", "tasks", "concurrency", "scrape",
 	}
 	var got []string
-	for _, step := range checkSteps {
+	for _, step := range steps {
 		got = append(got, step.name)
 		if len(step.name) > nameWidth {
 			t.Errorf("%s does not fit its column", step.name)

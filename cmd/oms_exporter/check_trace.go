@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A connection is what was seen of the first one that requests went over, or if
-// there was none, of the last attempt at one. A request can go over a connection
-// that an earlier one has asked for and not awaited, so a phase that has ended
-// well stands until it begins anew.
+// A connection is what was seen of the first one that carried a request, or of the
+// last attempt if none did. A request can use a connection that an earlier request
+// asked for and did not wait for, so a phase that succeeded is kept until it begins
+// again.
 type connection struct {
-	to        string // host and port: of OMS, or of the proxy before it
+	to        string // host and port: of OMS, or of the proxy in front of it
 	lookup    phase
 	addresses []string
 	dial      phase
 	remote    string // the address that answered
 	handshake phase
 	tls       tls.ConnectionState
-	used      bool // requests went over it
+	used      bool // a request was sent over it
 }
 
-// A phase is a part of making a connection.
+// A phase is a part of connecting.
 type phase struct {
 	began, ended time.Time
 	err          error
@@ -43,13 +43,13 @@ func (p *phase) ok() bool { return !p.ended.IsZero() && p.err == nil }
 
 func (p *phase) took() time.Duration { return p.ended.Sub(p.began) }
 
-// A watcher notes how an HTTP client connects. It is safe for concurrent use.
+// A watcher observes how an HTTP client connects. It is safe for concurrent use.
 type watcher struct {
 	mu   sync.Mutex
 	seen connection
 }
 
-// connection returns what has been seen until now.
+// connection returns what has been seen so far.
 func (w *watcher) connection() connection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,7 +66,7 @@ func (w *watcher) note(change func(*connection)) {
 	}
 }
 
-// trace returns the hooks by which a client tells the watcher what it does.
+// trace returns the hooks to observe a client with.
 func (w *watcher) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(to string) {

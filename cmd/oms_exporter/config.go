@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,7 +28,7 @@ type (
 		DelayThresholds thresholdsConfig         `yaml:"delay_thresholds"`
 	}
 
-	// A targetConfig is how an OMS is scraped, whether a file or flags say it.
+	// A targetConfig says how to scrape an OMS. It comes from the file, or from flags.
 	targetConfig struct {
 		URL         string                  `yaml:"url"`
 		HTTPClient  config.HTTPClientConfig `yaml:"http_client"`
@@ -38,13 +37,11 @@ type (
 		PageSize    int                     `yaml:"page_size"`
 		Concurrency int                     `yaml:"concurrency"`
 		MaxTasks    int                     `yaml:"max_tasks"`
-		Timeout     model.Duration          `yaml:"timeout"` // 0: what the flag says
+		Timeout     model.Duration          `yaml:"timeout"` // 0: --scrape.timeout
 		PageTimeout model.Duration          `yaml:"page_timeout"`
 		Labels      map[string]string       `yaml:"labels"`
-
-		// wrap, if any, comes between the client and OMS.
-		wrap func(http.RoundTripper) http.RoundTripper
 	}
+	// A filterConfig has the fields of an [omsclient.Filter].
 	filterConfig struct {
 		SearchKey           string   `yaml:"search_key"`
 		Type                string   `yaml:"type"`
@@ -76,19 +73,19 @@ type (
 	}
 )
 
-// A pattern is a regular expression that has to match the whole of a text; nil
-// if there is none.
+// A pattern is a regular expression that has to match a whole name; nil matches
+// none.
 type pattern struct{ *regexp.Regexp }
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
 func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
-	var text string
-	if err := unmarshal(&text); err != nil || text == "" {
+	var expression string
+	if err := unmarshal(&expression); err != nil || expression == "" {
 		return err
 	}
-	re, err := regexp.Compile("^(?:" + text + ")$")
+	re, err := regexp.Compile("^(?:" + expression + ")$")
 	if err != nil {
-		return errors.New("not a regular expression of RE2: " + text)
+		return errors.New("not a regular expression in RE2 syntax: " + expression)
 	}
 	p.Regexp = re
 	return nil
@@ -101,19 +98,24 @@ func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
 	return unmarshal((*plain)(t))
 }
 
+// defaultTarget returns the defaults of flags and of the file.
 func defaultTarget() targetConfig {
+	client := omsclient.DefaultOptions()
 	return targetConfig{
 		HTTPClient:  config.DefaultHTTPClientConfig,
 		Exclude:     excludeConfig{Statuses: []string{"RELEASED", "DELETED"}},
-		PageSize:    omsclient.MaxPageSize,
-		Concurrency: 4,
+		PageSize:    client.PageSize,
+		Concurrency: client.Concurrency,
 		PageTimeout: model.Duration(10 * time.Second),
 	}
 }
 
+// flagsTarget is the name of the target that flags describe. No target in a file
+// can have it.
+const flagsTarget = ""
+
 // loadConfig reads a configuration file. Paths in it are relative to the file.
-// The error is a mistake in the file, says where, and quotes no value of it,
-// which might be a secret.
+// An error says where the mistake is. It quotes no value that might be a secret.
 func loadConfig(path string) (*fileConfig, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -125,13 +127,17 @@ func loadConfig(path string) (*fileConfig, error) {
 	if err := decoder.Decode(loaded); err != nil && !errors.Is(err, io.EOF) {
 		return nil, usagef("%s: %s", path, readable(err))
 	}
-	for name, target := range loaded.Targets {
+	for _, name := range slices.Sorted(maps.Keys(loaded.Targets)) {
+		target := loaded.Targets[name]
+		if err := validateName(name); err != nil {
+			return nil, usagef("%s: targets: %w", path, err)
+		}
 		if target == nil {
-			return nil, usagef("%s: targets: %s: has no url", path, name)
+			return nil, usagef("%s: targets: %s: empty", path, name)
 		}
 		target.HTTPClient.SetDirectory(filepath.Dir(path))
 	}
-	if err := loaded.check(); err != nil {
+	if err := loaded.validate(); err != nil {
 		return nil, usagef("%s: %w", path, err)
 	}
 	return loaded, nil
@@ -140,69 +146,87 @@ func loadConfig(path string) (*fileConfig, error) {
 var (
 	quotedValue = regexp.MustCompile("(?s) ?`.*?`")
 	unknownKey  = regexp.MustCompile(`field (\S+) not found in type \S+`)
-	knownKey    = regexp.MustCompile(`(?:field|key) "?(\S+?)"? already set in (?:map|type \S+)`)
-	goType      = regexp.MustCompile(`into main\.\S+|into \*?\[?\]?[\w.]+`)
+	repeatedKey = regexp.MustCompile(`(?:field|key) "?(\S+?)"? already set in (?:map|type \S+)`)
+	wrongType   = regexp.MustCompile(`cannot unmarshal !!(\w+) into \S+`)
 )
 
-// readable turns the errors of the YAML library into a line for people, without
+// readable turns an error of the YAML library into one line for people, without
 // the values that it quotes.
 func readable(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	text = strings.TrimPrefix(text, "unmarshal errors:\n")
-	text = quotedValue.ReplaceAllString(text, "")
-	text = unknownKey.ReplaceAllString(text, `unknown key "$1"`)
-	text = knownKey.ReplaceAllString(text, `key "$1" is there twice`)
-	text = goType.ReplaceAllString(text, "into what belongs there")
-	return strings.Join(strings.Fields(text), " ")
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	message = strings.TrimPrefix(message, "unmarshal errors:\n")
+	message = quotedValue.ReplaceAllString(message, "")
+	message = unknownKey.ReplaceAllString(message, `unknown key "$1"`)
+	message = repeatedKey.ReplaceAllString(message, `key "$1" appears twice`)
+	message = wrongType.ReplaceAllString(message, "value has the wrong type ($1)")
+	return strings.Join(strings.Fields(message), " ")
 }
 
-// check refuses what makes no sense.
-func (c *fileConfig) check() error {
+// validate rejects what makes no sense. The messages name flags or keys, depending
+// on where the targets are from.
+func (c *fileConfig) validate() error {
 	if len(c.Targets) == 0 {
-		return errors.New("targets: there is none")
+		return errors.New("targets: at least one is required")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
-		if err := checkName(name); err != nil {
-			return fmt.Errorf("targets: %w", err)
-		}
-		if err := c.Targets[name].check(); err != nil {
-			return fmt.Errorf("targets: %s: %w", name, err)
+		if err := c.Targets[name].validate(settingsOf(name)); err != nil {
+			return inTarget(name, err)
 		}
 	}
-	if err := c.DelayThresholds.check(); err != nil {
+	if err := c.DelayThresholds.validate(); err != nil {
 		return fmt.Errorf("delay_thresholds: %w", err)
 	}
 	return nil
 }
 
-// checkName refuses names of targets that could be taken for an address.
-func checkName(name string) error {
-	if name == "" || strings.ContainsAny(name, "/?#&=% \t\n") {
-		return fmt.Errorf("%q: a name is not empty and has no spaces and none of / ? # & = %%", name)
+// A settingName is how messages name the setting with a key in the file.
+type settingName func(key string) string
+
+// settingsOf returns how messages name the settings of a target: by flag or by key.
+func settingsOf(target string) settingName {
+	if target == flagsTarget {
+		return flagOf
+	}
+	return func(key string) string { return key }
+}
+
+// inTarget says in an error which target it is about.
+func inTarget(name string, err error) error {
+	if name == flagsTarget {
+		return err
+	}
+	return fmt.Errorf("targets: %s: %w", name, err)
+}
+
+// validateName rejects names of targets that could be taken for an address.
+func validateName(name string) error {
+	if name == flagsTarget || strings.ContainsAny(name, "/?#&=% \t\n") {
+		return fmt.Errorf("%q: a name must not be empty or contain spaces or any of / ? # & = %%", name)
 	}
 	return nil
 }
 
-func (t *targetConfig) check() error {
+func (t *targetConfig) validate(setting settingName) error {
 	switch {
 	case t.URL == "":
-		return errors.New("has no url")
+		return fmt.Errorf("%s: missing", setting("url"))
 	case t.PageSize < 1 || t.PageSize > omsclient.MaxPageSize:
-		return fmt.Errorf("page_size: %d: OMS takes 1 to %d", t.PageSize, omsclient.MaxPageSize)
+		return fmt.Errorf("%s: must be 1 to %d, not %d",
+			setting("page_size"), omsclient.MaxPageSize, t.PageSize)
 	case t.Concurrency < 1:
-		return fmt.Errorf("concurrency: %d: at least 1", t.Concurrency)
+		return fmt.Errorf("%s: must be 1 or more, not %d", setting("concurrency"), t.Concurrency)
 	case t.MaxTasks < 0:
-		return fmt.Errorf("max_tasks: %d: must not be negative", t.MaxTasks)
+		return fmt.Errorf("%s: must be 0 or more, not %d", setting("max_tasks"), t.MaxTasks)
 	case t.Timeout < 0:
-		return fmt.Errorf("timeout: %s: must not be negative", t.Timeout)
+		return fmt.Errorf("%s: must be 0 or more, not %s", setting("timeout"), t.Timeout)
 	case t.PageTimeout < 0:
-		return fmt.Errorf("page_timeout: %s: must not be negative", t.PageTimeout)
+		return fmt.Errorf("%s: must be 0 or more, not %s", setting("page_timeout"), t.PageTimeout)
 	case len(t.Filter.LabelIDs) > maxLabelIDs:
-		return fmt.Errorf("filter: label_ids: OMS takes at most %d", maxLabelIDs)
+		return fmt.Errorf("%s: OMS takes at most %d", setting("filter.label_ids"), maxLabelIDs)
 	}
 	for label := range t.Labels {
 		if !model.LegacyValidation.IsValidLabelName(label) || strings.HasPrefix(label, "__") {
-			return fmt.Errorf("labels: %q is not the name of a label", label)
+			return fmt.Errorf("%s: %q is not a valid label name", setting("labels"), label)
 		}
 	}
 	return nil
@@ -211,7 +235,8 @@ func (t *targetConfig) check() error {
 // maxLabelIDs is how many tags the filter of ListProjects takes.
 const maxLabelIDs = 5
 
-// unknownStatuses are those that OMS's documents do not name. They may be new.
+// unknownStatuses returns the statuses that OMS's documentation does not list.
+// They may be new.
 func (t *targetConfig) unknownStatuses() []string {
 	var unknown []string
 	for _, status := range t.Filter.Statuses {
@@ -227,34 +252,44 @@ func (t *targetConfig) unknownStatuses() []string {
 	return unknown
 }
 
-func (f *filterConfig) filter() omsclient.Filter {
-	return omsclient.Filter{
-		SearchKey: f.SearchKey, Type: f.Type, Statuses: f.Statuses, LabelIDs: f.LabelIDs,
-		SourceEndpointTypes: f.SourceEndpointTypes, SinkEndpointTypes: f.SinkEndpointTypes,
-		Subtasks: f.Subtasks,
+// clientOptions returns the settings of the client.
+func (t *targetConfig) clientOptions() omsclient.Options {
+	return omsclient.Options{
+		PageSize: t.PageSize, Concurrency: t.Concurrency, PageTimeout: time.Duration(t.PageTimeout),
+		Filter: omsclient.Filter(t.Filter),
 	}
 }
 
-func (t *thresholdsConfig) check() error {
+// collectorOptions returns the settings of the collector that are the target's own.
+func (t *targetConfig) collectorOptions() collector.Options {
+	return collector.Options{
+		Timeout: time.Duration(t.Timeout), MaxTasks: t.MaxTasks,
+		Exclude: collector.Exclude{
+			Statuses: t.Exclude.Statuses, Names: t.Exclude.Names.Regexp, Tags: t.Exclude.Tags,
+		},
+	}
+}
+
+func (t *thresholdsConfig) validate() error {
 	for importance, threshold := range t.Importance {
-		if err := threshold.check(); err != nil {
+		if err := threshold.validate(); err != nil {
 			return fmt.Errorf("importance: %s: %w", importance, err)
 		}
 	}
 	for i, o := range t.Overrides {
 		if o.ID == "" && o.Tag == "" && o.Name.Regexp == nil {
-			return fmt.Errorf("overrides: entry %d: give an id, a tag or a name that it is for", i+1)
+			return fmt.Errorf("overrides: entry %d: needs an id, a tag or a name", i+1)
 		}
-		if err := o.check(); err != nil {
+		if err := o.validate(); err != nil {
 			return fmt.Errorf("overrides: entry %d: %w", i+1, err)
 		}
 	}
 	return nil
 }
 
-func (t thresholdConfig) check() error {
+func (t thresholdConfig) validate() error {
 	if t.Critical > 0 && t.Warning > t.Critical {
-		return fmt.Errorf("warning: %s is more than critical: %s", t.Warning, t.Critical)
+		return fmt.Errorf("warning (%s) exceeds critical (%s)", t.Warning, t.Critical)
 	}
 	return nil
 }
@@ -266,16 +301,16 @@ func (t thresholdConfig) threshold() collector.Threshold {
 }
 
 func (t *thresholdsConfig) thresholds() *collector.Thresholds {
-	all := &collector.Thresholds{
+	thresholds := &collector.Thresholds{
 		Importance: map[string]collector.Threshold{}, FromTags: t.FromTags,
 	}
 	for importance, threshold := range t.Importance {
-		all.Importance[importance] = threshold.threshold()
+		thresholds.Importance[importance] = threshold.threshold()
 	}
 	for _, o := range t.Overrides {
-		all.Overrides = append(all.Overrides, collector.Override{
+		thresholds.Overrides = append(thresholds.Overrides, collector.Override{
 			ID: o.ID, Tag: o.Tag, Name: o.Name.Regexp, Threshold: o.threshold(),
 		})
 	}
-	return all
+	return thresholds
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net"
 
-	"oms_exporter/omsclient"
+	"github.com/prometheus/common/config"
 )
 
 // demo exports the tasks of a simulated OMS until ctx is done.
@@ -17,8 +17,8 @@ func demo(ctx context.Context, s *demoSettings, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer oms.close() //nolint:errcheck // the demo is over
-	s.serve.oms.url, s.serve.oms.username, s.serve.oms.password = oms.url, "demo", "demo"
-	s.serve.oms.pageSize, s.serve.oms.concurrency = omsclient.MaxPageSize, 4
+	s.serve.oms.target.URL = oms.url
+	s.serve.oms.account = config.BasicAuth{Username: "demo", Password: "demo"}
 	welcome(stdout, s)
 	return serve(ctx, &s.serve, stderr)
 }
@@ -27,12 +27,12 @@ func demo(ctx context.Context, s *demoSettings, stdout, stderr io.Writer) error 
 func welcome(w io.Writer, s *demoSettings) {
 	url := "http://" + browsable(s.serve.web.listenAddresses[0])
 	metrics := url + s.serve.web.telemetryPath
-	fmt.Fprintf(w, `A simulated OMS with %d tasks, and its exporter. Ctrl-C ends both. Now open
+	fmt.Fprintf(w, `A simulated OMS with %d tasks, and its exporter. Ctrl-C stops both. Now open
 
   %s/          what the exporter serves
   %s   the metrics
 
-or look at how far each task is behind, in seconds:
+or see how far behind each task is, in seconds:
 
   curl -s %s | grep ^oms_task_sync_delay_seconds
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,7 +9,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// The fleet of the tests of faults: three pages, the last one of a single task.
+// The fleet that faults are tried on: three pages, the last with a single task.
 const (
 	faultyTasks    = 9
 	faultyPageSize = 4
@@ -26,7 +25,7 @@ func startFaulty(t *testing.T) (*omssim.Server, *program) {
 		"--scrape.timeout-offset=0.5s")
 }
 
-// fatal are the faults that leave nothing to publish, with the reason to expect.
+// fatal maps the faults after which there is nothing to publish to the expected reason.
 var fatal = map[omssim.FaultKind]string{
 	"html_502":          "http_status",
 	"unauthorized":      "auth",
@@ -50,7 +49,7 @@ var fatal = map[omssim.FaultKind]string{
 	"repeat_page":       "pagination",
 }
 
-// A survived fault leaves a listing to publish.
+// survived is what to expect of a fault after which there is a listing to publish.
 type survived struct {
 	tasks        int // with series
 	duplicate    float64
@@ -62,12 +61,12 @@ type survived struct {
 }
 
 var survivable = map[omssim.FaultKind]survived{
-	// Each page shows again what the one before has shown.
+	// Each page repeats a task of the one before it.
 	"moving_task": {tasks: faultyTasks, duplicate: 1 + 1, total: 9, pages: 3},
 	// The fifth task slips onto page 1 behind the reader's back, both times.
 	"deleted_task": {tasks: faultyTasks - 1, inconsistent: 1, total: 8, pages: 6},
 	"added_task":   {tasks: faultyTasks + 1, inconsistent: 1, total: 10, pages: 6},
-	// 9, 10, 11: it may mean anything, so the pages are read again.
+	// 9, 10, 11: that could mean anything, so the pages are read again.
 	"changing_count": {tasks: faultyTasks, inconsistent: 1, total: 11, pages: 8},
 	"unknown_values": {
 		tasks: faultyTasks, total: 9, pages: 3,
@@ -76,7 +75,7 @@ var survivable = map[omssim.FaultKind]survived{
 			"gmtModified": 3, "incrTimestampCheckpoint": 3,
 		},
 	},
-	// Three elements of each page cannot be told apart, and are not counted by OMS.
+	// Three elements of each page have no usable id, and OMS does not count them.
 	"odd_task":       {tasks: faultyTasks, invalid: 9, inconsistent: 1, total: 9, pages: 8},
 	"pascal_case":    {tasks: faultyTasks, total: 9, pages: 3},
 	"count_as_pages": {tasks: faultyTasks, total: 3, pages: 3},
@@ -95,8 +94,7 @@ func TestEveryFaultIsExpectedToBeFatalOrSurvived(t *testing.T) {
 	}
 }
 
-// TestEveryFaultThatIsFatalLeavesNoTaskAndSaysWhy has a fault on all pages, or
-// only on the last: half a listing is as bad as none.
+// The fault is on all pages, or only on the last: half a listing is as bad as none.
 func TestEveryFaultThatIsFatalLeavesNoTaskAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	for kind, reason := range fatal {
@@ -130,7 +128,7 @@ func TestEveryFaultThatIsFatalLeavesNoTaskAndSaysWhy(t *testing.T) {
 	}
 }
 
-// expectOutage checks an exposition of a listing that failed.
+// expectOutage checks the exposition of a failed listing.
 func expectOutage(t *testing.T, down exposition, reason string) {
 	t.Helper()
 	down.expect(t, map[string]float64{"oms_up": 0})
@@ -145,7 +143,7 @@ func expectOutage(t *testing.T, down exposition, reason string) {
 	}
 }
 
-// expectAllTasks checks an exposition of the healthy fleet.
+// expectAllTasks checks the exposition of the healthy fleet.
 func expectAllTasks(t *testing.T, up exposition) {
 	t.Helper()
 	up.expect(t, map[string]float64{"oms_up": 1, "oms_api_reported_tasks": faultyTasks})
@@ -244,15 +242,4 @@ func TestAnUnknownValueIsLoggedOnce(t *testing.T) {
 	if n := got.values("oms_exporter_unknown_values_total", "field")["status"]; n != 6 {
 		t.Errorf("counted %v times, want 6", n)
 	}
-}
-
-func TestAnOMSThatDoesNotListenIsDown(t *testing.T) {
-	t.Parallel()
-	url := serveOMS(t, http.NotFoundHandler())
-	gone := start(t, "--oms.url="+url+"/below")
-	expectOutage(t, scrape(t, gone), "http_status")
-	plain := start(t, "--oms.url=https"+strings.TrimPrefix(url, "http"))
-	expectOutage(t, scrape(t, plain), "tls")
-	nobody := start(t, "--oms.url=http://127.0.0.1:1")
-	expectOutage(t, scrape(t, nobody), "connect")
 }

@@ -15,8 +15,6 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
@@ -24,10 +22,10 @@ import (
 	"oms_exporter/collector"
 )
 
-// A handler serves everything that the exporter serves.
+// A handler serves all paths of the exporter.
 type handler struct {
 	targets *targets
-	own     *prometheus.Registry // of the exporter itself
+	own     *prometheus.Registry // of the exporter's own metrics
 	scrape  *scrapeSettings
 	web     *webSettings
 	logger  log.Logger
@@ -51,8 +49,8 @@ func newHandler(
 	mux.Handle("GET /probe", limit(http.HandlerFunc(h.probe)))
 	mux.HandleFunc("GET /sd", h.discover)
 	mux.HandleFunc("GET /status", h.status)
-	mux.HandleFunc("GET /-/healthy", fixedText("oms_exporter is healthy.\n"))
-	mux.HandleFunc("GET /-/ready", fixedText("oms_exporter is ready.\n"))
+	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
+	mux.HandleFunc("GET /-/ready", respond("oms_exporter is ready.\n"))
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 		mux.HandleFunc(method+" /-/reload", h.reload)
 	}
@@ -65,11 +63,6 @@ func newHandler(
 	}
 	metrics := limit(http.HandlerFunc(h.metrics))
 	if !s.web.disableExporterMetrics {
-		own.MustRegister(
-			versioncollector.NewCollector("oms_exporter"),
-			collectors.NewGoCollector(),
-			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		)
 		metrics = promhttp.InstrumentMetricHandler(own, metrics)
 	}
 	if err := handle(mux, "GET "+s.web.telemetryPath, metrics); err != nil {
@@ -78,11 +71,11 @@ func newHandler(
 	return mux, nil
 }
 
-// handle registers a handler under a pattern that a user has chosen, about which
-// a mux panics if it is malformed or taken.
+// handle registers a handler under a pattern that the user has chosen. A mux
+// panics if it is malformed or taken.
 func handle(mux *http.ServeMux, pattern string, handler http.Handler) (err error) {
 	defer func() {
-		if recover() != nil { // the words of the mux are several lines, with paths of the build
+		if recover() != nil { // the mux's message has several lines, with paths of the build
 			err = errors.New("malformed, or the exporter serves something else there")
 		}
 	}()
@@ -99,28 +92,28 @@ func (h *handler) landing() (http.Handler, error) {
 		Links: []web.LandingLinks{
 			{
 				Address: h.web.telemetryPath, Text: "Metrics",
-				Description: "of the exporter, and of the tasks if flags name an OMS",
+				Description: "of the exporter, and of the tasks of the OMS that flags name",
 			},
-			{Address: "/status", Text: "Status", Description: "how the last listings of each OMS went"},
+			{Address: "/status", Text: "Status", Description: "how the latest listings of each OMS went"},
 			{Address: "/sd", Text: "Discovery", Description: "the configured OMS, for Prometheus"},
-			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter runs"},
-			{Address: "/-/ready", Text: "Ready", Description: "the exporter takes requests"},
+			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter is running"},
+			{Address: "/-/ready", Text: "Ready", Description: "the exporter accepts requests"},
 		},
 	})
 }
 
-func fixedText(text string) http.HandlerFunc {
+func respond(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprint(w, text)
+		fmt.Fprint(w, body)
 	}
 }
 
-// metrics serves what the exporter counts, and the tasks of the OMS that flags
-// name, if they do. The counts know of the scrape that they are served with.
+// metrics serves the exporter's own metrics, and the tasks of the OMS that flags
+// describe, if any. The exporter's metrics already include this scrape.
 func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
 	var tasks *collector.Snapshot
-	if only := h.targets.get(""); only != nil {
+	if only := h.targets.get(flagsTarget); only != nil {
 		tasks = h.tasksOf(only, r) //nolint:contextcheck // its context is the request's, bounded
 	}
 	var others prometheus.Gatherers
@@ -130,14 +123,13 @@ func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
 	h.write(w, r, tasks, others)
 }
 
-// probe serves the tasks of the OMS whose name is asked for. Names are those of
-// the configuration; an address could make the exporter send credentials
-// anywhere.
+// probe serves the tasks of one target, by its name in the configuration. An
+// address could make the exporter send credentials anywhere.
 func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("target")
 	target := h.targets.get(name)
 	switch {
-	case name == "":
+	case name == flagsTarget:
 		http.Error(w, "which OMS? give the name of a target in the configuration: /probe?target=NAME",
 			http.StatusBadRequest)
 	case target == nil && strings.Contains(name, "/"):
@@ -158,8 +150,8 @@ func (h *handler) tasksOf(t *target, r *http.Request) *collector.Snapshot {
 	return t.collector.Scrape(ctx)
 }
 
-// withBudget returns the context of a scrape. Prometheus says in a header when
-// it will give up, and is to have the answer a little earlier.
+// withBudget returns the context of a scrape. A header says when Prometheus gives
+// up; the answer must be there a little earlier.
 func withBudget(r *http.Request, offset time.Duration) (context.Context, context.CancelFunc) {
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(seconds > 0) || seconds > 24*3600 {
@@ -172,18 +164,18 @@ func withBudget(r *http.Request, offset time.Duration) (context.Context, context
 	return context.WithTimeout(r.Context(), timeout)
 }
 
-// limiter refuses requests beyond so many at once, of all handlers together; 0
-// is no limit.
+// limiter limits the number of requests in progress, over all handlers; 0 is no
+// limit.
 func limiter(most int) func(http.Handler) http.Handler {
 	if most == 0 {
 		return func(next http.Handler) http.Handler { return next }
 	}
-	places := make(chan struct{}, most)
+	slots := make(chan struct{}, most)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			select {
-			case places <- struct{}{}:
-				defer func() { <-places }()
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
 				next.ServeHTTP(w, r)
 			default:
 				http.Error(w, fmt.Sprintf("limit of concurrent requests reached (%d), try again later", most),
@@ -193,9 +185,9 @@ func limiter(most int) func(http.Handler) http.Handler {
 	}
 }
 
-// discover serves the targets of the configuration as Prometheus' HTTP service
-// discovery wants them. Each is scraped through this exporter, under the address
-// that Prometheus reached it by.
+// discover serves the targets of the configuration in the format of Prometheus'
+// HTTP service discovery. Each is scraped through this exporter, at the address
+// by which Prometheus reached it.
 func (h *handler) discover(w http.ResponseWriter, r *http.Request) {
 	type group struct {
 		Targets []string          `json:"targets"`
@@ -203,8 +195,8 @@ func (h *handler) discover(w http.ResponseWriter, r *http.Request) {
 	}
 	groups := []group{}
 	for _, t := range h.targets.all() {
-		if t.name == "" {
-			continue // it is in the exporter's own metrics
+		if t.name == flagsTarget {
+			continue // /metrics has it
 		}
 		labels := maps.Clone(t.config.Labels)
 		if labels == nil {
@@ -222,16 +214,16 @@ func (h *handler) discover(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
-	text, err := json.MarshalIndent(v, "", "  ")
+	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(append(body, '\n'))
 }
 
-// reload loads the configuration anew.
+// reload reloads the configuration.
 func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !h.web.enableLifecycle:
@@ -244,10 +236,9 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 		err := h.targets.reload()
 		logReload(err, h.logger)
 		if err != nil {
-			http.Error(w, notLoaded+": "+err.Error(),
-				http.StatusInternalServerError)
+			http.Error(w, notReloaded+": "+err.Error(), http.StatusInternalServerError)
 			return
 		}
-		fmt.Fprintln(w, "loaded the configuration")
+		fmt.Fprintln(w, reloaded)
 	}
 }

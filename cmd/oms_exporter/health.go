@@ -5,25 +5,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
-	"time"
-
-	"github.com/alecthomas/kingpin/v2"
 )
 
-type healthSettings struct {
-	url     string
-	timeout time.Duration
-}
-
-func addHealthFlags(cmd *kingpin.CmdClause, s *healthSettings) {
-	cmd.Flag("url", "What to ask.").
-		Envar("OMS_EXPORTER_HEALTH_URL").
-		Default("http://127.0.0.1:10667/-/healthy").StringVar(&s.url)
-	cmd.Flag("timeout", "How long the answer may take.").Default("3s").DurationVar(&s.timeout)
-}
-
-// health asks a running exporter whether it answers. It is for images, which
-// have neither a shell nor curl.
+// health asks a running exporter whether it answers. Images, which have neither a
+// shell nor curl, need it.
 func health(ctx context.Context, s *healthSettings) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -33,17 +18,17 @@ func health(ctx context.Context, s *healthSettings) error {
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		// The server is asked from its own machine, by an address that its certificate does not
-		// name, and is told nothing.
+		// The exporter is on the same machine, its certificate does not name this address, and the
+		// request has nothing to hide.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 	}
-	response, err := transport.RoundTrip(request) // a redirect is an answer, and a wrong one
+	response, err := transport.RoundTrip(request) // follows no redirect: it would be a wrong answer
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
-	case http.StatusOK, http.StatusUnauthorized: // who asks for a password is there
+	case http.StatusOK, http.StatusUnauthorized: // it asks for a password, so it answers
 		return nil
 	}
 	return fmt.Errorf("%s answers %s", s.url, response.Status)

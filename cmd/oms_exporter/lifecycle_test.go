@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,31 +19,14 @@ import (
 )
 
 func TestAScrapeUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
-	sim := simulated(t, projects(t))
-	asked, released := make(chan struct{}), make(chan struct{})
-	p := start(t, "--oms.url="+serveOMS(t, http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			close(asked)
-			<-released
-			sim.ServeHTTP(w, r)
-		})))
-	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release) // before the cleanup of what waits for it
-	scraped := make(chan reply, 1)
-	go func() {
-		r, err := try(t, http.MethodGet, p.url+"/metrics", "")
-		if err != nil {
-			r.body = err.Error()
-		}
-		scraped <- r
-	}()
-	<-asked
+	oms := newGate(t, simulated(t, projects(t)))
+	p := start(t, "--oms.url="+oms.url)
+	release := oms.hold(t, p.url+"/metrics")
 
 	p.cancel()
 	awaitClosed(t, p.url)
-	release()
+	r := release()
 
-	r := <-scraped
 	if r.status != http.StatusOK {
 		t.Fatalf("status %d, want 200: %s", r.status, r.body)
 	}
@@ -57,7 +39,7 @@ func TestAScrapeUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// awaitClosed returns when nothing listens at a URL.
+// awaitClosed waits until nothing listens at a URL.
 func awaitClosed(t *testing.T, url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -174,7 +156,7 @@ func TestTheCompletionScriptIsPrinted(t *testing.T) {
 	}
 	before := os.Stdout
 	t.Cleanup(func() { os.Stdout = before })
-	os.Stdout = file // kingpin writes scripts there, whatever it is told
+	os.Stdout = file // kingpin writes scripts there, whatever writer it has
 
 	err = run(t.Context(), []string{"--completion-script-bash"}, newOutput(), newOutput())
 

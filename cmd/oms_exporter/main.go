@@ -15,7 +15,7 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-//go:generate go test -run=^(TestREADME|TestFields|TestProgram)$ -update .
+//go:generate go test -run=^(TestREADME|TestFields|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// run is the program. It works until ctx is done; that is a success.
+// run is the program. It runs until ctx is done, which is a success.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	command, err := parse(args, stdout)
 	if err != nil || command == nil {
@@ -39,12 +39,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // A usageError is a mistake in flags, environment or files that they name.
 type usageError struct{ error }
 
-// Unwrap returns the error below.
+// Unwrap returns the error without its status.
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitStatus is 2 for a mistake of the user, 1 for any other failure.
+// exitStatus is 2 for a mistake of the user and 1 for any other failure.
 func exitStatus(err error) int {
 	if errors.As(err, &usageError{}) {
 		return 2
@@ -52,8 +52,7 @@ func exitStatus(err error) int {
 	return 1
 }
 
-// newLogger returns a logger of lines in the format and from the level on, both
-// among those that the flags take.
+// newLogger returns a logger with the format and the minimum level of the flags.
 func newLogger(w io.Writer, settings logSettings) log.Logger {
 	w = log.NewSyncWriter(w)
 	logger := log.NewLogfmtLogger(w)
@@ -63,8 +62,7 @@ func newLogger(w io.Writer, settings logSettings) log.Logger {
 	return level.NewFilter(logger, level.Allow(level.ParseDefault(settings.level, level.InfoValue())))
 }
 
-// stamped adds the time to every line. The logger without it is for those who
-// add it themselves.
+// stamped adds the time to every line. [bridged] loggers add it themselves.
 func stamped(logger log.Logger) log.Logger {
 	return log.With(logger, "time", log.DefaultTimestampUTC)
 }

@@ -35,28 +35,28 @@ func TestMain(m *testing.M) {
 		}
 	}
 	flag.Parse()
-	// The tests wait more than they compute, so more of them run at once than there are processors.
+	// The tests mostly wait, so more of them run at once than there are processors.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what happens at once.
+// patience is how long a test waits for something that should happen at once.
 const patience = 20 * time.Second
 
-// A program is a run of the program that has not been seen to end.
+// A program is a running oms_exporter.
 type program struct {
 	url    string // where it listens
 	stdout *output
 	stderr *output
 	cancel context.CancelFunc
-	ended  chan struct{} // closed when err is there
+	ended  chan struct{} // closed when err is set
 	err    error
 }
 
-// launch runs the program. The test ends it, if it has not ended, and fails if
-// it has not ended well.
+// launch runs the program. At the end the test stops it, and fails if it returned
+// an error.
 func launch(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -77,14 +77,14 @@ func launch(t *testing.T, args ...string) *program {
 	return p
 }
 
-// stop ends the program and returns its error.
+// stop stops the program and returns its error.
 func (p *program) stop(t *testing.T) error {
 	t.Helper()
 	p.cancel()
 	return p.wait(t)
 }
 
-// wait returns the program's error when it has ended.
+// wait waits for the program to exit and returns its error.
 func (p *program) wait(t *testing.T) error {
 	t.Helper()
 	select {
@@ -101,7 +101,7 @@ var (
 	simulating = regexp.MustCompile(`msg="simulating an OMS" url=http://(\S+)`)
 )
 
-// start runs the program on a free port, and returns when it listens.
+// start runs the program on a free port and waits until it listens.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	p := launch(t, append(args, "--web.listen-address=127.0.0.1:0")...)
@@ -113,12 +113,12 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// An output is what a program writes. It can be read while it is written.
+// An output is what a program has written. It can be read while the program runs.
 type output struct {
 	mu    sync.Mutex
-	text  bytes.Buffer
+	all   bytes.Buffer
 	ended bool
-	news  chan struct{} // closed when there is more, or the end
+	news  chan struct{} // closed when there is more, or at the end
 }
 
 func newOutput() *output { return &output{news: make(chan struct{})} }
@@ -126,7 +126,7 @@ func newOutput() *output { return &output{news: make(chan struct{})} }
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.text.Write(b)
+	o.all.Write(b)
 	close(o.news)
 	o.news = make(chan struct{})
 	return len(b), nil
@@ -135,7 +135,7 @@ func (o *output) Write(b []byte) (int, error) {
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.text.String()
+	return o.all.String()
 }
 
 func (o *output) end() {
@@ -146,24 +146,24 @@ func (o *output) end() {
 	o.news = make(chan struct{})
 }
 
-// await returns the first match, when it is there.
+// await waits for a match and returns it.
 func (o *output) await(t *testing.T, want *regexp.Regexp) []string {
 	t.Helper()
 	late := time.After(patience)
 	for {
 		o.mu.Lock()
-		text, ended, news := o.text.String(), o.ended, o.news
+		all, ended, news := o.all.String(), o.ended, o.news
 		o.mu.Unlock()
-		if found := want.FindStringSubmatch(text); found != nil {
+		if found := want.FindStringSubmatch(all); found != nil {
 			return found
 		}
 		if ended {
-			t.Fatalf("the program ended without writing %s:\n%s", want, text)
+			t.Fatalf("the program ended without writing %s:\n%s", want, all)
 		}
 		select {
 		case <-news:
 		case <-late:
-			t.Fatalf("the program does not write %s:\n%s", want, text)
+			t.Fatalf("the program does not write %s:\n%s", want, all)
 		}
 	}
 }
@@ -194,6 +194,48 @@ func serveTLS(t *testing.T, handler http.Handler) *httptest.Server {
 	return server
 }
 
+// A gate is an OMS that holds requests until it is opened.
+type gate struct {
+	url    string
+	asked  chan struct{}
+	opened chan struct{}
+}
+
+func newGate(t *testing.T, oms http.Handler) *gate {
+	t.Helper()
+	g := &gate{asked: make(chan struct{}, 1), opened: make(chan struct{})}
+	g.url = serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case g.asked <- struct{}{}:
+		default:
+		}
+		<-g.opened
+		oms.ServeHTTP(w, r)
+	}))
+	return g
+}
+
+// hold starts a scrape and waits until it has reached the gate. Calling release opens
+// the gate and returns the scrape's reply.
+func (g *gate) hold(t *testing.T, url string) (release func() reply) {
+	t.Helper()
+	open := sync.OnceFunc(func() { close(g.opened) })
+	t.Cleanup(open)
+	replies := make(chan reply, 1)
+	go func() {
+		r, err := try(t, http.MethodGet, url, "")
+		if err != nil {
+			r.body = err.Error()
+		}
+		replies <- r
+	}()
+	<-g.asked
+	return func() reply {
+		open()
+		return <-replies
+	}
+}
+
 // projects returns raw JSON tasks that cover every metric.
 func projects(t *testing.T) []string {
 	t.Helper()
@@ -209,7 +251,7 @@ func readFile(t *testing.T, name string) string {
 	return string(content)
 }
 
-// writeFile writes a file of a test and returns its name.
+// writeFile writes a temporary file and returns its name.
 func writeFile(t *testing.T, content string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "file")
@@ -246,7 +288,7 @@ func send(t *testing.T, method, url, body string, header ...string) reply {
 	return r
 }
 
-// try is send for other goroutines than that of the test.
+// try is send for goroutines other than that of the test.
 func try(t *testing.T, method, url, body string, header ...string) (reply, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -273,7 +315,7 @@ func try(t *testing.T, method, url, body string, header ...string) (reply, error
 // An exposition is what a scrape returns, by the name of the metric.
 type exposition map[string]*dto.MetricFamily
 
-// scrape gets and reads the metrics of a program.
+// scrape gets and parses the metrics of a program.
 func scrape(t *testing.T, p *program, header ...string) exposition {
 	t.Helper()
 	r := get(t, p.url+"/metrics", header...)
@@ -293,7 +335,7 @@ func parseText(t *testing.T, text string) exposition {
 	return families
 }
 
-// decode reads metrics in the format that the reply says.
+// decode decodes metrics in the format that the reply declares.
 func decode(t *testing.T, r reply) exposition {
 	t.Helper()
 	families := exposition{}
@@ -310,7 +352,7 @@ func decode(t *testing.T, r reply) exposition {
 	}
 }
 
-// values returns the series of a metric by the value of a label.
+// values returns the values of a metric, by a label.
 func (e exposition) values(name, label string) map[string]float64 {
 	values := map[string]float64{}
 	for _, m := range e[name].GetMetric() {
@@ -325,7 +367,7 @@ func (e exposition) value(name string) (float64, bool) {
 	return v, ok
 }
 
-// tasks returns how many tasks have series.
+// tasks returns the number of tasks that have series.
 func (e exposition) tasks() int {
 	ids := map[string]bool{}
 	for _, family := range e {

@@ -36,38 +36,38 @@ import (
 
 const (
 	scrapeTimeout = "X-Prometheus-Scrape-Timeout-Seconds"
-	short         = "1"  // for an OMS that would hang for ever
-	ample         = "15" // for one that fails by itself, and is not to fail by the time of a busy machine
+	short         = "1"  // for an OMS that would hang forever
+	ample         = "15" // for one that fails by itself: a slow machine must not make it time out
 )
 
-// A sickness is what a connection to OMS comes to, down to the socket.
+// A sickness is something wrong between the exporter and OMS, down to the socket.
 type sickness struct {
 	name    string
-	reason  string // one of them, separated by |, or empty if it is tolerated
-	timeout string // of the scrape; ample unless given
+	reason  string // alternatives, separated by |; empty if it is tolerated
+	timeout string // of the scrape; ample by default
 
-	conn   func(c net.Conn, over <-chan struct{})                           // instead of HTTP
-	answer func(w http.ResponseWriter, r *http.Request, over chan struct{}) // or an HTTP server's
+	conn   func(c net.Conn, over <-chan struct{})                           // handles the connection instead of HTTP
+	answer func(w http.ResponseWriter, r *http.Request, over chan struct{}) // or answers over HTTP
 
-	https       bool             // the URL says so
-	certificate *tls.Certificate // of the sick server; nil: that of the healthy one
-	host        string           // what the URL says instead of the address
+	https       bool             // in the URL
+	certificate *tls.Certificate // nil: that of the healthy OMS
+	host        string           // in the URL, instead of the address
 	proxy       bool             // the address is that of a proxy
 	refused     bool             // nobody listens
 }
 
-// waits does nothing until it is over.
+// waits hangs until the sickness is over.
 func waits(_ net.Conn, over <-chan struct{}) { <-over }
 
-// resets breaks the connection, so that the other end sees no orderly one.
+// resets makes the connection end with a reset.
 func resets(c net.Conn, _ <-chan struct{}) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
 }
 
-// says reads a request, writes a text and goes on to something else.
-func says(text string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-chan struct{}) {
+// says reads a request, writes an answer and continues with then.
+func says(answer string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-chan struct{}) {
 	return func(c net.Conn, over <-chan struct{}) {
 		request, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
@@ -76,7 +76,7 @@ func says(text string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-ch
 		if _, err := io.Copy(io.Discard, request.Body); err != nil {
 			return
 		}
-		if _, err := io.WriteString(c, text); err == nil {
+		if _, err := io.WriteString(c, answer); err == nil {
 			then(c, over)
 		}
 	}
@@ -84,7 +84,7 @@ func says(text string, then func(net.Conn, <-chan struct{})) func(net.Conn, <-ch
 
 func closes(net.Conn, <-chan struct{}) {}
 
-// drips writes a piece at each interval, for ever.
+// drips writes a piece at each interval, forever.
 func drips(interval time.Duration, piece func(i int) string) func(net.Conn, <-chan struct{}) {
 	return func(c net.Conn, over <-chan struct{}) {
 		ticker := time.NewTicker(interval)
@@ -104,7 +104,7 @@ func drips(interval time.Duration, piece func(i int) string) func(net.Conn, <-ch
 
 type answerFunc = func(http.ResponseWriter, *http.Request, chan struct{})
 
-// replies is an HTTP answer, with headers as names and values.
+// replies answers over HTTP. Headers are names and values in turn.
 func replies(status int, body string, header ...string) answerFunc {
 	return func(w http.ResponseWriter, _ *http.Request, _ chan struct{}) {
 		for i := 0; i < len(header); i += 2 {
@@ -122,7 +122,7 @@ const (
 	halfPage = `{"success": true, "totalCount": 9, "data": [{"id": "np_1", "na`
 )
 
-// sicknesses are all but those of pages that are too large. Redirects lead to
+// sicknesses returns all but those with pages that are too large. Redirects lead
 // elsewhere.
 func sicknesses(pki *authority, elsewhere string) []sickness {
 	until := time.Now().Add(time.Hour)
@@ -204,8 +204,7 @@ func sicknesses(pki *authority, elsewhere string) []sickness {
 	return all
 }
 
-// TestMatrixOfEverySicknessIsAnsweredInTimeAndHealed has one exporter with a
-// target for each sickness. None disturbs another.
+// One exporter has a target for each sickness. None disturbs another.
 func TestMatrixOfEverySicknessIsAnsweredInTimeAndHealed(t *testing.T) {
 	warmUp(t)
 	before := held()
@@ -213,11 +212,11 @@ func TestMatrixOfEverySicknessIsAnsweredInTimeAndHealed(t *testing.T) {
 		pki := newAuthority()
 		var misled atomic.Int64
 		elsewhere := serveOMS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { misled.Add(1) }))
-		rows := sicknesses(pki, elsewhere+"/api/v2?Action=ListProjects")
-		stubs, p := treat(t, pki, rows)
-		t.Run("rows", func(t *testing.T) {
-			for i := range rows {
-				t.Run(rows[i].name, func(t *testing.T) {
+		cases := sicknesses(pki, elsewhere+"/api/v2?Action=ListProjects")
+		stubs, p := treat(t, pki, cases)
+		t.Run("cases", func(t *testing.T) {
+			for i := range cases {
+				t.Run(cases[i].name, func(t *testing.T) {
 					t.Parallel()
 					stubs[i].examine(t, p, "t"+strconv.Itoa(i))
 				})
@@ -233,9 +232,9 @@ func TestMatrixOfEverySicknessIsAnsweredInTimeAndHealed(t *testing.T) {
 	expectReleased(t, before)
 }
 
-// TestMatrixOfLargePagesTakesNoMemoryForGood has pages beyond the limit of 512
-// MiB. How far they are read within the time is a matter of the machine, so that
-// the reason is either; with a long -soak there is time to read as much as may be.
+// The pages exceed the limit of 512 MiB. How much of them is read in time depends on
+// the machine, so either reason will do; with a long -soak there is time to reach
+// the limit.
 func TestMatrixOfLargePagesTakesNoMemoryForGood(t *testing.T) {
 	const megabyte, pages, beginning = 1 << 20, 600, `{"success": true, "totalCount": 9, "blob": `
 	large := func(beginning string, piece []byte, encoding ...string) answerFunc {
@@ -264,8 +263,8 @@ func TestMatrixOfLargePagesTakesNoMemoryForGood(t *testing.T) {
 	}
 	stubs, p := treat(t, newAuthority(), sick)
 	before := heap()
-	for i, row := range sick {
-		t.Run(row.name, func(t *testing.T) {
+	for i, c := range sick {
+		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
 			peak := peakOf(func() { stubs[i].examine(t, p, "t"+strconv.Itoa(i)) })
 			t.Logf("peak of the heap %d MB more, took %s", (peak-min(peak, before))>>20, time.Since(began))
@@ -279,7 +278,7 @@ func TestMatrixOfLargePagesTakesNoMemoryForGood(t *testing.T) {
 	}
 }
 
-// peakOf returns the most that objects on the heap took while f ran.
+// peakOf returns the peak size of the heap while f runs.
 func peakOf(f func()) uint64 {
 	stop, peak := make(chan struct{}), make(chan uint64)
 	go func() {
@@ -302,17 +301,17 @@ func peakOf(f func()) uint64 {
 	return <-peak
 }
 
-func zipped(text string) string {
+func zipped(content string) string {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	_, _ = io.WriteString(z, text) // writing to a buffer does not fail
+	_, _ = io.WriteString(z, content) // writing to a buffer does not fail
 	_ = z.Close()
 	return out.String()
 }
 
-// treat serves each sickness at an address and starts an exporter of all of
-// them: t0, t1 and so on.
-func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
+// treat serves each sickness at an address of its own, and starts an exporter with
+// all of them as targets t0, t1 and so on.
+func treat(t *testing.T, pki *authority, cases []sickness) ([]*stub, *program) {
 	t.Helper()
 	healthy, err := omssim.New(omssim.Options{Tasks: faultyTasks, Seed: 1, Scenarios: []string{"following"}})
 	if err != nil {
@@ -323,16 +322,16 @@ func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
 	tunneled.serve(t, tunneled.certificate)
 	ca := writeFile(t, string(pki.pem()))
 	good := pki.issue(time.Now().Add(time.Hour), "127.0.0.1")
-	stubs := make([]*stub, len(rows))
+	stubs := make([]*stub, len(cases))
 	resolver := map[string]*stub{}
 	var targets strings.Builder
-	for i, row := range rows {
-		s := &stub{sickness: row, over: make(chan struct{}), healthy: healthy, tunnel: tunneled.Addr().String()}
+	for i, c := range cases {
+		s := &stub{sickness: c, over: make(chan struct{}), healthy: healthy, tunnel: tunneled.Addr().String()}
 		if s.timeout == "" {
 			s.timeout = ample
 		}
 		var address string
-		if row.refused {
+		if c.refused {
 			address, s.listen = refuse(t)
 		} else {
 			s.TCPListener = listen(t)
@@ -342,19 +341,19 @@ func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
 		stubs[i] = s
 
 		scheme, host, settings := "http", address, fmt.Sprintf("tls_config: {ca_file: %q}", ca)
-		if row.https {
+		if c.https {
 			scheme = "https"
 		}
-		if row.host != "" && !row.proxy {
+		if c.host != "" && !c.proxy {
 			_, port, err := net.SplitHostPort(address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			host = net.JoinHostPort(row.host, port)
-			resolver[row.host] = s
+			host = net.JoinHostPort(c.host, port)
+			resolver[c.host] = s
 		}
-		if row.proxy {
-			host = row.host
+		if c.proxy {
+			host = c.host
 			settings += fmt.Sprintf(", proxy_url: %q", "http://"+address)
 		}
 		fmt.Fprintf(&targets, "  t%d: {url: %q, page_size: %d, http_client: {%s}}\n",
@@ -367,7 +366,7 @@ func treat(t *testing.T, pki *authority, rows []sickness) ([]*stub, *program) {
 	return stubs, p
 }
 
-// A stub is an address with a sickness, which is over some day.
+// A stub is an OMS that is sick until over is closed.
 type stub struct {
 	*net.TCPListener
 	sickness
@@ -378,7 +377,7 @@ type stub struct {
 	conns   sync.WaitGroup
 }
 
-// examine scrapes a target before and after its OMS heals.
+// examine scrapes a target before and after its OMS is healed.
 func (s *stub) examine(t *testing.T, p *program, target string) {
 	t.Helper()
 	url := p.url + "/probe?target=" + target
@@ -425,7 +424,7 @@ func (s *stub) isOver() bool {
 	}
 }
 
-// serve answers with what is wrong, and later as the healthy OMS.
+// serve answers as the sick OMS, and later as the healthy one.
 func (s *stub) serve(t *testing.T, good *tls.Certificate) {
 	t.Helper()
 	server := &http.Server{
@@ -458,8 +457,7 @@ func (s *stub) serve(t *testing.T, good *tls.Certificate) {
 	})
 }
 
-// Accept implements [net.Listener]: sick connections do not come as far as to a
-// server.
+// Accept implements [net.Listener]. It keeps sick connections from the server.
 func (s *stub) Accept() (net.Conn, error) {
 	for {
 		c, err := s.TCPListener.Accept()
@@ -485,7 +483,7 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connect is what a healthy proxy does.
+// connect does what a healthy proxy does.
 func (s *stub) connect(w http.ResponseWriter) {
 	inner, err := net.Dial("tcp", s.tunnel)
 	if err != nil {
@@ -515,8 +513,7 @@ func listen(t *testing.T) *net.TCPListener {
 	return l
 }
 
-// refuse returns an address that nobody listens to, and nobody else can, and
-// what listens there after all.
+// refuse reserves an address at which nobody listens. The function listens there.
 func refuse(t *testing.T) (address string, listen func(*testing.T) *net.TCPListener) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -551,9 +548,8 @@ func refuse(t *testing.T) (address string, listen func(*testing.T) *net.TCPListe
 	}
 }
 
-// resolve makes a name server answer every question of this process: that there
-// is no such host, and when it is over, 127.0.0.1. No other test may run at the
-// same time.
+// resolve makes a name server of its own answer all lookups of this process: no such
+// host at first, 127.0.0.1 when over is closed. No other test may run at the same time.
 func resolve(t *testing.T, over <-chan struct{}) {
 	t.Helper()
 	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -591,7 +587,7 @@ func resolve(t *testing.T, over <-chan struct{}) {
 	})
 }
 
-// nameAnswer answers a question in the format of the domain name system.
+// nameAnswer answers a DNS question.
 func nameAnswer(question []byte, known bool) []byte {
 	const header, recursion, noSuchName = 12, 0x8180, 3
 	end := header + bytes.IndexByte(question[header:], 0) + 5 // after the name, its type and class
@@ -607,7 +603,7 @@ func nameAnswer(question []byte, known bool) []byte {
 	answer = append(answer, question[header:end]...)
 	if known && kind == 1 {
 		binary.BigEndian.PutUint16(answer[6:], 1)
-		// The name of the question, an address of the Internet, for a second, 4 bytes.
+		// A pointer to the name in the question, type A, class IN, TTL 1 s, 4 bytes.
 		answer = append(answer, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1)
 	}
 	return answer
@@ -634,7 +630,7 @@ func newAuthority() *authority {
 func (a *authority) issue(until time.Time, hosts ...string) *tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: hosts[0]},
-		NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, host := range hosts {
@@ -652,7 +648,7 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// sign makes a key and its certificate, signed by itself unless by another.
+// sign makes a key and its certificate, which is self-signed if by is nil.
 func sign(template, by *x509.Certificate, with *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -680,8 +676,7 @@ func held() resources {
 	return resources{runtime.NumGoroutine(), len(files)}
 }
 
-// warmUp makes what the runtime keeps once it has it: that which waits for
-// signals and for sockets.
+// warmUp starts what the runtime then keeps, such as the goroutine for signals.
 func warmUp(t *testing.T) {
 	t.Helper()
 	t.Run("warm up", func(t *testing.T) {
@@ -690,7 +685,7 @@ func warmUp(t *testing.T) {
 	})
 }
 
-// expectReleased waits until no more is held than before.
+// expectReleased waits until the process holds no more than before.
 func expectReleased(t *testing.T, before resources) {
 	t.Helper()
 	late := time.After(patience)
@@ -713,20 +708,20 @@ func expectReleased(t *testing.T, before resources) {
 	}
 }
 
-// openFiles says what the files are.
+// openFiles names the open files.
 func openFiles() []string {
 	var names []string
 	files, _ := os.ReadDir("/proc/self/fd")
 	for _, file := range files {
-		name, _ := os.Readlink("/proc/self/fd/" + file.Name()) // one is that of the directory itself
+		name, _ := os.Readlink("/proc/self/fd/" + file.Name()) // fails for the directory that was read
 		names = append(names, name)
 	}
 	return names
 }
 
-// heap returns the size of what is reachable.
+// heap returns the size of the live heap.
 func heap() uint64 {
-	for range 2 { // what pools hold survives one
+	for range 2 { // pooled objects survive the first
 		runtime.GC()
 	}
 	var stats runtime.MemStats

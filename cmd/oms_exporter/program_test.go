@@ -22,8 +22,8 @@ const (
 	goldenOutage  = "testdata/outage.golden"
 )
 
-// TestProgram compares the whole exposition of a second scrape, and of a third
-// during an outage of OMS.
+// The golden files are the expositions of a second scrape, and of a third during an
+// outage of OMS.
 func TestProgram(t *testing.T) {
 	now := projects(t)
 	earlier := slices.Clone(now)
@@ -66,8 +66,13 @@ func withoutClocks(exposition string) string {
 	return clocks.ReplaceAllString(exposition, "$1 0")
 }
 
+// compareGolden compares with a golden file, and checks that go generate rewrites it.
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
+	directive := regexp.MustCompile(`//go:generate go test -run=(\S+) -update`).FindStringSubmatch(readFile(t, "main.go"))
+	if directive == nil || !regexp.MustCompile(directive[1]).MatchString(t.Name()) {
+		t.Errorf("go generate does not rewrite %s: add %s to the directive in main.go", name, t.Name())
+	}
 	if *update {
 		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -78,16 +83,16 @@ func compareGolden(t *testing.T, name, got string) {
 	if got == want {
 		return
 	}
-	t.Errorf("the exposition is not that of %s; if it should change, run go generate ./...\n%s",
+	t.Errorf("the output differs from %s; if it should, run go generate ./...\n%s",
 		name, difference(want, got))
 }
 
-// difference lists the lines that only one of two texts has.
+// difference lists the lines that are in only one of two documents.
 func difference(want, got string) string {
 	var b strings.Builder
-	list := func(sign, text, other string) {
+	list := func(sign, document, other string) {
 		known := strings.Split(other, "\n")
-		for line := range strings.SplitSeq(text, "\n") {
+		for line := range strings.SplitSeq(document, "\n") {
 			if !slices.Contains(known, line) {
 				b.WriteString(sign + line + "\n")
 			}
@@ -118,12 +123,11 @@ func TestEveryMetricOfATaskIsInTheGoldenFiles(t *testing.T) {
 	}
 }
 
-// configured are the metrics that come from a configuration, which the program
-// of the golden files has none of.
+// configured are the metrics that need a configuration file.
 var configured = []string{"oms_task_delay_threshold_seconds"}
 
 func TestEveryMetricOfTheExporterIsExposedAsDocumented(t *testing.T) {
-	server := serveTLS(t, simulated(t, projects(t))) // for the expiry of its certificate
+	server := serveTLS(t, simulated(t, projects(t))) // so that there is a certificate expiry
 	authority := writeFile(t, string(pem.EncodeToMemory(
 		&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	p := start(t, "--oms.url="+server.URL, "--oms.ca-file="+authority)
@@ -150,7 +154,7 @@ func TestEveryMetricOfTheExporterIsExposedAsDocumented(t *testing.T) {
 	}
 }
 
-// expectDocumented checks that metrics are there as they are documented.
+// expectDocumented checks that metrics are exposed as documented.
 func expectDocumented(t *testing.T, got exposition, docs []collector.Doc) {
 	t.Helper()
 	for _, doc := range docs {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -17,59 +19,54 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// A recorder is a transport that keeps the answers to ListProjects as files in a
-// directory, page-0001.json for page 1 and so on. They can be served again with
-// simulate --replay.
+// A recorder saves the answers to ListProjects as files in a directory:
+// page-0001.json for page 1, and so on. simulate --replay serves them again.
 //
-// An answer is written while it is read, and named when it was read to its end. If
-// a page is answered more than once, the last whole answer stands. A page whose
-// request is canceled was asked for ahead and is not needed: it is left out, and so
-// are all after it. A recorder never fails a request: what goes wrong with the files
-// is for Err.
+// It keeps only whole answers; of several for the same page, the last. A page whose
+// request was canceled had been requested ahead and was not needed: it is left out,
+// as are all pages after it. A recorder never makes a request fail: err returns what
+// went wrong.
 type recorder struct {
 	dir      string
 	redactor *omsclient.Redactor // nil: as OMS sent it
-	next     http.RoundTripper
 
 	mu     sync.Mutex
 	kept   map[int]bool
 	failed map[int]error // by page: why the last answer was not kept
-	end    int           // the first page that was not needed, 0 if there is none
+	end    int           // the first page that was not needed; 0 if there is none
 }
 
-// newRecorder makes the directory, unless it is there. It refuses one that has pages
-// in it, so that no recording is a mixture of two.
-func newRecorder(dir string, redact bool, next http.RoundTripper) (*recorder, error) {
+// newRecorder creates the directory if needed. It refuses one that already has pages
+// in it, so that a recording is never a mixture of two.
+func newRecorder(dir string, redact bool) (*recorder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
+	old, err := fs.Glob(os.DirFS(dir), "page-*.json")
 	if err != nil {
 		return nil, err
 	}
-	for _, entry := range entries {
-		if ok, err := filepath.Match("page-*.json", entry.Name()); ok || err != nil {
-			return nil, fmt.Errorf("%s has pages of a recording already, such as %s: "+
-				"remove them or choose another directory", dir, entry.Name())
-		}
+	if old != nil {
+		return nil, fmt.Errorf("%s already has pages of a recording, such as %s: "+
+			"remove them or choose another directory", dir, old[0])
 	}
-	r := &recorder{dir: dir, next: next, kept: map[int]bool{}, failed: map[int]error{}}
+	r := &recorder{dir: dir, kept: map[int]bool{}, failed: map[int]error{}}
 	if redact {
 		r.redactor = omsclient.NewRedactor()
 	}
 	return r, nil
 }
 
-// Pages returns how many pages there are.
-func (r *recorder) Pages() int {
+// pages returns the number of pages that were kept.
+func (r *recorder) pages() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.kept)
 }
 
-// Err returns why pages that OMS answered were not kept, or nil. A page that was kept
-// at a later attempt is no error.
-func (r *recorder) Err() error {
+// err returns why answered pages were not kept, or nil. A page that was kept at a
+// later attempt is no error.
+func (r *recorder) err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []error
@@ -79,7 +76,7 @@ func (r *recorder) Err() error {
 	return errors.Join(all...)
 }
 
-// keep gives a file its name, unless something was wrong with the answer in it.
+// keep renames a file to that of its page, unless something is wrong with it.
 func (r *recorder) keep(page int, file string, wrong error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +84,7 @@ func (r *recorder) keep(page int, file string, wrong error) {
 		r.end = 0 // another listing begins
 	}
 	if !r.needs(page) {
-		_ = os.Remove(file) // if it stays, it is not taken for a page
+		_ = os.Remove(file) // if that fails, its name is not that of a page
 		return
 	}
 	if wrong == nil {
@@ -122,35 +119,45 @@ func (r *recorder) name(page int) string {
 	return filepath.Join(r.dir, fmt.Sprintf("page-%04d.json", page))
 }
 
+// record returns a transport that records what next answers.
+func (r *recorder) record(next http.RoundTripper) http.RoundTripper {
+	return recordingTransport{r, next}
+}
+
+type recordingTransport struct {
+	recorder *recorder
+	next     http.RoundTripper
+}
+
 // CloseIdleConnections is for [http.Client].
-func (r *recorder) CloseIdleConnections() {
-	if next, ok := r.next.(interface{ CloseIdleConnections() }); ok {
+func (t recordingTransport) CloseIdleConnections() {
+	if next, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		next.CloseIdleConnections()
 	}
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t recordingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Query().Get("Action") != omsclient.Action || request.Body == nil {
-		return r.next.RoundTrip(request)
+		return t.next.RoundTrip(request)
 	}
-	asked, err := io.ReadAll(request.Body)
-	_ = request.Body.Close() // it was read
+	body, err := io.ReadAll(request.Body)
+	_ = request.Body.Close() // it has been read
 	if err != nil {
 		return nil, err
 	}
-	request = request.Clone(request.Context()) // a transport must not change what it is given
-	request.Body = io.NopCloser(bytes.NewReader(asked))
-	page, pageErr := pageNumber(asked)
-	response, err := r.next.RoundTrip(request)
+	request = request.Clone(request.Context()) // a transport must not change the original
+	request.Body = io.NopCloser(bytes.NewReader(body))
+	page, pageErr := pageNumber(body)
+	response, err := t.next.RoundTrip(request)
 	switch {
 	case err != nil && canceled(request):
-		r.leaveOut(page)
+		t.recorder.leaveOut(page)
 	case err != nil || response.StatusCode != http.StatusOK:
 	case pageErr != nil:
-		r.keep(page, "", pageErr)
+		t.recorder.keep(page, "", pageErr)
 	default:
-		r.tap(page, request, response)
+		t.recorder.tap(page, request, response)
 	}
 	return response, err
 }
@@ -159,25 +166,36 @@ func canceled(request *http.Request) bool {
 	return errors.Is(request.Context().Err(), context.Canceled)
 }
 
-// pageNumber returns which page a request to ListProjects asks for.
+// pageNumber returns the page that a request to ListProjects asks for.
 func pageNumber(body []byte) (int, error) {
 	asked := struct {
 		PageNumber int `json:"pageNumber"`
 	}{1}
 	if err := json.Unmarshal(body, &asked); err != nil || asked.PageNumber < 1 {
-		return 0, errors.New("the request does not say which page it is for")
+		return 0, errors.New("the request has no valid pageNumber")
 	}
 	return asked.PageNumber, nil
 }
 
-// tap puts a recording between the body of an answer and its reader.
+// tap copies an answer to a file while it is read.
 func (r *recorder) tap(page int, request *http.Request, response *http.Response) {
-	file, err := os.CreateTemp(r.dir, ".page-*") // only its owner may read it
+	file, err := os.CreateTemp(r.dir, ".page-*") // only its owner can read it
 	if err != nil {
 		r.keep(page, "", err)
 		return
 	}
-	rec := &recording{body: response.Body, file: file, sink: file, done: func(err error) {
+	reader, writer := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		err := r.write(file, reader)
+		_ = reader.CloseWithError(err) // reading the answer goes on, even if writing fails
+		written <- cmp.Or(err, file.Close())
+	}()
+	response.Body = &recording{ReadCloser: response.Body, copy: writer, finish: func(err error) {
+		_ = writer.CloseWithError(err) // nil means the end of the document
+		if writeErr := <-written; err == nil {
+			err = writeErr
+		}
 		if err != nil && canceled(request) {
 			_ = os.Remove(file.Name())
 			r.leaveOut(page)
@@ -185,42 +203,29 @@ func (r *recorder) tap(page int, request *http.Request, response *http.Response)
 		}
 		r.keep(page, file.Name(), err)
 	}}
+}
+
+func (r *recorder) write(w io.Writer, document io.Reader) error {
 	if r.redactor != nil {
-		rec.redact(r.redactor)
+		return r.redactor.Copy(w, document)
 	}
-	response.Body = rec
+	_, err := io.Copy(w, document)
+	return err
 }
 
-// A recording is the body of an answer that is written to a file as it is read.
+// A recording is the body of an answer that is copied while it is read.
 type recording struct {
-	body io.ReadCloser
-	file *os.File
-	sink io.Writer   // the file, or what redacts it on the way there
-	done func(error) // to call when the file is closed
-
-	pipe     *io.PipeWriter // to the redaction, if there is one
-	redacted chan error
-
-	err   error // of the sink
-	ended bool
-}
-
-// redact redacts what is written from now on.
-func (r *recording) redact(redactor *omsclient.Redactor) {
-	reader, writer := io.Pipe()
-	r.sink, r.pipe, r.redacted = writer, writer, make(chan error, 1)
-	go func() {
-		err := redactor.Copy(r.file, reader)
-		_ = reader.CloseWithError(err) // the answer is read on, whatever became of its copy
-		r.redacted <- err
-	}()
+	io.ReadCloser
+	copy     io.Writer
+	finish   func(error) // takes what is wrong with the answer
+	finished bool
 }
 
 // Read implements [io.Reader].
 func (r *recording) Read(b []byte) (int, error) {
-	n, err := r.body.Read(b)
-	if n > 0 && r.err == nil && !r.ended {
-		_, r.err = r.sink.Write(b[:n])
+	n, err := r.ReadCloser.Read(b)
+	if n > 0 {
+		_, _ = r.copy.Write(b[:n]) // finish gets the error
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -234,26 +239,12 @@ func (r *recording) Read(b []byte) (int, error) {
 // Close implements [io.Closer].
 func (r *recording) Close() error {
 	r.end(errors.New("the answer was not read to its end"))
-	return r.body.Close()
+	return r.ReadCloser.Close()
 }
 
-// end ends the file, and tells what is wrong with it.
 func (r *recording) end(err error) {
-	if r.ended {
-		return
+	if !r.finished {
+		r.finished = true
+		r.finish(err)
 	}
-	r.ended = true
-	if r.pipe != nil {
-		_ = r.pipe.CloseWithError(err) // without an error, this is the end of the document
-		if redactErr := <-r.redacted; err == nil {
-			err = redactErr
-		}
-	}
-	if err == nil {
-		err = r.err
-	}
-	if closeErr := r.file.Close(); err == nil {
-		err = closeErr
-	}
-	r.done(err)
 }

@@ -37,8 +37,8 @@ func TestAnEmptiedPasswordFileIsAnOutageAndNotTheEnd(t *testing.T) {
 	scrape(t, p).expect(t, map[string]float64{"oms_up": 1})
 }
 
-// TestThePasswordIsNowhere lets the exporter succeed and fail with a password
-// and looks for it wherever the exporter writes something.
+// The exporter succeeds and fails with a password, which must not be in anything
+// that it writes.
 func TestThePasswordIsNowhere(t *testing.T) {
 	const canary = "Canary-4711-xyz"
 	encoded := base64.StdEncoding.EncodeToString([]byte("viewer:" + canary))

@@ -27,18 +27,18 @@ func simulate(ctx context.Context, s *simSettings, stderr io.Writer) error {
 	} else if s.username != "" {
 		return usagef("no password for --sim.username: give --sim.password-file")
 	}
-	served := []any{"tasks", s.fleet.Tasks}
+	serving := []any{"tasks", s.fleet.Tasks}
 	if s.replay != "" {
 		if err := s.readPages(); err != nil {
 			return err
 		}
-		served = []any{"pages", len(s.fleet.Pages), "replay", s.replay}
+		serving = []any{"pages", len(s.fleet.Pages), "replay", s.replay}
 	}
 	oms, err := startSim(ctx, s, s.listenAddress)
 	if err != nil {
 		return err
 	}
-	level.Info(logger).Log(append([]any{"msg", "simulating an OMS", "url", oms.url}, served...)...)
+	level.Info(logger).Log(append([]any{"msg", "simulating an OMS", "url", oms.url}, serving...)...)
 	<-ctx.Done()
 	level.Info(logger).Log("msg", "stopped")
 	return oms.close()
@@ -47,7 +47,7 @@ func simulate(ctx context.Context, s *simSettings, stderr io.Writer) error {
 // readPages reads the recording to serve.
 func (s *simSettings) readPages() error {
 	if s.fleetGiven || len(s.fleet.Scenarios) > 0 {
-		return usagef("--replay serves recorded tasks: it excludes --sim.tasks and --sim.scenario")
+		return usagef("--replay excludes --sim.tasks and --sim.scenario: it serves recorded tasks")
 	}
 	var err error
 	if s.fleet.Pages, err = omssim.ReadPages(os.DirFS(s.replay)); err != nil {
@@ -80,8 +80,8 @@ func startSim(ctx context.Context, s *simSettings, address string) (*runningSim,
 		return nil, usagef("--sim flags: %w, try --help", err)
 	}
 	var faults []omssim.Fault
-	for _, text := range s.faults {
-		fault, err := omssim.ParseFault(text)
+	for _, f := range s.faults {
+		fault, err := omssim.ParseFault(f)
 		if err != nil {
 			return nil, usagef("--sim.fault: %w", err)
 		}

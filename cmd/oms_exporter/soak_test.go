@@ -17,10 +17,10 @@ import (
 
 var soak = flag.Duration("soak", 2*time.Second, "how long each soak test takes, such as 60s")
 
-// isLong reports whether there is the time for all that a soak test has.
+// isLong reports whether there is time for everything in a soak test.
 func isLong() bool { return *soak >= 30*time.Second }
 
-// A counted handler knows how many requests it got.
+// A counted handler counts its requests.
 type counted struct {
 	http.Handler
 	requests atomic.Int64
@@ -31,23 +31,23 @@ func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-// whole reports whether a text is that of a healthy scrape of so many tasks. It
-// is much cheaper than to parse it.
-func whole(text string, tasks int) bool {
-	return strings.HasSuffix(text, "\n") && strings.Contains(text, "\noms_up 1\n") &&
-		strings.Count(text, "\noms_task_info{") == tasks
+// whole reports whether an exposition is that of a healthy scrape with so many tasks.
+// It is much cheaper than parsing.
+func whole(exposition string, tasks int) bool {
+	return strings.HasSuffix(exposition, "\n") && strings.Contains(exposition, "\noms_up 1\n") &&
+		strings.Count(exposition, "\noms_task_info{") == tasks
 }
 
-// A crowd scrapes at once until it is dispersed.
+// A crowd of scrapers scrapes in parallel until it is dispersed.
 type crowd struct {
-	resting sync.RWMutex // held for writing, nobody scrapes
+	resting sync.RWMutex // while it is held for writing, nobody scrapes
 	over    chan struct{}
 	all     sync.WaitGroup
 	scrapes atomic.Int64
 }
 
-// gather begins to scrape with so many at once. What is not as it should be is
-// an error of the test and ends the scraper that saw it.
+// gather starts that many scrapers. A bad answer fails the test, and stops the
+// scraper that got it.
 func gather(t *testing.T, size int, url string, tasks int) *crowd {
 	t.Helper()
 	c := &crowd{over: make(chan struct{})}
@@ -90,7 +90,7 @@ func (c *crowd) disperse() {
 	c.all.Wait()
 }
 
-// heap measures while everyone rests.
+// heap measures the heap while nobody scrapes.
 func (c *crowd) heap() uint64 {
 	c.resting.Lock()
 	defer c.resting.Unlock()
@@ -99,7 +99,7 @@ func (c *crowd) heap() uint64 {
 
 func TestSoakOfManyScrapersAsksOMSLittleAndTakesNoMoreMemory(t *testing.T) {
 	const scrapers, pages = 32, 14
-	tasks, pageSize := 54, 4 // encoding them for everyone is what takes the time
+	tasks, pageSize := 54, 4 // encoding them for everyone takes most of the time
 	if isLong() {
 		tasks, pageSize = 2000, 150
 	}
@@ -160,7 +160,7 @@ func soakInFaults(t *testing.T) {
 		first       uint64
 	)
 	for ; n < most && (isLong() || time.Now().Before(late)); n++ {
-		if n == 20 || n == most/10 { // the earlier one, for those that end early
+		if n == 20 || n == most/10 { // twice, since a short run ends before the second
 			p.stderr.forget()
 			first = heap()
 		}
@@ -200,17 +200,17 @@ func soakInFaults(t *testing.T) {
 	if up == 0 || down == 0 {
 		t.Errorf("%d up, %d down", up, down)
 	}
-	const remembered = 4 << 20 // by the simulated OMS, of requests
+	const remembered = 4 << 20 // requests, by the simulated OMS
 	if first > 0 && float64(last) > 1.5*float64(first)+remembered {
 		t.Errorf("the heap grew from %d to %d bytes", first, last)
 	}
 }
 
-// forget drops what was written, which is no leak of the program.
+// forget drops what was written: it is not a leak of the program.
 func (o *output) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.text = bytes.Buffer{}
+	o.all = bytes.Buffer{}
 }
 
 func TestSoakOfReloadsDisturbsNoTargetThatStays(t *testing.T) {

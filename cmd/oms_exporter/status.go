@@ -1,8 +1,7 @@
 package main
 
 import (
-	"cmp"
-	_ "embed" // for the page
+	_ "embed" // for status.html
 	"html/template"
 	"net/http"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// What /status shows, as JSON or in a page.
+// What /status shows, as JSON or HTML.
 type (
 	statusDoc struct {
 		Time    time.Time      `json:"time"`
@@ -47,12 +46,12 @@ type (
 	}
 )
 
-// status tells how the last listings of each OMS went: no bodies, no secrets.
+// status shows how the last listings of each OMS went, without bodies or secrets.
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	doc := statusDoc{Time: time.Now().UTC(), Targets: []targetStatus{}}
 	for _, t := range h.targets.all() {
 		shown := targetStatus{
-			Name: cmp.Or(t.name, "(flags)"), URL: t.config.URL, Fetches: []fetchStatus{},
+			Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{},
 		}
 		for _, f := range t.collector.Fetches() {
 			shown.Fetches = append(shown.Fetches, statusOf(f))
@@ -74,6 +73,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 func statusOf(f collector.Fetch) fetchStatus {
 	shown := fetchStatus{
 		Start: f.Start.UTC(), Seconds: f.Duration.Seconds(), Tasks: f.Tasks, Pages: f.Report.Pages,
+		Rows: f.Report.Rows(), Bytes: f.Report.Bytes(), Retries: f.Report.Retries(),
 		Inconsistent: f.Report.Inconsistent, Reason: string(omsclient.ReasonOf(f.Err)),
 		Requests: []requestStatus{},
 	}
@@ -81,11 +81,6 @@ func statusOf(f collector.Fetch) fetchStatus {
 		shown.Error = f.Err.Error()
 	}
 	for _, r := range f.Report.Requests {
-		shown.Rows += r.Rows
-		shown.Bytes += r.Bytes
-		if r.Attempt > 1 {
-			shown.Retries++
-		}
 		shown.Requests = append(shown.Requests, requestStatus{
 			Page: r.Page, Attempt: r.Attempt, Seconds: r.Duration.Seconds(), Status: r.StatusCode,
 			Rows: r.Rows, Bytes: r.Bytes, RequestID: r.RequestID,

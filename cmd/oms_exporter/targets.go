@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -24,30 +24,51 @@ import (
 
 // A target is an OMS that is scraped.
 type target struct {
-	name      string // empty for the one that flags are about
+	name      string // or flagsTarget
 	config    *targetConfig
 	collector *collector.Collector
 	http      *http.Client
-	own       *prometheus.Registry // what the exporter counts of it
+	own       *prometheus.Registry // of the exporter's own metrics about it
 }
+
+// displayName is the name of a target where one must be shown.
+func displayName(name string) string { return cmp.Or(name, "(flags)") }
 
 // newHTTPClient returns the client that calls the OMS of a target.
-func newHTTPClient(c *targetConfig) (*http.Client, error) {
-	cfg := c.HTTPClient
-	cfg.FollowRedirects = false
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	for _, file := range secretFiles(&cfg) {
-		if err := checkFile(file); err != nil {
-			return nil, err
+func newHTTPClient(c config.HTTPClientConfig, setting settingName) (*http.Client, error) {
+	c.FollowRedirects = false
+	files := filesOf(&c)
+	for _, key := range slices.Sorted(maps.Keys(files)) {
+		if err := checkFile(files[key]); err != nil {
+			return nil, fmt.Errorf("%s: %w", setting(key), err)
 		}
 	}
-	return config.NewClientFromConfig(cfg, "oms",
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", setting("http_client"), err)
+	}
+	client, err := config.NewClientFromConfig(c, "oms",
 		config.WithUserAgent("oms_exporter/"+version.Version))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting("http_client"), err)
+	}
+	return client, nil
 }
 
-// checkFile refuses a file that cannot be read or has nothing in it.
+// filesOf returns the files that an HTTP client needs, by key.
+func filesOf(c *config.HTTPClientConfig) map[string]string {
+	files := map[string]string{"http_client.tls_config.ca_file": c.TLSConfig.CAFile}
+	if c.BasicAuth != nil {
+		files["http_client.basic_auth.username_file"] = c.BasicAuth.UsernameFile
+		files["http_client.basic_auth.password_file"] = c.BasicAuth.PasswordFile
+	}
+	if c.Authorization != nil {
+		files["http_client.authorization.credentials_file"] = c.Authorization.CredentialsFile
+	}
+	maps.DeleteFunc(files, func(_, name string) bool { return name == "" })
+	return files
+}
+
+// checkFile rejects a file that cannot be read or is empty.
 func checkFile(name string) error {
 	content, err := os.ReadFile(name)
 	if err == nil && len(bytes.TrimSpace(content)) == 0 {
@@ -56,42 +77,18 @@ func checkFile(name string) error {
 	return err
 }
 
-// secretFiles are the files that credentials are read from for each request.
-func secretFiles(c *config.HTTPClientConfig) []string {
-	var files []string
-	if c.BasicAuth != nil {
-		files = append(files, c.BasicAuth.UsernameFile, c.BasicAuth.PasswordFile)
-	}
-	if c.Authorization != nil {
-		files = append(files, c.Authorization.CredentialsFile)
-	}
-	return slices.DeleteFunc(files, func(name string) bool { return name == "" })
-}
+// A transportWrapper puts something between the HTTP client of a target and OMS.
+type transportWrapper func(target string, next http.RoundTripper) http.RoundTripper
 
-// newClient returns the client of a target's OMS.
-func newClient(c *targetConfig) (*omsclient.Client, *http.Client, error) {
-	hc, err := newHTTPClient(c)
-	if err != nil {
-		return nil, nil, fmt.Errorf("http_client: %w", err)
-	}
-	if c.wrap != nil {
-		hc.Transport = c.wrap(hc.Transport)
-	}
-	client, err := omsclient.New(c.URL, hc, omsclient.Options{
-		PageSize: c.PageSize, Concurrency: c.Concurrency, Filter: c.Filter.filter(),
-		PageTimeout: time.Duration(c.PageTimeout),
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("url: %w", err)
-	}
-	return client, hc, nil
-}
+// direct puts nothing there.
+func direct(_ string, next http.RoundTripper) http.RoundTripper { return next }
 
-// targets are all OMS that are scraped. What they are can be loaded anew at any
-// time.
+// targets are all OMS that are scraped. Reloading the configuration changes them
+// while they are in use.
 type targets struct {
 	load       func() (*fileConfig, error) // reads the configuration
 	scrape     *scrapeSettings
+	wrap       transportWrapper
 	logger     log.Logger
 	reloads    *collector.Reloads
 	thresholds atomic.Pointer[collector.Thresholds]
@@ -103,9 +100,11 @@ type targets struct {
 // newTargets loads the configuration for the first time.
 func newTargets(
 	load func() (*fileConfig, error), scrape *scrapeSettings, own prometheus.Registerer,
-	logger log.Logger,
+	logger log.Logger, wrap transportWrapper,
 ) (*targets, error) {
-	t := &targets{load: load, scrape: scrape, logger: logger, reloads: collector.NewReloads(own)}
+	t := &targets{
+		load: load, scrape: scrape, wrap: wrap, logger: logger, reloads: collector.NewReloads(own),
+	}
 	t.current.Store(&map[string]*target{})
 	if err := t.reload(); err != nil {
 		return nil, err
@@ -113,8 +112,8 @@ func newTargets(
 	return t, nil
 }
 
-// reload reads the configuration. If there is anything wrong with it, nothing
-// changes. Targets that it does not change keep connections and counters.
+// reload reads the configuration. A mistake anywhere in it leaves everything as
+// it was. Targets that stay the same keep their connections and counters.
 func (t *targets) reload() error {
 	t.reloading.Lock()
 	defer t.reloading.Unlock()
@@ -133,12 +132,8 @@ func (t *targets) replace() error {
 	for name, cfg := range loaded.Targets {
 		if old := before[name]; old != nil && reflect.DeepEqual(old.config, cfg) {
 			after[name] = old
-			continue
-		}
-		if after[name], err = t.newTarget(name, cfg); err != nil && name == "" {
-			return usagef("--oms.%w", err) // what is wrong is the url
-		} else if err != nil {
-			return usagef("targets: %s: %w", name, err)
+		} else if after[name], err = t.newTarget(name, cfg); err != nil {
+			return usageError{inTarget(name, err)}
 		}
 	}
 	t.thresholds.Store(loaded.DelayThresholds.thresholds())
@@ -152,49 +147,45 @@ func (t *targets) replace() error {
 }
 
 func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
-	client, hc, err := newClient(cfg)
+	setting := settingsOf(name)
+	hc, err := newHTTPClient(cfg.HTTPClient, setting)
 	if err != nil {
 		return nil, err
 	}
+	hc.Transport = t.wrap(name, hc.Transport)
+	client, err := omsclient.New(cfg.URL, hc, cfg.clientOptions())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting("url"), err)
+	}
 	own := prometheus.NewRegistry()
 	registerer, logger := prometheus.Registerer(own), t.logger
-	if name != "" {
+	if name != flagsTarget {
 		registerer = prometheus.WrapRegistererWith(prometheus.Labels{"target": name}, own)
 		logger = log.With(logger, "target", name)
 	}
-	warnings(cfg, logger)
-	timeout := time.Duration(cfg.Timeout)
-	if timeout == 0 {
-		timeout = t.scrape.timeout
-	}
+	logWarnings(cfg, logger)
+	options := cfg.collectorOptions()
+	options.Timeout = cmp.Or(options.Timeout, t.scrape.timeout)
+	options.Without = func(group string) bool { return !*t.scrape.groups[group] }
+	options.Thresholds, options.Logger = t.thresholds.Load, logger
+	options.Metrics = collector.NewMetrics(registerer)
 	return &target{
-		name: name, config: cfg, http: hc, own: own,
-		collector: collector.New(client.List, collector.Options{
-			Timeout: timeout,
-			Without: func(group string) bool { return !*t.scrape.groups[group] },
-			Exclude: collector.Exclude{
-				Statuses: cfg.Exclude.Statuses, Names: cfg.Exclude.Names.Regexp, Tags: cfg.Exclude.Tags,
-			},
-			MaxTasks:   cfg.MaxTasks,
-			Thresholds: t.thresholds.Load,
-			Logger:     logger,
-			Metrics:    collector.NewMetrics(registerer),
-		}),
+		name: name, config: cfg, http: hc, own: own, collector: collector.New(client.List, options),
 	}, nil
 }
 
-// warnings logs what is allowed but may not be meant.
-func warnings(c *targetConfig, logger log.Logger) {
+// logWarnings warns of what is allowed but perhaps not intended.
+func logWarnings(c *targetConfig, logger log.Logger) {
 	if c.HTTPClient.TLSConfig.InsecureSkipVerify {
-		level.Warn(logger).Log("msg", "insecure_skip_verify: the certificate of OMS is not verified; "+
-			"anyone in between can read the password")
+		level.Warn(logger).Log("msg", "insecure_skip_verify: OMS's certificate is not verified, "+
+			"so anyone in between can read the password")
 	}
 	if c.HTTPClient.BasicAuth == nil && c.HTTPClient.Authorization == nil &&
 		c.HTTPClient.OAuth2 == nil && c.HTTPClient.HTTPHeaders == nil {
 		level.Warn(logger).Log("msg", "no account: requests to OMS carry no credentials")
 	}
 	for _, status := range c.unknownStatuses() {
-		level.Warn(logger).Log("msg", "a filter or exclusion has an unknown status; is it new?",
+		level.Warn(logger).Log("msg", "a filter or exclusion has an unknown status, perhaps a new one",
 			"status", status)
 	}
 }
@@ -202,7 +193,7 @@ func warnings(c *targetConfig, logger log.Logger) {
 // get returns a target by its name, or nil.
 func (t *targets) get(name string) *target { return (*t.current.Load())[name] }
 
-// all returns the targets, ordered by name.
+// all returns the targets, sorted by name.
 func (t *targets) all() []*target {
 	current := *t.current.Load()
 	all := make([]*target, 0, len(current))
@@ -212,7 +203,7 @@ func (t *targets) all() []*target {
 	return all
 }
 
-// gatherers return what the exporter counts of each target.
+// gatherers returns the exporter's own metrics about each target.
 func (t *targets) gatherers() prometheus.Gatherers {
 	var gatherers prometheus.Gatherers
 	for _, target := range t.all() {
@@ -221,7 +212,7 @@ func (t *targets) gatherers() prometheus.Gatherers {
 	return gatherers
 }
 
-// close gives up the connections that are not in use.
+// close closes idle connections.
 func (t *targets) close() {
 	for _, target := range t.all() {
 		target.http.CloseIdleConnections()

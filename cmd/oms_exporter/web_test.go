@@ -1,13 +1,10 @@
 package main
 
 import (
-	"compress/gzip"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -74,31 +71,17 @@ func TestOtherPathsAndMethodsAreRefused(t *testing.T) {
 }
 
 func TestScrapesBeyondTheLimitAreRefused(t *testing.T) {
-	asked, released := make(chan struct{}, 2), make(chan struct{})
-	sim := simulated(t, projects(t))
-	p := start(t, "--web.max-requests=1", "--oms.url="+serveOMS(t, http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			asked <- struct{}{}
-			<-released
-			sim.ServeHTTP(w, r)
-		})))
-	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release) // before the cleanup of what waits for it
-	first := make(chan reply, 1)
-	go func() {
-		r, _ := try(t, http.MethodGet, p.url+"/metrics", "")
-		first <- r
-	}()
-	<-asked
+	oms := newGate(t, simulated(t, projects(t)))
+	p := start(t, "--web.max-requests=1", "--oms.url="+oms.url)
+	release := oms.hold(t, p.url+"/metrics")
 
 	refused := get(t, p.url+"/metrics")
-	release()
 
 	if refused.status != http.StatusServiceUnavailable ||
 		refused.body != "limit of concurrent requests reached (1), try again later\n" {
 		t.Errorf("the second scrape is %d %q", refused.status, refused.body)
 	}
-	if r := <-first; r.status != http.StatusOK {
+	if r := release(); r.status != http.StatusOK {
 		t.Errorf("the first scrape is %d %q, want 200", r.status, r.body)
 	}
 	scrape(t, p)
@@ -194,7 +177,7 @@ func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
 	p := start(t, "--oms.url="+url)
 	text := scrape(t, p)
 
-	// Only the names of client_golang's own metrics collide if OpenMetrics is read as text.
+	// Names of client_golang's own metrics would collide when OpenMetrics is parsed as text.
 	bare := start(t, "--oms.url="+url, "--web.disable-exporter-metrics")
 	open := get(t, bare.url+"/metrics", "Accept", "application/openmetrics-text; version=1.0.0")
 	if kind := open.header.Get("Content-Type"); !strings.HasPrefix(kind,
@@ -220,26 +203,6 @@ func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
 
 func familyNames(e exposition) []string { return slices.Sorted(maps.Keys(e)) }
 
-func TestMetricsAreCompressedForThoseWhoWantIt(t *testing.T) {
-	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
-	p := start(t, "--oms.url="+url)
-
-	r := get(t, p.url+"/metrics", "Accept-Encoding", "gzip")
-
-	if encoding := r.header.Get("Content-Encoding"); encoding != "gzip" {
-		t.Fatalf("Content-Encoding is %q, want gzip", encoding)
-	}
-	unzipped, err := gzip.NewReader(strings.NewReader(r.body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(unzipped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parseText(t, string(body)).expect(t, map[string]float64{"oms_up": 1})
-}
-
 func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
 	golden := parseText(t, readFile(t, goldenMetrics))
 	for _, group := range collector.Groups {
@@ -263,17 +226,6 @@ func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
 				t.Errorf("the metrics are %q, want %q", got, want)
 			}
 		})
-	}
-}
-
-func TestWithoutExporterMetricsThereAreOnlyThoseOfOMS(t *testing.T) {
-	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
-	p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics")
-
-	for name := range scrape(t, p) {
-		if !slices.ContainsFunc(collector.Docs(), func(d collector.Doc) bool { return d.Name == name }) {
-			t.Errorf("%s is there", name)
-		}
 	}
 }
 

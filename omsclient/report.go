@@ -1,0 +1,100 @@
+package omsclient
+
+import (
+	"crypto/x509"
+	"time"
+)
+
+// A Report says how a listing went. It is complete once the iteration that fills
+// it has ended, for whatever reason. Until then it must not be read.
+//
+// If the pages are read twice, see [Client.List], Requests and Pages count both
+// passes. Duplicates, Invalid and Dropped count the first pass only, so that
+// nothing is counted twice.
+type Report struct {
+	Requests   []Request         // every attempt, by page
+	Pages      int               // pages read
+	Duplicates int               // elements of data that had been on an earlier page
+	Invalid    int               // elements of data without a usable id
+	Total      Optional[float64] // totalCount of the last page that was not empty
+	Dropped    map[string]int    // by field: values that were unreadable or beyond a bound
+
+	// Inconsistent reports that the number of projects differed from OMS's count of
+	// them, and still did after a second pass or when there was no time for one.
+	Inconsistent bool
+}
+
+// Rows returns the number of elements of data in all answers.
+func (r *Report) Rows() int {
+	rows := 0
+	for i := range r.Requests {
+		rows += r.Requests[i].Rows
+	}
+	return rows
+}
+
+// Bytes returns the length of all answers.
+func (r *Report) Bytes() int64 {
+	var bytes int64
+	for i := range r.Requests {
+		bytes += r.Requests[i].Bytes
+	}
+	return bytes
+}
+
+// Retries returns the number of requests that repeated a failed one.
+func (r *Report) Retries() int {
+	retries := 0
+	for i := range r.Requests {
+		if r.Requests[i].Attempt > 1 {
+			retries++
+		}
+	}
+	return retries
+}
+
+// ClockSkew returns how far OMS's clock is ahead of this one, as the first
+// answer with a Date shows it.
+func (r *Report) ClockSkew() Optional[time.Duration] {
+	for i := range r.Requests {
+		if skew := r.Requests[i].ClockSkew; skew.Known {
+			return skew
+		}
+	}
+	return Optional[time.Duration]{}
+}
+
+// CertExpiry returns when the first certificate of OMS's chain expires, as the
+// last answer over TLS shows it. It is zero without one.
+func (r *Report) CertExpiry() time.Time {
+	var expiry time.Time
+	for i := range r.Requests {
+		if seen := r.Requests[i].CertExpiry; !seen.IsZero() {
+			expiry = seen
+		}
+	}
+	return expiry
+}
+
+// FirstListing returns the requests before those of a second listing, which
+// starts over with page 1.
+func (r *Report) FirstListing() []Request {
+	for i := range r.Requests {
+		if i > 0 && r.Requests[i].Page == 1 && r.Requests[i].Attempt == 1 {
+			return r.Requests[:i]
+		}
+	}
+	return r.Requests
+}
+
+// FirstExpiry returns when the first certificate of a chain expires. It is zero
+// for an empty chain.
+func FirstExpiry(chain []*x509.Certificate) time.Time {
+	var first time.Time
+	for _, certificate := range chain {
+		if first.IsZero() || certificate.NotAfter.Before(first) {
+			first = certificate.NotAfter
+		}
+	}
+	return first
+}
