@@ -7,26 +7,26 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// alarmCounts add up, for each task, by how much OMS's windowed counts of its
-// alarms have risen from one listing to the next. A count that is seen for the
-// first time adds nothing, so the sum is a lower bound, whatever happened before
-// and between. A task that is not listed is forgotten.
+// AlarmCounts add up alarms, by the id of the task. OMS counts alarms over a window,
+// so its counts fall too; from one listing to the next, a rise is added and a fall is
+// not. A count that is seen for the first time adds nothing. So the totals are lower
+// bounds, whatever happened before the first listing and between two of them. A task
+// that is no longer listed is forgotten.
 type alarmCounts map[string]*alarmCount
 
-// An alarmCount is what is known of one task. Rule "" stands for all of a task
+// An alarmCount is what is known of one task. Rule "" stands for all alarms of a task
 // where OMS does not split its count by rule.
 type alarmCount struct {
-	known  bool               // last is what OMS said at the last listing
-	split  bool               // last is by rule
-	last   map[string]float64 // 0 for a rule that is not in it
-	totals map[string]float64
+	known  bool               // whether the last listing had counts
+	split  bool               // whether they were by rule
+	last   map[string]float64 // the counts; a rule that is missing has 0
+	totals map[string]float64 // by rule
 }
 
-// update returns what is known after a listing, and the totals of its tasks and of
-// the rules that have been seen, ordered by rule for each task. It makes another map
-// because maps do not shrink.
-func (a alarmCounts) update(tasks []task) (alarmCounts, []rule) {
-	var rows []rule
+// update takes in a listing and returns what is known after it. It sets the alarm
+// totals of the tasks, ordered by rule. The result is another map because a map never
+// shrinks.
+func (a alarmCounts) update(tasks []*task) alarmCounts {
 	updated := make(alarmCounts, len(tasks))
 	for _, t := range tasks {
 		count := a[t.ID]
@@ -34,28 +34,29 @@ func (a alarmCounts) update(tasks []task) (alarmCounts, []rule) {
 			count = &alarmCount{totals: map[string]float64{}}
 		}
 		updated[t.ID] = count
-		count.see(t.AlarmStats)
-		rows = append(rows, count.rows(t)...)
+		count.add(t.AlarmStats)
+		t.alarmTotals = count.sortedTotals()
 	}
-	return updated, rows
+	return updated
 }
 
-// see takes in what OMS says now.
-func (c *alarmCount) see(stats omsclient.AlarmStats) {
+// add adds up what has risen. Counts compare only with counts of the same kind: all
+// together or by rule.
+func (c *alarmCount) add(stats omsclient.AlarmStats) {
 	now, split, known := countsOf(stats)
 	sameKind := c.known && (c.split == split || len(c.last) == 0 || len(now) == 0)
-	for name, n := range now {
+	for rule, n := range now {
+		rise := 0.0
 		if sameKind {
-			c.totals[name] += max(n-c.last[name], 0)
-		} else {
-			c.totals[name] += 0 // seen, and from now on watched
+			rise = max(n-c.last[rule], 0)
 		}
+		c.totals[rule] += rise // a rule that is new has a total of 0 from now on
 	}
 	c.last, c.split, c.known = now, split, known
 }
 
-// countsOf returns the counts that OMS gives, by rule or under "". They are
-// known too if OMS gives none and says that there is no alarm.
+// countsOf returns the counts that OMS gives, by rule or under "". If OMS gives none
+// but says that there is no alarm, they are known to be 0.
 func countsOf(stats omsclient.AlarmStats) (now map[string]float64, split, known bool) {
 	now = map[string]float64{}
 	for _, r := range stats.RuleToRecentlyTriggerCount {
@@ -71,11 +72,11 @@ func countsOf(stats omsclient.AlarmStats) (now map[string]float64, split, known 
 	return now, false, stats.RecentlyTriggerCount.Known || stats.Alarming == omsclient.Some(false)
 }
 
-func (c *alarmCount) rows(t task) []rule {
-	rows := make([]rule, 0, len(c.totals))
-	for name, total := range c.totals {
-		rows = append(rows, rule{t, omsclient.RuleCount{Rule: name, Count: total}})
+func (c *alarmCount) sortedTotals() []omsclient.RuleCount {
+	totals := make([]omsclient.RuleCount, 0, len(c.totals))
+	for rule, n := range c.totals {
+		totals = append(totals, omsclient.RuleCount{Rule: rule, Count: n})
 	}
-	slices.SortFunc(rows, func(a, b rule) int { return strings.Compare(a.Rule, b.Rule) })
-	return rows
+	slices.SortFunc(totals, func(a, b omsclient.RuleCount) int { return strings.Compare(a.Rule, b.Rule) })
+	return totals
 }

@@ -104,16 +104,16 @@ func TestAFailedListingHasNoTasksAndSaysWhy(t *testing.T) {
 	c := collector.New(first, collector.Options{Logger: log.NewLogfmtLogger(&lines)})
 
 	synctest.Test(t, func(t *testing.T) {
-		want := `# HELP oms_scrape_duration_seconds How long the listing took, in seconds.
+		want := `# HELP oms_scrape_duration_seconds Time that the listing took, in seconds.
 # TYPE oms_scrape_duration_seconds gauge
 oms_scrape_duration_seconds 0
-# HELP oms_scrape_error_info Why the listing failed: always 1, and only there if oms_up is 0.
+# HELP oms_scrape_error_info Why the listing failed. Always 1; absent while oms_up is 1.
 # TYPE oms_scrape_error_info gauge
 oms_scrape_error_info{reason="http_status"} 1
-# HELP oms_scrape_pages How many pages of ListProjects were read.
+# HELP oms_scrape_pages Pages of ListProjects that the listing read.
 # TYPE oms_scrape_pages gauge
 oms_scrape_pages 0
-# HELP oms_up Whether the last listing of ListProjects was read whole, through every page: 1 or 0.
+# HELP oms_up Whether the last listing read every page of ListProjects: 1 or 0.
 # TYPE oms_up gauge
 oms_up 0
 `
@@ -211,7 +211,7 @@ func TestWithMoreTasksThanTheLimitNoneHasSeries(t *testing.T) {
 func TestGroupsCanBeLeftOut(t *testing.T) {
 	tasks := []string{read(t, "testdata/migration.json"), read(t, "testdata/failed.json")}
 	whole := families(exposition(t, collector.Options{}, tasks...))
-	for _, group := range collector.Groups {
+	for _, group := range collector.Groups() {
 		without := func(name string) bool { return name == group.Name }
 		got := families(exposition(t, collector.Options{Without: without}, tasks...))
 
@@ -235,7 +235,7 @@ func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 		text(t, c)
 
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP oms_exporter_unknown_values_total Values that the documents of OMS do not name, or that could not be read, at each listing.
+# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that could not be read, counted at each listing.
 # TYPE oms_exporter_unknown_values_total counter
 oms_exporter_unknown_values_total{field="importance"} 2
 oms_exporter_unknown_values_total{field="incrTimestampCheckpoint"} 2
@@ -278,7 +278,7 @@ oms_exporter_api_certificate_expiry_timestamp_seconds 4e+09
 # HELP oms_exporter_api_request_retries_total Requests to OMS that repeated a failed one.
 # TYPE oms_exporter_api_request_retries_total counter
 oms_exporter_api_request_retries_total{action="ListProjects"} 2
-# HELP oms_exporter_api_requests_total Requests sent to OMS, by HTTP status, or by reason where there was no answer.
+# HELP oms_exporter_api_requests_total Requests sent to OMS, by HTTP status, or by reason if there was no answer.
 # TYPE oms_exporter_api_requests_total counter
 oms_exporter_api_requests_total{action="ListProjects",code="200"} 2
 oms_exporter_api_requests_total{action="ListProjects",code="502"} 1
@@ -286,10 +286,10 @@ oms_exporter_api_requests_total{action="ListProjects",code="connect"} 1
 # HELP oms_exporter_api_response_bytes_total Bytes of OMS's answers, as read.
 # TYPE oms_exporter_api_response_bytes_total counter
 oms_exporter_api_response_bytes_total{action="ListProjects"} 2015
-# HELP oms_exporter_inconsistent_listings_total Listings published although totalCount and the tasks disagreed, the second time too.
+# HELP oms_exporter_inconsistent_listings_total Listings exported although the number of tasks and totalCount disagreed, even when listed again.
 # TYPE oms_exporter_inconsistent_listings_total counter
 oms_exporter_inconsistent_listings_total 1
-# HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another one under way.
+# HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another scrape.
 # TYPE oms_exporter_scrapes_coalesced_total counter
 oms_exporter_scrapes_coalesced_total 0
 `), "oms_exporter_api_certificate_expiry_timestamp_seconds", "oms_exporter_api_request_retries_total",

@@ -11,22 +11,26 @@ import (
 type Doc struct {
 	Name   string
 	Type   string   // gauge, counter or histogram
-	Labels []string // besides those that a target adds
-	Group  string   // one of Groups, or empty if it cannot be switched off
+	Labels []string // without those that scraping adds
+	Group  string   // the name of one of [Groups], or empty if it cannot be switched off
 	Help   string
 }
 
-// counter makes the counter that is described.
-func (d Doc) counter() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
+func (d Doc) opts() prometheus.Opts { return prometheus.Opts{Name: d.Name, Help: d.Help} }
+
+func (d Doc) counter() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts(d.opts()))
 }
 
-// gauge makes the gauge that is described.
-func (d Doc) gauge() *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: d.Name, Help: d.Help}, d.Labels)
+func (d Doc) counterVec() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts(d.opts()), d.Labels)
 }
 
-// Docs describes every metric of an OMS, in the order of the catalogue.
+func (d Doc) lateGauge() lateGauge {
+	return lateGauge{prometheus.NewGaugeVec(prometheus.GaugeOpts(d.opts()), nil)}
+}
+
+// Docs describes every metric of OMS, in the order of the catalogue.
 func Docs() []Doc {
 	var docs []Doc
 	for _, t := range catalogue {
@@ -43,7 +47,7 @@ func ExporterDocs() []Doc {
 	}
 }
 
-// Markdown renders descriptions as a table.
+// Markdown renders descriptions as a table of GitHub-flavored Markdown.
 func Markdown(docs []Doc) string {
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")

@@ -3,9 +3,7 @@ package collector
 import (
 	"bufio"
 	"cmp"
-	"fmt"
 	"io"
-	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -17,205 +15,234 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// This file writes tables as text without the detour over a metric object for
-// each sample, of which a large OMS has half a million. What it writes is, byte
-// for byte, what a registry and expfmt make of the same tables.
+// This file writes tables as text. A large OMS has half a million samples, and a
+// metric object for each of them would cost more than all the rest of a scrape. The
+// output is, byte for byte, what a registry and expfmt make of the same tables: a
+// registry orders the samples of a metric by their label values, taken in the order
+// of the label names.
 
-// TextFormats are what [Snapshot.Encode] writes.
-var TextFormats = []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics}
-
-// Encode writes the metrics of a snapshot, and other families among them, in the
-// text format or in OpenMetrics, ordered by name. Wanted says which families to
-// write.
-func (s *Snapshot) Encode(
-	w io.Writer, format expfmt.Format, others []*dto.MetricFamily, wanted func(name string) bool,
-) error {
-	var sections []section
-	for _, t := range s.tables {
-		sections = append(sections, t.sections(s)...)
-	}
-	for _, family := range others {
-		sections = append(sections, section{
-			family.GetName(), func(e *encoder) { e.family(family) },
-		})
-	}
-	slices.SortFunc(sections, func(a, b section) int { return strings.Compare(a.name, b.name) })
-	e := &encoder{w: bufio.NewWriterSize(w, 64<<10)}
+// CanEncode reports whether [Snapshot.Encode] writes a format: the text format and
+// OpenMetrics.
+func CanEncode(format expfmt.Format) bool {
 	switch format.FormatType() {
-	case expfmt.TypeTextPlain:
-	case expfmt.TypeOpenMetrics:
-		e.open = true
-	default:
-		return fmt.Errorf("format %q is not written as text", format)
+	case expfmt.TypeTextPlain, expfmt.TypeOpenMetrics:
+		return true
 	}
-	for _, section := range sections {
-		if wanted(section.name) {
-			section.write(e)
-		}
-	}
-	if e.open {
-		e.line("# EOF\n")
-	}
-	return cmp.Or(e.err, e.w.Flush())
+	return false
 }
 
-// A section is a family that can be written.
-type section struct {
+// A family is a metric with its samples.
+type family struct {
 	name  string
 	write func(*encoder)
 }
 
-// sections returns the metrics of a table. They share the rows, which are read and
-// put in order when the first of them is written.
-func (t table[S, T]) sections(scraped S) []section {
-	arranged := sync.OnceValue(func() []*group { return t.arrange(t.rows(scraped)) })
-	sections := make([]section, len(t.metrics))
-	for i, m := range t.metrics {
-		sections[i] = section{m.name, func(e *encoder) { t.write(e, i, arranged()) }}
+// encode writes families in the order of their names. A nil wanted means all.
+func encode(
+	w io.Writer, format expfmt.Format, families []family, wanted func(name string) bool,
+) error {
+	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.name, b.name) })
+	e := &encoder{
+		w:           bufio.NewWriterSize(w, 64<<10),
+		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
 	}
-	return sections
+	for _, f := range families {
+		if wanted == nil || wanted(f.name) {
+			f.write(e)
+		}
+		if e.err != nil {
+			return e.err
+		}
+	}
+	if e.openMetrics {
+		e.writeString("# EOF\n")
+	}
+	return cmp.Or(e.err, e.w.Flush())
 }
 
-// write writes the samples of a metric, by its place in the table, below a header
-// if there are any.
-func (t table[S, T]) write(e *encoder, place int, groups []*group) {
-	m := t.metrics[place]
+// gathered is a family that a registry has gathered.
+func gathered(f *dto.MetricFamily) family {
+	return family{f.GetName(), func(e *encoder) { e.gathered(f) }}
+}
+
+// families returns the metrics of a table. All of them are read in one pass over
+// the rows, when the first of them is written.
+func (t *tableOf[S, T, R]) families(scraped S) []family {
+	read := sync.OnceValue(func() []*bucket { return t.read(scraped) })
+	families := make([]family, len(t.metrics))
+	for i, m := range t.metrics {
+		families[i] = family{m.name, func(e *encoder) { t.write(e, i, read()) }}
+	}
+	return families
+}
+
+// write writes the samples of the i-th metric, below a header if there are any.
+func (t *tableOf[S, T, R]) write(e *encoder, i int, buckets []*bucket) {
+	m := t.metrics[i]
 	headed := false
-	var begin []byte
-	for _, g := range groups {
-		begin = t.appendBegin(begin[:0], m.name, g)
-		end := "} "
-		if len(begin) == len(m.name) {
-			end = " "
+	var opening []byte
+	for _, b := range buckets {
+		opening = t.appendOpening(opening[:0], m.name, b.leading)
+		closing := "} "
+		if len(opening) == len(m.name) {
+			closing = " "
 		}
-		for i, rest := range g.rest {
-			v := g.values[i*len(t.metrics)+place]
-			if isAbsent(v) {
+		for row := range b.remaining {
+			sample := row*len(t.metrics) + i
+			if !b.present[sample] {
 				continue
 			}
 			if !headed {
 				e.header(m.name, m.help, m.kind)
 				headed = true
 			}
-			b := append(e.w.AvailableBuffer(), begin...)
-			b = append(b, rest...)
-			b = append(b, end...)
-			b = e.appendValue(b, v)
-			e.write(append(b, '\n'))
+			line := append(e.w.AvailableBuffer(), opening...)
+			line = append(line, b.remaining[row]...)
+			line = append(line, closing...)
+			line = e.appendValue(line, b.values[sample])
+			e.write(append(line, '\n'))
 		}
 	}
 }
 
-// appendBegin appends what the lines of a group begin with.
-func (t table[S, T]) appendBegin(b []byte, name string, g *group) []byte {
-	b = append(b, name...)
-	if len(t.labels)+len(t.subject.labels) == 0 {
-		return b
+// appendOpening appends what all lines of a bucket begin with.
+func (t *tableOf[S, T, R]) appendOpening(line []byte, name, leading string) []byte {
+	line = append(line, name...)
+	if len(t.labels)+len(t.subjects.labels) == 0 {
+		return line
 	}
-	b = append(append(b, '{'), g.text...)
-	if g.text != "" && t.subject.text != nil {
-		b = append(b, ',')
+	line = append(append(line, '{'), leading...)
+	if leading != "" && len(t.subjects.labels) > 0 {
+		line = append(line, ',')
 	}
+	return line
+}
+
+// read reads all rows into buckets, and returns the buckets in order. Rows without
+// any sample are left out.
+func (t *tableOf[S, T, R]) read(scraped S) []*bucket {
+	var (
+		buckets = newBuckets(t.leading)
+		values  = make([]float64, len(t.metrics))
+		present = make([]bool, len(t.metrics))
+		subject T
+	)
+	add := func(row R) {
+		if !t.readRow(row, values, present) {
+			return
+		}
+		b := buckets.of(row)
+		b.remaining = append(b.remaining, t.remaining(subject, row))
+		b.values = append(b.values, values...)
+		b.present = append(b.present, present...)
+	}
+	for _, subject = range t.subjects.of(scraped) {
+		t.rows(subject, add)
+	}
+	return buckets.sorted()
+}
+
+// readRow reads the samples of a row, and reports whether it has any.
+func (t *tableOf[S, T, R]) readRow(row R, values []float64, present []bool) (some bool) {
+	for i := range t.metrics {
+		v, ok := t.metrics[i].value(row)
+		values[i], present[i] = v, ok
+		some = some || ok
+	}
+	return some
+}
+
+// remaining returns the labels of a row from those of its subject on.
+func (t *tableOf[S, T, R]) remaining(subject T, row R) string {
+	if len(t.subjects.labels) == 0 {
+		return "" // all labels are leading ones
+	}
+	rendered := t.subjects.rendered(subject)
+	if len(t.trailing) == 0 {
+		return rendered
+	}
+	return string(appendLabels([]byte(rendered+","), t.trailing, row))
+}
+
+// A bucket holds the rows whose leading labels have the same values. Subjects come
+// in order, so the rows of a bucket do too, and sorting a table is sorting its
+// buckets, which are few.
+//
+// Metrics are written one after another. Going back to the rows for each of them,
+// wherever they are in memory, would take longer than writing; so a bucket keeps
+// what is written, in one place.
+type bucket struct {
+	leadingValues []string
+	leading       string    // the leading labels as appendLabels writes them
+	remaining     []string  // for each row, the labels that follow
+	values        []float64 // for each row, those of all metrics; only some are present
+	present       []bool    // whether the row has the value at the same index
+
+	// next is the bucket of the row that came after the latest row of this one. Most
+	// subjects have the same rows in the same order, so the row that comes after
+	// another row of this bucket most likely belongs there too.
+	next *bucket
+}
+
+// buckets are the buckets of a table.
+type buckets[R any] struct {
+	leading  []label[R]
+	all      []*bucket
+	byText   map[string]*bucket
+	text     []byte  // scratch space
+	previous *bucket // of the row before
+}
+
+func newBuckets[R any](leading []label[R]) *buckets[R] {
+	return &buckets[R]{leading: leading, byText: map[string]*bucket{}, previous: new(bucket)}
+}
+
+// of returns the bucket of the row that comes next.
+func (bs *buckets[R]) of(row R) *bucket {
+	b := bs.previous.next
+	if b == nil || !bs.holds(b, row) {
+		b = bs.find(row)
+		bs.previous.next = b
+	}
+	bs.previous = b
 	return b
 }
 
-// restOf returns the labels of a row that are not those of its group.
-func (t table[S, T]) restOf(row T) string {
-	if t.subject.text == nil {
-		return ""
-	}
-	rest := t.subject.text(row)
-	if len(t.after) > 0 {
-		rest = string(appendLabels([]byte(rest+","), t.after, row))
-	}
-	return rest
-}
-
-// A group is rows that agree in the labels before those of the subject. Of a row
-// it has what is written, in one place: metrics are written one after another, and
-// to visit all rows for each, wherever they are, takes longer than to write.
-type group struct {
-	labels []string  // values of the labels in which the rows agree
-	text   string    // the same as appendLabels writes them
-	rest   []string  // the other labels of each row, as text
-	values []float64 // of all metrics of the first row, then of the second, and so on
-	next   int       // the group that the row after one of this group was of
-}
-
-// absent stands for a sample that a row does not have. Of the many NaNs, it is one
-// that no computation makes.
-var absent = math.Float64frombits(0x7ff8_6162_7365_6e74)
-
-func isAbsent(v float64) bool { return math.Float64bits(v) == math.Float64bits(absent) }
-
-// is reports whether a row belongs to a group.
-func (t table[S, T]) is(g *group, row T) bool {
-	for i, l := range t.before {
-		if l.value(row) != g.labels[i] {
+// holds reports whether a row belongs to a bucket.
+func (bs *buckets[R]) holds(b *bucket, row R) bool {
+	for i, l := range bs.leading {
+		if l.value(row) != b.leadingValues[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// arrange orders rows by the labels before those of the subject, and leaves those
-// that agree in them in the order in which they come. There are few different
-// values, so that hardly anything is compared, and they often come in the same
-// sequence. Rows without a sample are left out.
-func (t table[S, T]) arrange(rows iter.Seq[T]) []*group {
-	var (
-		groups []*group
-		byText = map[string]int{}
-		text   []byte
-		last   int
-		values = make([]float64, len(t.metrics))
-	)
-	for row := range rows {
-		if !t.read(row, values) {
-			continue
+// find finds the bucket of a row, or makes it.
+func (bs *buckets[R]) find(row R) *bucket {
+	bs.text = appendLabels(bs.text[:0], bs.leading, row)
+	b := bs.byText[string(bs.text)]
+	if b == nil {
+		b = &bucket{leading: string(bs.text), leadingValues: make([]string, len(bs.leading))}
+		for i, l := range bs.leading {
+			b.leadingValues[i] = l.value(row)
 		}
-		i := 0
-		if len(groups) > 0 {
-			i = groups[last].next
-		}
-		if len(groups) == 0 || !t.is(groups[i], row) {
-			text = appendLabels(text[:0], t.before, row)
-			var known bool
-			if i, known = byText[string(text)]; !known {
-				i = len(groups)
-				g := &group{text: string(text)}
-				for _, l := range t.before {
-					g.labels = append(g.labels, l.value(row))
-				}
-				byText[g.text] = i
-				groups = append(groups, g)
-			}
-			groups[last].next = i
-		}
-		groups[i].rest = append(groups[i].rest, t.restOf(row))
-		groups[i].values = append(groups[i].values, values...)
-		last = i
+		bs.byText[b.leading] = b
+		bs.all = append(bs.all, b)
 	}
-	slices.SortFunc(groups, func(a, b *group) int { return slices.Compare(a.labels, b.labels) })
-	return groups
+	return b
 }
 
-// read reads the samples of a row, and reports whether it has any.
-func (t table[S, T]) read(row T, values []float64) (some bool) {
-	for i, m := range t.metrics {
-		v, ok := m.value(row)
-		if ok {
-			some = true
-		} else {
-			v = absent
-		}
-		values[i] = v
-	}
-	return some
+// sorted returns all buckets, ordered by the values of their labels.
+func (bs *buckets[R]) sorted() []*bucket {
+	slices.SortFunc(bs.all, func(a, b *bucket) int {
+		return slices.Compare(a.leadingValues, b.leadingValues)
+	})
+	return bs.all
 }
 
-// appendLabels appends labels of a row, without braces.
-func appendLabels[T any](b []byte, labels []label[T], row T) []byte {
+// appendLabels appends labels and their values, without braces.
+func appendLabels[R any](b []byte, labels []label[R], row R) []byte {
 	for i, l := range labels {
 		if i > 0 {
 			b = append(b, ',')
@@ -242,57 +269,58 @@ var (
 	quotedEscaper = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\"", `\"`)
 )
 
-// An encoder writes samples as text.
+// An encoder writes families as text.
 type encoder struct {
-	w    *bufio.Writer
-	open bool // OpenMetrics
-	err  error
+	w           *bufio.Writer
+	openMetrics bool
+	err         error // the first one
 }
 
-func (e *encoder) line(text string) {
-	if _, err := e.w.WriteString(text); err != nil {
-		e.err = err
-	}
-}
-
-func (e *encoder) family(family *dto.MetricFamily) {
+func (e *encoder) gathered(f *dto.MetricFamily) {
 	var err error
-	if e.open {
-		_, err = expfmt.MetricFamilyToOpenMetrics(e.w, family)
+	if e.openMetrics {
+		_, err = expfmt.MetricFamilyToOpenMetrics(e.w, f)
 	} else {
-		_, err = expfmt.MetricFamilyToText(e.w, family)
+		_, err = expfmt.MetricFamilyToText(e.w, f)
 	}
 	e.err = cmp.Or(e.err, err)
 }
 
 func (e *encoder) write(b []byte) {
-	if _, err := e.w.Write(b); err != nil {
-		e.err = err
-	}
+	_, err := e.w.Write(b)
+	e.err = cmp.Or(e.err, err)
+}
+
+func (e *encoder) writeString(s string) {
+	_, err := e.w.WriteString(s)
+	e.err = cmp.Or(e.err, err)
 }
 
 func (e *encoder) header(name, help string, kind prometheus.ValueType) {
 	help = escaper.Replace(help)
-	if e.open {
+	if e.openMetrics {
 		help = strings.ReplaceAll(help, `"`, `\"`)
 		if kind == prometheus.CounterValue {
 			name = strings.TrimSuffix(name, "_total")
 		}
 	}
-	e.line("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kindName(kind) + "\n")
+	e.writeString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kindName(kind) + "\n")
 }
 
+// appendValue appends a value as expfmt writes it: in OpenMetrics, a whole number
+// ends in ".0".
 func (e *encoder) appendValue(b []byte, v float64) []byte {
 	begin := len(b)
 	switch {
 	case math.IsInf(v, +1):
 		return append(b, "+Inf"...)
-	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are counts of few
+	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts, for which this is faster
 		b = strconv.AppendInt(b, int64(v), 10)
 	default:
 		b = strconv.AppendFloat(b, v, 'g', -1, 64)
 	}
-	if e.open && !math.IsNaN(v) && !math.IsInf(v, 0) && !slices.ContainsFunc(b[begin:], isPointOrE) {
+	if e.openMetrics && !math.IsNaN(v) && !math.IsInf(v, 0) &&
+		!slices.ContainsFunc(b[begin:], isPointOrE) {
 		b = append(b, ".0"...)
 	}
 	return b

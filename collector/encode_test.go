@@ -124,8 +124,7 @@ func encodeBothWays(t fataler, s *collector.Snapshot) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s)
 	own := prometheus.NewRegistry()
-	m := collector.NewMetrics(own)
-	_ = m
+	collector.NewMetrics(own)
 	own.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "zz_last", Help: "A \"b\" \\ c."}))
 	both, err := prometheus.Gatherers{registry, own}.Gather()
 	if err != nil {
@@ -137,7 +136,7 @@ func encodeBothWays(t fataler, s *collector.Snapshot) {
 	}
 	for _, format := range textFormats {
 		var got bytes.Buffer
-		if err := s.Encode(&got, format, others, func(string) bool { return true }); err != nil {
+		if err := s.Encode(&got, format, others, nil); err != nil {
 			t.Fatal(err)
 		}
 
@@ -183,7 +182,7 @@ func TestEncodeWritesOnlyWhatIsWanted(t *testing.T) {
 		err := c.Scrape(t.Context()).Encode(&got, textFormats[0], nil,
 			func(name string) bool { return name == "oms_up" })
 
-		want := "# HELP oms_up Whether the last listing of ListProjects was read whole, through every page: 1 or 0.\n" +
+		want := "# HELP oms_up Whether the last listing read every page of ListProjects: 1 or 0.\n" +
 			"# TYPE oms_up gauge\noms_up 1\n"
 		if err != nil || got.String() != want {
 			t.Errorf("%v\n%s", err, got.String())
@@ -195,8 +194,8 @@ func TestEncodeRefusesFormatsThatAreNotText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := collector.New(listOf(t), collector.Options{})
 
-		err := c.Scrape(t.Context()).Encode(&bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoDelim), nil,
-			func(string) bool { return true })
+		err := c.Scrape(t.Context()).Encode(&bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoDelim),
+			nil, nil)
 
 		if err == nil {
 			t.Error("protobuf is not text")

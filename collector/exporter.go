@@ -9,24 +9,32 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// Metrics are the exporter's own metrics of one OMS: how it was called and what
-// it did not expect. They are instruments, as opposed to the metrics of the
-// catalogue, which mirror what OMS says.
+// Metrics are the exporter's own metrics about one OMS: how it was called, and what
+// was unexpected. They are instruments that count over time, whereas the metrics of the
+// catalogue mirror what OMS says.
 type Metrics struct {
 	requests     *prometheus.CounterVec
 	retries      *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
 	bytes        *prometheus.CounterVec
-	coalesced    *prometheus.CounterVec
-	inconsistent *prometheus.CounterVec
+	coalesced    prometheus.Counter
+	inconsistent prometheus.Counter
 	unknown      *prometheus.CounterVec
-	certificate  *prometheus.GaugeVec
+	certificate  lateGauge
 }
+
+// A lateGauge is a gauge that has no sample until it is set: a time that is not known
+// is not the beginning of 1970. A vector without labels behaves so; a plain gauge would
+// export 0.
+type lateGauge struct{ *prometheus.GaugeVec }
+
+// Set sets the gauge.
+func (g lateGauge) Set(v float64) { g.WithLabelValues().Set(v) }
 
 var (
 	requestsDoc = Doc{
 		Name: "oms_exporter_api_requests_total", Type: "counter", Labels: []string{"action", "code"},
-		Help: "Requests sent to OMS, by HTTP status, or by reason where there was no answer.",
+		Help: "Requests sent to OMS, by HTTP status, or by reason if there was no answer.",
 	}
 	retriesDoc = Doc{
 		Name: "oms_exporter_api_request_retries_total", Type: "counter", Labels: []string{"action"},
@@ -42,15 +50,15 @@ var (
 	}
 	coalescedDoc = Doc{
 		Name: "oms_exporter_scrapes_coalesced_total", Type: "counter",
-		Help: "Scrapes that shared the listing of another one under way.",
+		Help: "Scrapes that shared the listing of another scrape.",
 	}
 	inconsistentDoc = Doc{
 		Name: "oms_exporter_inconsistent_listings_total", Type: "counter",
-		Help: "Listings published although totalCount and the tasks disagreed, the second time too.",
+		Help: "Listings exported although the number of tasks and totalCount disagreed, even when listed again.",
 	}
 	unknownDoc = Doc{
 		Name: "oms_exporter_unknown_values_total", Type: "counter", Labels: []string{"field"},
-		Help: "Values that the documents of OMS do not name, or that could not be read, at each listing.",
+		Help: "Values that OMS's documents do not name or that could not be read, counted at each listing.",
 	}
 	certificateDoc = Doc{
 		Name: "oms_exporter_api_certificate_expiry_timestamp_seconds", Type: "gauge",
@@ -72,17 +80,17 @@ var (
 	}
 )
 
-// NewMetrics registers the metrics of one OMS. With several, wrap the registerer
-// so that it adds a label.
+// NewMetrics registers metrics about one OMS. For several, wrap the registerer with
+// [prometheus.WrapRegistererWith], so that a label tells them apart.
 func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		requests:     requestsDoc.counter(),
-		retries:      retriesDoc.counter(),
-		bytes:        bytesDoc.counter(),
+		requests:     requestsDoc.counterVec(),
+		retries:      retriesDoc.counterVec(),
+		bytes:        bytesDoc.counterVec(),
 		coalesced:    coalescedDoc.counter(),
 		inconsistent: inconsistentDoc.counter(),
-		unknown:      unknownDoc.counter(),
-		certificate:  certificateDoc.gauge(),
+		unknown:      unknownDoc.counterVec(),
+		certificate:  certificateDoc.lateGauge(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: durationDoc.Name, Help: durationDoc.Help,
 			Buckets:                     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -92,8 +100,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	}
 	registerer.MustRegister(m.requests, m.retries, m.duration, m.bytes, m.coalesced, m.inconsistent,
 		m.unknown, m.certificate)
-	m.coalesced.WithLabelValues()
-	m.inconsistent.WithLabelValues()
+	// Counters that begin at 0 let Prometheus see the first increase.
 	m.retries.WithLabelValues(omsclient.Action)
 	m.bytes.WithLabelValues(omsclient.Action)
 	m.duration.WithLabelValues(omsclient.Action)
@@ -110,13 +117,14 @@ func (m *Metrics) observe(report *omsclient.Report) {
 	m.bytes.WithLabelValues(omsclient.Action).Add(float64(report.Bytes()))
 	m.retries.WithLabelValues(omsclient.Action).Add(float64(report.Retries()))
 	if expiry, ok := unix(report.CertExpiry()); ok {
-		m.certificate.WithLabelValues().Set(expiry)
+		m.certificate.Set(expiry)
 	}
 	if report.Inconsistent {
-		m.inconsistent.WithLabelValues().Inc()
+		m.inconsistent.Inc()
 	}
 }
 
+// codeOf returns the value of the label code.
 func codeOf(r omsclient.Request) string {
 	if r.StatusCode == 0 {
 		return string(omsclient.ReasonOf(r.Err))
@@ -124,25 +132,23 @@ func codeOf(r omsclient.Request) string {
 	return strconv.Itoa(r.StatusCode)
 }
 
-// A Reloads tells whether and when a configuration was last loaded.
+// Reloads tell whether and when a configuration was last loaded.
 type Reloads struct {
-	successful, time *prometheus.GaugeVec
+	successful, lastSuccess lateGauge
 }
 
-// NewReloads registers the metrics of a configuration.
+// NewReloads registers the metrics about a configuration. They have no samples until
+// the first call of Loaded.
 func NewReloads(registerer prometheus.Registerer) *Reloads {
-	r := &Reloads{
-		successful: reloadedDoc.gauge(),
-		time:       reloadTimeDoc.gauge(),
-	}
-	registerer.MustRegister(r.successful, r.time)
+	r := &Reloads{successful: reloadedDoc.lateGauge(), lastSuccess: reloadTimeDoc.lateGauge()}
+	registerer.MustRegister(r.successful, r.lastSuccess)
 	return r
 }
 
 // Loaded notes that the configuration was loaded, or why it was not.
 func (r *Reloads) Loaded(err error) {
-	r.successful.WithLabelValues().Set(number(err == nil))
+	r.successful.Set(oneIf(err == nil))
 	if err == nil {
-		r.time.WithLabelValues().SetToCurrentTime()
+		r.lastSuccess.WithLabelValues().SetToCurrentTime()
 	}
 }

@@ -79,7 +79,7 @@ func TestOverlappingScrapesShareAListing(t *testing.T) {
 			t.Errorf("%d listings", n)
 		}
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another one under way.
+# HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another scrape.
 # TYPE oms_exporter_scrapes_coalesced_total counter
 oms_exporter_scrapes_coalesced_total 4
 `), "oms_exporter_scrapes_coalesced_total"); err != nil {
@@ -220,52 +220,31 @@ func TestTheDeadlineOfAListingIsThatOfTheMostPatient(t *testing.T) {
 	})
 }
 
-func TestScrapesThatShareTasksShareTheirAnswer(t *testing.T) {
+func TestASnapshotKnowsWhetherItIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		oms := &slow{takes: time.Second}
 		c := collector.New(oms.list, collector.Options{})
-		rendered := map[string]int{}
-		answer := func(s *collector.Snapshot, key string) (string, bool) {
-			text, shared, err := s.Answer(key, func() ([]byte, error) {
-				rendered[key]++
-				return []byte("as " + key), nil
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			return string(text), shared
-		}
 
 		first, second := scrape(c, time.Minute), scrape(c, time.Minute)
-		for _, done := range []<-chan outcome{first, second} {
-			s := (<-done).snapshot
-			for _, key := range []string{"text", "gzip"} {
-				if text, shared := answer(s, key); text != "as "+key || !shared {
-					t.Errorf("%s: %q, shared %t", key, text, shared)
-				}
-			}
-		}
+		a, b := (<-first).snapshot, (<-second).snapshot
 		alone := (<-scrape(c, time.Minute)).snapshot
-		if text, shared := answer(alone, "alone"); text != "" || shared {
-			t.Errorf("alone: %q, shared %t", text, shared)
-		}
 
-		if rendered["text"] != 1 || rendered["gzip"] != 1 || rendered["alone"] != 0 {
-			t.Errorf("rendered %v", rendered)
+		if a != b || !a.Shared() {
+			t.Errorf("two scrapes at once: the same %t, shared %t", a == b, a.Shared())
+		}
+		if alone.Shared() {
+			t.Error("a single scrape: shared")
 		}
 	})
 }
 
-// What is done after the last page takes a moment. A scrape that begins in it is
-// not given what was listed before, nor does it get in between.
+// What is done after the last page takes a moment. A scrape that begins in it must
+// not get what was listed before, and must not overtake it.
 func TestAScrapeThatBeginsAfterTheLastPageHasAListingOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		oms := &slow{takes: time.Second}
-		ended, goOn := 0, make(chan struct{})
 		c := collector.New(oms.list, collector.Options{Thresholds: func() *collector.Thresholds {
-			if ended++; ended == 1 {
-				<-goOn
-			}
+			time.Sleep(2 * time.Second) //nolint:forbidigo // synctest
 			return nil
 		}})
 
@@ -276,12 +255,10 @@ func TestAScrapeThatBeginsAfterTheLastPageHasAListingOfItsOwn(t *testing.T) {
 		if n := oms.begun.Load(); n != 1 {
 			t.Errorf("%d listings before the first is accounted for", n)
 		}
-		close(goOn)
 
 		for i, done := range []<-chan outcome{first, second} {
-			s := (<-done).snapshot
-			if _, shared, _ := s.Answer("text", func() ([]byte, error) { return nil, nil }); shared || s.Err() != nil {
-				t.Errorf("scrape %d: shared %t, %v", i+1, shared, s.Err())
+			if s := (<-done).snapshot; s.Shared() || s.Err() != nil {
+				t.Errorf("scrape %d: shared %t, %v", i+1, s.Shared(), s.Err())
 			}
 		}
 		if n := oms.begun.Load(); n != 2 || len(c.Fetches()) != 2 {

@@ -1,131 +1,136 @@
 package collector
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A table declares metrics that share labels and rows. S is what is scraped, T
-// is a row of it: what label values and samples are read from.
-type table[S, T any] struct {
-	group   string
-	rows    func(S) iter.Seq[T]
-	subject subject[T]
-	labels  []label[T] // besides those of the subject
-	metrics []metric[T]
+// This file is the engine below the catalogue. It knows how to read samples from
+// tables of metrics, and nothing of OMS.
 
-	// labels by name: those before the labels of the subject, and those after.
-	before, after []label[T]
+// A table declares metrics that have the same rows, and so the same labels. S is
+// what a scrape found.
+type table[S any] interface {
+	groupName() string // "": the table cannot be switched off
+	describe(ch chan<- *prometheus.Desc)
+	collect(scraped S, ch chan<- prometheus.Metric)
+	families(scraped S) []family
+	docs() []Doc
 }
 
-// A subject is what the rows of several tables are about, and has labels in all
-// of them. Rows come ordered by these labels.
-type subject[T any] struct {
-	labels []label[T]
-	text   func(T) string // the labels as appendLabels writes them
+// A tableOf is a table whose rows have type R. Every row is about a subject of
+// type T. The labels of a series are those of its subject and those of its row.
+type tableOf[S, T, R any] struct {
+	group    string
+	subjects subjects[S, T]
+	rows     func(subject T, add func(R)) // calls add with each row of a subject
+	labels   []label[R]
+	metrics  []metric[R]
+
+	// Set by newTable: the labels of a row whose names sort before and after those
+	// of the subject.
+	leading, trailing []label[R]
 }
 
-// nobody is the subject of rows that are about nothing in common. They come in
-// any order.
-func nobody[T any]() subject[T] { return subject[T]{} }
+// Subjects are what the rows of several tables are about. They have a rendered
+// form, so that a subject's labels are escaped once and not for each of its rows.
+type subjects[S, T any] struct {
+	of       func(S) []T // ordered by their labels
+	labels   []label[T]
+	rendered func(T) string // the labels as appendLabels writes them
+}
 
 // A label is the name of a label and where its value comes from.
-type label[T any] struct {
+type label[R any] struct {
 	name  string
-	value func(T) string
+	value func(R) string
 }
 
-// A metric is everything that is known about a metric. Make one with gauge or
-// counter.
-type metric[T any] struct {
+// A metric is everything there is to know about a metric. Make one with [gauge]
+// or [counter].
+type metric[R any] struct {
 	name  string
 	help  string
 	kind  prometheus.ValueType
-	value func(T) (v float64, ok bool) // not ok: the row has no such sample
-	desc  *prometheus.Desc
+	value func(R) (v float64, ok bool) // not ok: the row has no such sample
+	desc  *prometheus.Desc             // set by newTable
 }
 
-func gauge[T any](name, help string, value func(T) (float64, bool)) metric[T] {
-	return metric[T]{name: name, help: help, kind: prometheus.GaugeValue, value: value}
+func gauge[R any](name, help string, value func(R) (float64, bool)) metric[R] {
+	return metric[R]{name: name, help: help, kind: prometheus.GaugeValue, value: value}
 }
 
-func counter[T any](name, help string, value func(T) (float64, bool)) metric[T] {
-	return metric[T]{name: name, help: help, kind: prometheus.CounterValue, value: value}
+func counter[R any](name, help string, value func(R) (float64, bool)) metric[R] {
+	return metric[R]{name: name, help: help, kind: prometheus.CounterValue, value: value}
 }
 
-// newTable makes a table. No two rows of a scrape may have the same labels.
-func newTable[S, T any](
-	group string, rows func(S) iter.Seq[T], about subject[T], labels []label[T],
-	metrics ...metric[T],
-) family[S] {
-	t := table[S, T]{group: group, rows: rows, subject: about, labels: labels, metrics: metrics}
-	for _, l := range slices.SortedFunc(slices.Values(labels), byName) {
-		if len(about.labels) == 0 || l.name < about.labels[0].name {
-			t.before = append(t.before, l)
+// newTable completes a table. The rows of a subject must differ in a label that
+// sorts before the subject's own; if it has none, in any label.
+func newTable[S, T, R any](t tableOf[S, T, R]) table[S] {
+	byName := func(a, b label[R]) int { return strings.Compare(a.name, b.name) }
+	for _, l := range slices.SortedFunc(slices.Values(t.labels), byName) {
+		if len(t.subjects.labels) == 0 || l.name < t.subjects.labels[0].name {
+			t.leading = append(t.leading, l)
 		} else {
-			t.after = append(t.after, l)
+			t.trailing = append(t.trailing, l)
 		}
 	}
 	for i := range t.metrics {
 		m := &t.metrics[i]
 		m.desc = prometheus.NewDesc(m.name, m.help, t.labelNames(), nil)
 	}
-	return t
+	return &t
 }
 
-func byName[T any](a, b label[T]) int { return strings.Compare(a.name, b.name) }
+func (t *tableOf[S, T, R]) groupName() string { return t.group }
 
-// A family is a table, whatever its rows are.
-type family[S any] interface {
-	// in reports whether the table belongs to a group that is wanted.
-	in(wanted func(group string) bool) bool
-	describe(ch chan<- *prometheus.Desc)
-	collect(scraped S, ch chan<- prometheus.Metric)
-	sections(scraped S) []section
-	docs() []Doc
-}
-
-func (t table[S, T]) in(wanted func(string) bool) bool { return wanted(t.group) }
-
-func (t table[S, T]) labelNames() []string {
+func (t *tableOf[S, T, R]) labelNames() []string {
 	var names []string
-	for _, l := range slices.Concat(t.subject.labels, t.labels) {
+	for _, l := range t.subjects.labels {
+		names = append(names, l.name)
+	}
+	for _, l := range t.labels {
 		names = append(names, l.name)
 	}
 	return names
 }
 
-func (t table[S, T]) describe(ch chan<- *prometheus.Desc) {
+func (t *tableOf[S, T, R]) describe(ch chan<- *prometheus.Desc) {
 	for _, m := range t.metrics {
 		ch <- m.desc
 	}
 }
 
-func (t table[S, T]) collect(scraped S, ch chan<- prometheus.Metric) {
-	labels := slices.Concat(t.subject.labels, t.labels)
-	for row := range t.rows(scraped) {
-		values := make([]string, len(labels))
-		for i, l := range labels {
-			values[i] = l.value(row)
-		}
-		for _, m := range t.metrics {
-			v, ok := m.value(row)
-			if !ok {
-				continue
+func (t *tableOf[S, T, R]) collect(scraped S, ch chan<- prometheus.Metric) {
+	for _, subject := range t.subjects.of(scraped) {
+		t.rows(subject, func(row R) {
+			var values []string
+			for _, l := range t.subjects.labels {
+				values = append(values, l.value(subject))
 			}
-			sample, err := prometheus.NewConstMetric(m.desc, m.kind, v, values...)
-			if err != nil {
-				sample = prometheus.NewInvalidMetric(m.desc, err)
+			for _, l := range t.labels {
+				values = append(values, l.value(row))
 			}
-			ch <- sample
-		}
+			for _, m := range t.metrics {
+				if v, ok := m.value(row); ok {
+					ch <- m.sample(v, values)
+				}
+			}
+		})
 	}
 }
 
-func (t table[S, T]) docs() []Doc {
+func (m *metric[R]) sample(v float64, labelValues []string) prometheus.Metric {
+	sample, err := prometheus.NewConstMetric(m.desc, m.kind, v, labelValues...)
+	if err != nil {
+		return prometheus.NewInvalidMetric(m.desc, err)
+	}
+	return sample
+}
+
+func (t *tableOf[S, T, R]) docs() []Doc {
 	docs := make([]Doc, len(t.metrics))
 	for i, m := range t.metrics {
 		docs[i] = Doc{

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,32 +9,32 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Thresholds are the delays from which on a task is late. OMS has thresholds of
-// its own but does not tell them, so these are configured.
+// Thresholds are the delays from which tasks are late. OMS has thresholds of its own
+// but does not tell them, so these are configured. A nil Thresholds has none.
 type Thresholds struct {
 	Importance map[string]Threshold // by the importance of the task
-	Overrides  []Override           // the first one that matches a task stands for its importance
-	FromTags   bool                 // whether a tag such as delay:30s or delay:30s/2m stands for all
+	Overrides  []Override           // the first that matches a task replaces that
+	FromTags   bool                 // whether a tag such as delay:30s or delay:30s/2m replaces both
 }
 
-// A Threshold is a delay for a warning and one for an alarm; 0 is none.
+// A Threshold has a delay for a warning and one for a critical alert; 0 is none.
 type Threshold struct {
 	Warning, Critical time.Duration
 }
 
-// An Override is a threshold for the tasks that match all of what is given.
+// An Override is a threshold for the tasks that match all of its conditions.
 type Override struct {
-	ID   string
-	Tag  string         // the name of a tag
-	Name *regexp.Regexp // nil: any name
+	ID   string         // empty: any
+	Tag  string         // the name of a tag; empty: any tags, or none
+	Name *regexp.Regexp // nil: any
 	Threshold
 }
 
-// tagPrefix is how a tag begins that sets thresholds.
+// tagPrefix begins the name of a tag that sets thresholds.
 const tagPrefix = "delay:"
 
 // of returns the thresholds of a task.
-func (t *Thresholds) of(task task) Threshold {
+func (t *Thresholds) of(task *task) Threshold {
 	if t == nil {
 		return Threshold{}
 	}
@@ -49,31 +48,22 @@ func (t *Thresholds) of(task task) Threshold {
 	return threshold
 }
 
-func (o *Override) matches(task task) bool {
-	return (o.ID == "" || o.ID == task.ID) &&
-		(o.Tag == "" || hasTag(task, o.Tag)) &&
-		(o.Name == nil || o.Name.MatchString(task.Name))
+func (o *Override) matches(t *task) bool {
+	return (o.ID == "" || o.ID == t.ID) &&
+		(o.Tag == "" || t.hasTag(o.Tag)) &&
+		(o.Name == nil || o.Name.MatchString(t.Name))
 }
 
-func hasTag(task task, name string) bool {
-	for i := range task.Labels {
-		if task.Labels[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// fromTags reads the first tag of the form delay:30s, for a warning, or
-// delay:30s/2m. What is only for a warning raises an alarm that would come
-// before it.
-func fromTags(task task, otherwise Threshold) Threshold {
-	for i := range task.Labels {
-		text, ok := strings.CutPrefix(task.Labels[i].Name, tagPrefix)
+// fromTags reads the first tag of the form delay:WARNING or delay:WARNING/CRITICAL.
+// One without a critical delay leaves that as it was, unless it would come before the
+// warning.
+func fromTags(t *task, otherwise Threshold) Threshold {
+	for i := range t.Labels {
+		delays, ok := strings.CutPrefix(t.Labels[i].Name, tagPrefix)
 		if !ok {
 			continue
 		}
-		warning, critical, both := strings.Cut(text, "/")
+		warning, critical, both := strings.Cut(delays, "/")
 		w, err := model.ParseDuration(warning)
 		if err != nil {
 			continue
@@ -91,19 +81,4 @@ func fromTags(task task, otherwise Threshold) Threshold {
 		return threshold
 	}
 	return otherwise
-}
-
-// thresholdsIn yields the thresholds of all tasks that have any.
-func thresholdsIn(s *Snapshot) iter.Seq[threshold] {
-	return func(yield func(threshold) bool) {
-		for _, t := range s.tasks {
-			configured := s.thresholds.of(t)
-			if configured.Warning > 0 && !yield(threshold{t, "warning", configured.Warning}) {
-				return
-			}
-			if configured.Critical > 0 && !yield(threshold{t, "critical", configured.Critical}) {
-				return
-			}
-		}
-	}
 }

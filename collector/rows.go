@@ -1,0 +1,345 @@
+package collector
+
+import (
+	"slices"
+	"time"
+
+	"oms_exporter/omsclient"
+)
+
+// This file says what rows a table can have. For each kind of row there is
+//
+//   - a type, unless omsclient has one;
+//   - a source, named …Rows, that calls add with each row;
+//   - a constructor of tables, named of…, with the labels that tell the rows apart.
+
+// always is the group of tables that cannot be switched off.
+const always = ""
+
+// perListing makes a table about a listing as a whole.
+func perListing[R any](
+	rows func(s *Snapshot, add func(R)), labels []label[R], metrics []metric[R],
+) table[*Snapshot] {
+	return newTable(tableOf[*Snapshot, *Snapshot, R]{
+		group: always,
+		subjects: subjects[*Snapshot, *Snapshot]{
+			of: func(s *Snapshot) []*Snapshot { return []*Snapshot{s} },
+		},
+		rows: rows, labels: labels, metrics: metrics,
+	})
+}
+
+// perTask makes a table with rows about tasks. Its labels are besides task_id and
+// task_name.
+func perTask[R any](
+	group string, rows func(t *task, add func(R)), labels []label[R], metrics []metric[R],
+) table[*Snapshot] {
+	return newTable(tableOf[*Snapshot, *task, R]{
+		group: group,
+		subjects: subjects[*Snapshot, *task]{
+			of:       func(s *Snapshot) []*task { return s.tasks },
+			labels:   identity,
+			rendered: func(t *task) string { return t.identity },
+		},
+		rows: rows, labels: labels, metrics: metrics,
+	})
+}
+
+// identity are the labels that every series of a task has.
+var identity = []label[*task]{
+	{"task_id", func(t *task) string { return t.ID }},
+	{"task_name", func(t *task) string { return t.Name }},
+}
+
+// ofScrape makes a table with one row: the scrape.
+func ofScrape(metrics ...metric[*Snapshot]) table[*Snapshot] {
+	return perListing(scrapeRows, nil, metrics)
+}
+
+func scrapeRows(s *Snapshot, add func(*Snapshot)) { add(s) }
+
+// ofFailures makes a table with a row if the listing failed.
+func ofFailures(metrics ...metric[omsclient.Reason]) table[*Snapshot] {
+	return perListing(failureRows, []label[omsclient.Reason]{
+		{"reason", func(r omsclient.Reason) string { return string(r) }},
+	}, metrics)
+}
+
+func failureRows(s *Snapshot, add func(omsclient.Reason)) {
+	if s.err != nil {
+		add(omsclient.ReasonOf(s.err))
+	}
+}
+
+// An omission is how many tasks have no series for one reason.
+type omission struct {
+	reason string
+	tasks  int
+}
+
+// ofOmissions makes a table with a row for each reason to omit a task.
+func ofOmissions(metrics ...metric[omission]) table[*Snapshot] {
+	return perListing(omissionRows, []label[omission]{
+		{"reason", func(o omission) string { return o.reason }},
+	}, metrics)
+}
+
+func omissionRows(s *Snapshot, add func(omission)) {
+	if s.err != nil {
+		return
+	}
+	add(omission{"duplicate", s.report.Duplicates})
+	add(omission{"excluded", s.excluded})
+	add(omission{"limit", s.overLimit})
+	add(omission{"invalid", s.report.Invalid})
+}
+
+// A fleetCount is how many tasks of a type have a status.
+type fleetCount struct {
+	fleetKey
+	tasks int
+}
+
+// ofFleet makes a table with a row for each documented pair of type and status, and
+// for each other pair that OMS lists.
+func ofFleet(metrics ...metric[fleetCount]) table[*Snapshot] {
+	return perListing(fleetRows, []label[fleetCount]{
+		{"task_type", func(f fleetCount) string { return f.taskType }},
+		{"status", func(f fleetCount) string { return f.status }},
+	}, metrics)
+}
+
+func fleetRows(s *Snapshot, add func(fleetCount)) {
+	if s.err != nil {
+		return
+	}
+	for key, n := range s.fleet {
+		add(fleetCount{key, n})
+	}
+	for _, taskType := range knownTypes {
+		for _, status := range knownStatuses {
+			key := fleetKey{taskType, status}
+			if _, listed := s.fleet[key]; !listed {
+				add(fleetCount{key, 0})
+			}
+		}
+	}
+}
+
+// ofTasks makes a table with a row for each task.
+func ofTasks(group string, labels []label[*task], metrics ...metric[*task]) table[*Snapshot] {
+	return perTask(group, taskRows, labels, metrics)
+}
+
+func taskRows(t *task, add func(*task)) { add(t) }
+
+// A statusFlag is whether a task has a status.
+type statusFlag struct {
+	status string
+	has    bool
+}
+
+// ofStatuses makes a table with a row for each documented status, and for the status
+// of the task if it is another one.
+func ofStatuses(group string, metrics ...metric[statusFlag]) table[*Snapshot] {
+	return perTask(group, statusRows, []label[statusFlag]{
+		{"status", func(s statusFlag) string { return s.status }},
+	}, metrics)
+}
+
+func statusRows(t *task, add func(statusFlag)) {
+	if t.Status == "" {
+		return
+	}
+	for _, status := range knownStatuses {
+		add(statusFlag{status, status == t.Status})
+	}
+	if !slices.Contains(knownStatuses, t.Status) {
+		add(statusFlag{t.Status, true})
+	}
+}
+
+// A phaseFlag is whether a task is configured to have a phase.
+type phaseFlag struct {
+	phase   string
+	enabled omsclient.Optional[bool]
+}
+
+// ofPhases makes a table with a row for each phase that a task can have.
+func ofPhases(group string, metrics ...metric[phaseFlag]) table[*Snapshot] {
+	return perTask(group, phaseRows, []label[phaseFlag]{
+		{"phase", func(p phaseFlag) string { return p.phase }},
+	}, metrics)
+}
+
+func phaseRows(t *task, add func(phaseFlag)) {
+	add(phaseFlag{"struct_transfer", t.EnableStructTransfer})
+	add(phaseFlag{"full_transfer", t.EnableFullTransfer})
+	add(phaseFlag{"full_verify", t.EnableFullVerify})
+	add(phaseFlag{"incr_transfer", t.EnableIncrTransfer})
+	add(phaseFlag{"incr_verify", t.EnableIncrVerify})
+	add(phaseFlag{"reverse_incr_transfer", t.EnableReverseIncrTransfer})
+}
+
+// A delayLevel is the delay from which a task is late, at one level.
+type delayLevel struct {
+	level string
+	delay time.Duration
+}
+
+// ofThresholds makes a table with a row for each threshold of a task.
+func ofThresholds(group string, metrics ...metric[delayLevel]) table[*Snapshot] {
+	return perTask(group, thresholdRows, []label[delayLevel]{
+		{"level", func(d delayLevel) string { return d.level }},
+	}, metrics)
+}
+
+func thresholdRows(t *task, add func(delayLevel)) {
+	if t.threshold.Warning > 0 {
+		add(delayLevel{"warning", t.threshold.Warning})
+	}
+	if t.threshold.Critical > 0 {
+		add(delayLevel{"critical", t.threshold.Critical})
+	}
+}
+
+// ofTags makes a table with a row for each tag of a task.
+func ofTags(group string, metrics ...metric[omsclient.Label]) table[*Snapshot] {
+	return perTask(group, tagRows, []label[omsclient.Label]{
+		{"tag_id", func(l omsclient.Label) string { return l.ID }},
+		{"tag", func(l omsclient.Label) string { return l.Name }},
+	}, metrics)
+}
+
+func tagRows(t *task, add func(omsclient.Label)) {
+	for i, l := range t.Labels {
+		empty := l == omsclient.Label{}
+		repeated := slices.Contains(t.Labels[:i], l)
+		if !empty && !repeated {
+			add(l)
+		}
+	}
+}
+
+// A flow is how far a task has replicated in one direction.
+type flow struct {
+	direction  string
+	delay      omsclient.Optional[float64] // seconds
+	checkpoint time.Time                   // changes are applied up to here
+	sample     time.Time                   // when OMS looked at the two above
+}
+
+// ofFlows makes a table with a row for each direction: forward and, after a
+// switchover, reverse.
+func ofFlows(group string, metrics ...metric[flow]) table[*Snapshot] {
+	return perTask(group, flowRows, []label[flow]{
+		{"direction", func(f flow) string { return f.direction }},
+	}, metrics)
+}
+
+// flowRows reads the flows of a task from its incremental steps. What extraInfo says
+// is about the forward direction, and goes first.
+func flowRows(t *task, add func(flow)) {
+	forward := flowOf(t, "forward", forwardSteps)
+	if t.ExtraInfo.SyncDelay.Known {
+		forward.delay = t.ExtraInfo.SyncDelay
+	}
+	if !t.ExtraInfo.IncrSyncTimestamp.IsZero() {
+		forward.checkpoint = t.ExtraInfo.IncrSyncTimestamp
+	}
+	if !t.ExtraInfo.SyncDelaySampleTimestamp.IsZero() {
+		forward.sample = t.ExtraInfo.SyncDelaySampleTimestamp
+	}
+	add(forward)
+	add(flowOf(t, "reverse", reverseSteps))
+}
+
+// flowOf reads a flow from the last of the named steps that has a checkpoint.
+func flowOf(t *task, direction string, stepNames []string) flow {
+	f := flow{direction: direction}
+	stepRows(t, func(s *omsclient.Step) {
+		if !slices.Contains(stepNames, s.Name) || s.StepInfo.IncrTimestampCheckpoint.IsZero() {
+			return
+		}
+		f.checkpoint = s.StepInfo.IncrTimestampCheckpoint
+		f.sample = s.StepInfo.CheckpointSampleTimestamp
+		f.delay = omsclient.Optional[float64]{}
+		if !f.sample.IsZero() {
+			f.delay = omsclient.Some(f.sample.Sub(f.checkpoint).Seconds())
+		}
+	})
+	return f
+}
+
+// ofSteps makes a table with a row for each step of a task. Its labels are besides
+// step, the name.
+func ofSteps(
+	group string, labels []label[*omsclient.Step], metrics ...metric[*omsclient.Step],
+) table[*Snapshot] {
+	name := label[*omsclient.Step]{"step", func(s *omsclient.Step) string { return s.Name }}
+	return perTask(group, stepRows, append([]label[*omsclient.Step]{name}, labels...), metrics)
+}
+
+// stepRows adds the steps that have names. Of several with the same name, it adds the
+// last: that is what OMS did last.
+func stepRows(t *task, add func(*omsclient.Step)) {
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		if s.Name != "" && !superseded(t.Steps, i) {
+			add(s)
+		}
+	}
+}
+
+// superseded reports whether a later step has the same name.
+func superseded(steps []omsclient.Step, i int) bool {
+	for j := i + 1; j < len(steps); j++ {
+		if steps[j].Name == steps[i].Name {
+			return true
+		}
+	}
+	return false
+}
+
+// ofRules makes a table with a row for each alarm rule for which OMS has counted
+// alarms of a task.
+func ofRules(group string, metrics ...metric[omsclient.RuleCount]) table[*Snapshot] {
+	return perTask(group, ruleRows, ruleLabels(), metrics)
+}
+
+func ruleRows(t *task, add func(omsclient.RuleCount)) {
+	for _, r := range t.AlarmStats.RuleToRecentlyTriggerCount {
+		add(r)
+	}
+}
+
+// ofAlarmTotals makes a table with a row for each alarm rule for which the exporter
+// has added up alarms of a task.
+func ofAlarmTotals(group string, metrics ...metric[omsclient.RuleCount]) table[*Snapshot] {
+	return perTask(group, alarmTotalRows, ruleLabels(), metrics)
+}
+
+func alarmTotalRows(t *task, add func(omsclient.RuleCount)) {
+	for _, r := range t.alarmTotals {
+		add(r)
+	}
+}
+
+func ruleLabels() []label[omsclient.RuleCount] {
+	return []label[omsclient.RuleCount]{
+		{"rule", func(r omsclient.RuleCount) string { return r.Rule }},
+	}
+}
+
+// What OMS's documents name. The functions make a new slice at each call; these are
+// asked for each task, and nothing changes them.
+var (
+	knownTypes        = omsclient.Types()
+	knownStatuses     = omsclient.Statuses()
+	knownImportances  = omsclient.Importances()
+	knownStepNames    = omsclient.StepNames()
+	knownStepStatuses = omsclient.StepStatuses()
+
+	forwardSteps = omsclient.ForwardSteps()
+	reverseSteps = omsclient.ReverseSteps()
+)

@@ -1,0 +1,97 @@
+package collector
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"oms_exporter/omsclient"
+)
+
+// Scrape lists all projects within the time that ctx and the options leave. If it
+// cannot read every one of them, the snapshot has no tasks, and its Err is why.
+//
+// A scrape that begins while another one's listing is under way shares that listing.
+// A listing is canceled when the last scrape that waits for it has given up.
+func (c *Collector) Scrape(ctx context.Context) *Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	start := time.Now()
+	s, err := c.flights.wait(ctx)
+	if err != nil {
+		return c.gaveUp(err, time.Since(start))
+	}
+	return s
+}
+
+// gaveUp returns the snapshot of a scrape that stopped waiting for a listing that
+// goes on for others.
+func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := newSnapshot(c.tables)
+	s.fail(cause)
+	s.gaveUp, s.duration, s.lastSuccess = true, took, c.history.lastSuccess
+	c.logFailure(s)
+	return s
+}
+
+// takeSnapshot lists all projects into a snapshot. It calls land when the listing has ended.
+func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool)) *Snapshot {
+	start := time.Now()
+	s := newSnapshot(c.tables)
+	for project, err := range c.list(ctx, &s.report) {
+		if err != nil {
+			s.fail(err)
+			break
+		}
+		s.add(project, &c.options.Exclude)
+	}
+	s.duration = time.Since(start)
+	s.shared = land()
+	s.finish(c.options.Thresholds())
+	c.options.Metrics.observe(&s.report)
+	c.record(s, start)
+	return s
+}
+
+// record adds a snapshot to the history, and completes it with what only the history
+// knows.
+func (c *Collector) record(s *Snapshot, start time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.err != nil {
+		c.logFailure(s)
+	} else {
+		c.history.lastSuccess = time.Now()
+		c.history.alarms = c.history.alarms.update(s.tasks)
+		c.reportUnknown(s)
+		if s.limit(c.options.MaxTasks) {
+			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
+				"tasks", s.overLimit, "limit", c.options.MaxTasks)
+		}
+	}
+	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
+	s.lastSuccess = c.history.lastSuccess
+}
+
+func (c *Collector) logFailure(s *Snapshot) {
+	level.Error(c.options.Logger).Log("msg", "cannot list the tasks of OMS",
+		"reason", omsclient.ReasonOf(s.err), "err", s.err, "duration", s.duration)
+}
+
+// reportUnknown counts the unknown values, and logs each once. What could not be read
+// at all is counted but not named: it may be anything, even a secret.
+func (c *Collector) reportUnknown(s *Snapshot) {
+	for field, n := range s.report.Dropped {
+		s.unknown[unknownValue{field, ""}] += n
+	}
+	for v, n := range s.unknown {
+		c.options.Metrics.unknown.WithLabelValues(v.field).Add(float64(n))
+		if c.history.isNew(v) {
+			level.Warn(c.options.Logger).Log("msg", "OMS sent an unknown or unreadable value",
+				"field", v.field, "value", v.value)
+		}
+	}
+}
