@@ -21,8 +21,6 @@ import (
 	"testing"
 	"text/template"
 	"time"
-
-	"oms_exporter/deploy/internal/names"
 )
 
 const alertmanagerFile = "alertmanager/alertmanager.yml"
@@ -59,26 +57,15 @@ func TestAlertmanagerLoads(t *testing.T) {
 	amtool(t, "check-config", alertmanagerFile)
 }
 
-func known(t *testing.T) *names.Names {
-	t.Helper()
-	n, err := newNames()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-var newNames = sync.OnceValues(names.New)
-
 // alertsByName returns the alerts by name and, because some have two, severity: NAME/SEVERITY
 // where the rule fixes it, and NAME where it goes by importance.
-func alertsByName(t *testing.T) map[string]names.Alert {
+func alertsByName(t *testing.T) map[string]alert {
 	t.Helper()
-	all := make(map[string]names.Alert)
+	all := make(map[string]alert)
 	for _, a := range known(t).Alerts() {
-		name := a.Name + "/" + a.Fixed["severity"]
+		name := a.Alert + "/" + a.Labels["severity"]
 		if strings.Contains(name, "{{") {
-			name = a.Name
+			name = a.Alert
 		}
 		all[name] = a
 	}
@@ -102,20 +89,20 @@ func labelsOf(t *testing.T, alert string, different ...string) map[string]string
 	return labelsOfAlert(t, a, different...)
 }
 
-func labelsOfAlert(t *testing.T, a names.Alert, different ...string) map[string]string {
+func labelsOfAlert(t *testing.T, a alert, different ...string) map[string]string {
 	t.Helper()
-	of := map[string]string{"alertname": a.Name}
-	for _, l := range a.Labels {
+	of := map[string]string{"alertname": a.Alert}
+	for _, l := range a.labels {
 		if value, ok := usual[l]; ok {
 			of[l] = value
 		}
 	}
 	for i := 0; i < len(different); i += 2 {
-		if slices.Contains(a.Labels, different[i]) {
+		if slices.Contains(a.labels, different[i]) {
 			of[different[i]] = different[i+1]
 		}
 	}
-	for name, text := range a.Fixed {
+	for name, text := range a.Labels {
 		parsed, err := template.New(name).Parse("{{ $labels := . }}" + text)
 		if err != nil {
 			t.Fatal(err)
@@ -127,9 +114,9 @@ func labelsOfAlert(t *testing.T, a names.Alert, different ...string) map[string]
 		of[name] = value.String()
 	}
 	maps.DeleteFunc(of, func(_, value string) bool { return value == "" })
-	for _, l := range a.Labels {
+	for _, l := range a.labels {
 		if _, ok := of[l]; !ok && l != "importance" {
-			t.Fatalf("%s has a label %s, which this test does not know", a.Name, l)
+			t.Fatalf("%s has a label %s, which this test does not know", a.Alert, l)
 		}
 	}
 	return of
@@ -217,7 +204,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("nobody is named as hearing of %s", alert)
 		}
 		importances := []string{"HIGH", "MEDIUM", "LOW", "", "IGNORE"}
-		if a.Fixed["scope"] != "task" {
+		if a.Labels["scope"] != "task" {
 			importances = []string{"HIGH"}
 		}
 		for _, i := range importances {
@@ -594,16 +581,16 @@ func TestInhibition(t *testing.T) {
 func TestInhibitionOfEveryPair(t *testing.T) {
 	t.Parallel()
 	standAlone := []string{"retention", "verify", "ready", "suspended", "disappeared"}
-	type described struct{ source, target names.Alert }
+	type described struct{ source, target alert }
 	var pairs []pair
 	about := make(map[string]described)
 	all := alertsByName(t)
 	for _, importance := range []string{"HIGH", "LOW"} {
 		pages := func(alert string) bool { return strings.Contains(receiversOf(alert, importance), "pager") }
 		for to, target := range all {
-			ofTask := target.Fixed["scope"] == "task"
+			ofTask := target.Labels["scope"] == "task"
 			if importance == "LOW" && !ofTask ||
-				ofTask && !pages(to) && !slices.Contains(standAlone, target.Fixed["symptom"]) {
+				ofTask && !pages(to) && !slices.Contains(standAlone, target.Labels["symptom"]) {
 				continue
 			}
 			for from, source := range all {
@@ -629,7 +616,7 @@ func TestInhibitionOfEveryPair(t *testing.T) {
 			continue
 		}
 		hidden++
-		source, target := d.source.Fixed, d.target.Fixed
+		source, target := d.source.Labels, d.target.Labels
 		switch {
 		case target["scope"] == "exporter" && source["scope"] != "exporter",
 			target["scope"] == "oms" && source["scope"] == "task":
@@ -637,7 +624,7 @@ func TestInhibitionOfEveryPair(t *testing.T) {
 		case strings.HasSuffix(name, ", which pages"):
 			t.Errorf("%s: the source does not", name)
 		case slices.Contains(standAlone, target["symptom"]) && source["symptom"] != target["symptom"] &&
-			(source["scope"] == "task" || d.source.Name == "OMSManyTasksDelayed"):
+			(source["scope"] == "task" || d.source.Alert == "OMSManyTasksDelayed"):
 			t.Errorf("%s: it is no symptom of that", name)
 		}
 	}

@@ -15,10 +15,6 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/promql/parser"
-
-	"oms_exporter/deploy/internal/dashboards"
-	"oms_exporter/deploy/internal/names"
-	"oms_exporter/deploy/internal/rules"
 )
 
 // What Grafana reads of a dashboard, as far as rules are about it.
@@ -164,28 +160,6 @@ func drawnBoards(t *testing.T) []drawnBoard {
 		boards = append(boards, b)
 	}
 	return boards
-}
-
-func TestDashboardsAreGenerated(t *testing.T) {
-	made, err := dashboards.Files(dashboards.Options{
-		RunbookBase: rules.Defaults().RunbookBase, ConsoleURL: dashboards.ConsoleURL,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range made {
-		got, err := os.ReadFile(filepath.Join(boardFiles, name))
-		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what the catalogue makes (%v): go generate ./...", name, err)
-		}
-	}
-	readme, err := os.ReadFile("grafana/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want, err := dashboards.Readme(readme); err != nil || string(readme) != string(want) {
-		t.Errorf("grafana/README.md is not what the catalogue makes (%v): go generate ./...", err)
-	}
 }
 
 // Grafana's own description of its files knows every field that is used, and asks for no other.
@@ -400,11 +374,7 @@ func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)
 	want := label + `=~"$` + label + `"`
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, _ []parser.Node) {
-				s, ok := node.(*parser.VectorSelector)
-				if !ok {
-					return
-				}
+			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, _ []parser.Node) {
 				for _, m := range s.LabelMatchers {
 					if m.String() == want {
 						return
@@ -419,12 +389,15 @@ func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)
 // rateInterval stands for Grafana's $__rate_interval in an expression that is parsed.
 const rateInterval = "7m13s"
 
+// rates are the functions that a counter needs.
+var rates = []string{"rate", "irate", "increase"}
+
 func lintRateInterval(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, _ []parser.Node) {
+			eachNode(interpolate(target.Expr, macros), func(node parser.Node, _ []parser.Node) {
 				c, ok := node.(*parser.Call)
-				if !ok || !slices.Contains([]string{"rate", "irate", "increase"}, c.Func.Name) {
+				if !ok || !slices.Contains(rates, c.Func.Name) {
 					return
 				}
 				if !strings.HasSuffix(c.Args[0].String(), "["+rateInterval+"]") {
@@ -438,14 +411,12 @@ func lintRateInterval(_ *testing.T, b *drawnBoard, found func(string, string, ..
 func lintCounters(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, path []parser.Node) {
-				s, ok := node.(*parser.VectorSelector)
-				if !ok || !strings.HasSuffix(s.Name, "_total") {
+			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, path []parser.Node) {
+				if !strings.HasSuffix(s.Name, "_total") {
 					return
 				}
 				if len(path) > 1 {
-					if c, ok := path[len(path)-2].(*parser.Call); ok &&
-						slices.Contains([]string{"rate", "irate", "increase"}, c.Func.Name) {
+					if c, ok := path[len(path)-2].(*parser.Call); ok && slices.Contains(rates, c.Func.Name) {
 						return
 					}
 				}
@@ -455,24 +426,12 @@ func lintCounters(_ *testing.T, b *drawnBoard, found func(string, string, ...any
 	})
 }
 
-// eachNode visits the nodes of an expression; those of what does not parse are another rule's.
-func eachNode(expr string, visit func(node parser.Node, path []parser.Node)) {
-	if parsed, err := parsePromQL(expr); err == nil {
-		parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
-			visit(node, path)
-			return nil
-		})
-	}
-}
-
 // macros stand in expressions where Prometheus asks for a duration or a number.
 var macros = map[string]string{
 	"__rate_interval": rateInterval, "__range": "6h", "__interval": "1m", "write_stopped_at": "1.7e9",
 }
 
-func parsePromQL(expr string) (parser.Expr, error) {
-	return parser.NewParser(parser.Options{}).ParseExpr(interpolate(expr, macros))
-}
+func parsePromQL(expr string) (parser.Expr, error) { return parseExpr(interpolate(expr, macros)) }
 
 var macro = regexp.MustCompile(`\$\{(\w+)(?::\w+)?\}|\$(\w+)`)
 
@@ -810,10 +769,7 @@ func leads(boards map[string]*drawnBoard, l drawnLink) error {
 
 // Every metric and label that a query, a variable or an annotation names exists.
 func TestDashboardsNameWhatExists(t *testing.T) {
-	known, err := names.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := known(t)
 	for _, b := range drawnBoards(t) {
 		for _, q := range b.queries(t) {
 			expr := interpolate(q.expr, macros)
@@ -837,10 +793,7 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 // The queries of a table become its rows: Grafana merges rows whose common columns agree. So a
 // label has to be in all queries or in one. And what columns and links name has to be there.
 func TestDashboardTablesHoldTogether(t *testing.T) {
-	known, err := names.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := known(t)
 	for _, b := range drawnBoards(t) {
 		b.eachPanel(func(p *drawnPanel) {
 			in, titles := map[string]int{}, map[string]bool{}
@@ -949,12 +902,9 @@ func TestDashboardTaskChoice(t *testing.T) {
 // A state has the number that the recording rules give it, on every panel.
 func TestDashboardStatesAreTheRules(t *testing.T) {
 	want := map[string]map[string]string{"task": {"9": "UNKNOWN"}, "step": {"7": "UNKNOWN"}}
-	for _, g := range rules.Recordings() {
-		for _, r := range g.Rules {
-			if r.Record == "oms:status_code:number" {
-				number := strings.Trim(r.Expr, "vector()")
-				want[r.Labels["kind"]][number] = r.Labels["status"]
-			}
+	for _, r := range known(t).rules {
+		if r.Record == "oms:status_code:number" {
+			want[r.Labels["kind"]][strings.Trim(r.Expr, "vector()")] = r.Labels["status"]
 		}
 	}
 	for kind, words := range want {

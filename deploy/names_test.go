@@ -1,40 +1,27 @@
 package deploy_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"oms_exporter/collector"
-	"oms_exporter/deploy/internal/names"
 )
 
-func TestRulesNameWhatThereIs(t *testing.T) {
-	if err := known(t).Problems(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestEveryMetricIsUsed checks that each metric of the exporter is in a rule, or that somebody has
-// said why not.
-func TestEveryMetricIsUsed(t *testing.T) {
-	n := known(t)
-	used := n.Used()
-	for _, d := range slices.Concat(collector.Docs(), collector.ExporterDocs()) {
-		why, listed := names.NotInRules[d.Name]
-		switch {
-		case !used[d.Name] && why == "":
-			t.Errorf("no rule uses %s: use it, or say in names.NotInRules why none does", d.Name)
-		case used[d.Name] && listed:
-			t.Errorf("a rule uses %s, which is in names.NotInRules", d.Name)
+func TestRulesNameWhatExists(t *testing.T) {
+	s := known(t)
+	for _, r := range s.rules {
+		labels, err := s.Labels(r.Expr)
+		problems := []error{err}
+		for _, texts := range []map[string]string{r.Annotations, r.Labels} {
+			for _, text := range texts {
+				problems = append(problems, s.CheckTemplate(text, labels))
+			}
 		}
-	}
-	for name := range names.NotInRules {
-		if !n.Has(name) {
-			t.Errorf("names.NotInRules has %s, which does not exist", name)
+		if err := errors.Join(problems...); err != nil {
+			t.Errorf("%s%s: %v", r.Record, r.Alert, err)
 		}
 	}
 }
@@ -116,16 +103,16 @@ func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
 	values := make(map[string][]string)
 	annotations := make(map[string]bool)
 	for _, a := range known(t).Alerts() {
-		for _, l := range a.Labels {
+		for _, l := range a.labels {
 			labels[l] = true
 		}
-		for name, value := range a.Fixed {
+		for name, value := range a.Labels {
 			values[name] = append(values[name], value)
 		}
 		for name := range a.Annotations {
 			annotations[name] = true
 		}
-		values["alertname"] = append(values["alertname"], a.Name)
+		values["alertname"] = append(values["alertname"], a.Alert)
 	}
 	config := readFile(t, alertmanagerFile)
 	lists, matchers := labelsLine.FindAllStringSubmatch(config, -1), matchersLine.FindAllStringSubmatch(config, -1)

@@ -1,74 +1,148 @@
-// Generate writes the files below deploy that are made from data: the rules of Prometheus, the
-// tables of alerts and the dashboards of Grafana.
+// Generate writes what is made from the rules, the runbooks and the catalogue of dashboards: the
+// dashboards of Grafana, and the tables of alerts and panels in the READMEs.
 package main
 
-//go:generate go run . -dir ..
+//go:generate go run . ..
 
 import (
-	"errors"
-	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"oms_exporter/deploy"
 	"oms_exporter/deploy/internal/dashboards"
-	"oms_exporter/deploy/internal/rules"
-	"oms_exporter/deploy/internal/runbooks"
 )
 
 func main() {
-	o := rules.Defaults()
-	dir := flag.String("dir", ".", "directory to write below: deploy of the repository")
-	flag.StringVar(&o.RunbookBase, "runbook-base", o.RunbookBase,
-		"address of the directory of runbooks, with its last slash")
-	flag.StringVar(&o.Job, "job", o.Job, "regular expression of the jobs that scrape exporters")
-	console := flag.String("console-url", dashboards.ConsoleURL, "address of the console of OMS")
-	flag.Parse()
-	boards := dashboards.Options{RunbookBase: o.RunbookBase, ConsoleURL: *console}
-	err := errors.Join(
-		run(*dir, o),
-		runbooks.Write(*dir),
-		draw(filepath.Join(*dir, "grafana"), boards),
-	)
-	if err != nil {
+	if err := run(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the rules below dir.
-func run(dir string, o rules.Options) error {
-	files, err := rules.Files(o)
+// run writes the generated files below dir, which is the directory deploy.
+func run(dir string) error {
+	files, err := generate(dir)
 	if err != nil {
 		return err
 	}
-	for name, content := range files {
-		file := filepath.Join(dir, "prometheus", "rules", name)
-		if err := os.WriteFile(file, content, 0o644); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(files[name]), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// draw writes the dashboards below dir, and their table in its README.
-func draw(dir string, o dashboards.Options) error {
-	files, err := dashboards.Files(o)
+// generate returns the generated files by name. It reads what stays of the READMEs, and the
+// runbooks, below dir.
+func generate(dir string) (map[string]string, error) {
+	files, err := dashboards.Files()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, "dashboards", name), content, 0o644); err != nil {
-			return err
+	for _, part := range []struct {
+		readme, mark string
+		text         func(dir string) (string, error)
+	}{
+		{"grafana/README.md", "panels", func(string) (string, error) { return dashboards.Tables(), nil }},
+		{"prometheus/README.md", "alerts", alertTables("../runbooks/")},
+		{"runbooks/README.md", "alerts", alertTables("")},
+	} {
+		document, err := os.ReadFile(filepath.Join(dir, part.readme))
+		if err != nil {
+			return nil, err
+		}
+		text, err := part.text(dir)
+		if err != nil {
+			return nil, err
+		}
+		files[part.readme], err = replace(string(document), part.mark, text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", part.readme, err)
 		}
 	}
-	readme := filepath.Join(dir, "README.md")
-	content, err := os.ReadFile(readme)
+	return files, nil
+}
+
+// replace replaces what is between <!-- mark --> and <!-- /mark -->.
+func replace(document, mark, text string) (string, error) {
+	begin, end := "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->\n"
+	before, rest, begun := strings.Cut(document, begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !begun || !ended {
+		return "", fmt.Errorf("it needs these lines, in this order: %s%s", begin, end)
+	}
+	return before + begin + "\n" + text + "\n" + end + after, nil
+}
+
+// alertTables returns a function that makes a table of the alerts of each scope, in the order of
+// the rules, with links to their runbooks below base.
+func alertTables(base string) func(dir string) (string, error) {
+	return func(dir string) (string, error) {
+		rules, err := deploy.Rules()
+		if err != nil {
+			return "", err
+		}
+		var tables []string
+		for _, scope := range []struct{ name, heading string }{
+			{"exporter", "About the exporter"}, {"oms", "About an OMS"}, {"task", "About a task"},
+		} {
+			table := "### " + scope.heading + "\n\n| alert | severity | for | when |\n|---|---|---|---|\n"
+			var done []string
+			for _, r := range rules {
+				if r.Labels["scope"] != scope.name || slices.Contains(done, r.Alert) {
+					continue
+				}
+				done = append(done, r.Alert)
+				when, err := meaning(filepath.Join(dir, "runbooks", r.Alert+".md"))
+				if err != nil {
+					return "", err
+				}
+				severity, duration := degrees(rules, r.Alert)
+				table += fmt.Sprintf("| [%s](%s%s.md) | %s | %s | %s |\n", r.Alert, base, r.Alert, severity, duration, when)
+			}
+			tables = append(tables, table)
+		}
+		return strings.Join(tables, "\n"), nil
+	}
+}
+
+// degrees returns the severities of all alerts of a name, and how long each has to last.
+func degrees(rules []deploy.Rule, name string) (severity, duration string) {
+	var severities, durations []string
+	add := func(to *[]string, s string) {
+		if s != "" && !slices.Contains(*to, s) {
+			*to = append(*to, s)
+		}
+	}
+	for _, r := range rules {
+		if r.Alert != name {
+			continue
+		}
+		s := r.Labels["severity"]
+		if strings.Contains(s, "{{") {
+			s = "by importance"
+		}
+		add(&severities, s)
+		add(&durations, r.For)
+	}
+	return strings.Join(severities, ", "), strings.Join(durations, ", ")
+}
+
+// meaning returns what a runbook says first, on one line.
+func meaning(runbook string) (string, error) {
+	text, err := os.ReadFile(runbook)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if content, err = dashboards.Readme(content); err != nil {
-		return err
+	_, rest, found := strings.Cut(string(text), "\n## Meaning\n")
+	if !found {
+		return "", fmt.Errorf("%s: there is no heading ## Meaning", runbook)
 	}
-	return os.WriteFile(readme, content, 0o644)
+	section, _, _ := strings.Cut(rest, "\n## ")
+	return strings.Join(strings.Fields(section), " "), nil
 }

@@ -22,7 +22,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"oms_exporter/deploy/internal/rules"
+	"oms_exporter/deploy"
 )
 
 // options are what the command line sets.
@@ -65,7 +65,8 @@ type rehearsal struct {
 	*stack
 	pages pages
 	seen  seen
-	acts  map[string]error // how the acts ended that did, by scene
+	acts  map[string]error         // how the acts ended that did, by scene
+	holds map[string]time.Duration // how long the condition of an alert holds before it fires
 }
 
 // run rehearses and prints what came of it. It is an error if that is not what should.
@@ -74,7 +75,16 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := &rehearsal{seen: make(seen), acts: make(map[string]error)}
+	r := &rehearsal{seen: make(seen), acts: make(map[string]error), holds: make(map[string]time.Duration)}
+	rules, err := deploy.Rules()
+	if err != nil {
+		return err
+	}
+	for _, rule := range slices.Backward(rules) { // of several of a name, the first counts
+		if hold, err := model.ParseDuration(rule.For); err == nil { // without one, it fires at once
+			r.holds[rule.Alert] = time.Duration(hold)
+		}
+	}
 	r.stack, err = start(ctx, o, chosen, &r.pages)
 	defer func() { r.stop() }()
 	if err != nil {
@@ -167,7 +177,7 @@ func (r *rehearsal) rows(s scene) []row {
 			if !slices.Contains(row.receivers, p.receiver) {
 				row.receivers = append(row.receivers, p.receiver)
 			}
-			held := r.simulated(p.at.Sub(p.StartsAt)) + hold(name)
+			held := r.simulated(p.at.Sub(p.StartsAt)) + r.holds[name]
 			if row.first == 0 {
 				row.first, row.quickest = r.simulated(p.at.Sub(r.began)), held
 			}
@@ -184,19 +194,6 @@ func (r *rehearsal) rows(s scene) []row {
 			strings.Compare(a.alert, b.alert))
 	})
 	return rows
-}
-
-// hold is how long the condition of an alert has to hold before it fires.
-func hold(name string) time.Duration {
-	for _, g := range rules.Alerts() {
-		for _, rule := range g.Rules {
-			if rule.Alert == name {
-				d, _ := model.ParseDuration(cmp.Or(rule.For, "0s"))
-				return time.Duration(d)
-			}
-		}
-	}
-	return 0
 }
 
 // report prints what arrived, and returns what is wrong with it.

@@ -241,36 +241,33 @@ func (b *board) annotations() []dashboard.AnnotationQuery {
 	return list
 }
 
-// Options are what differs between installations. Both are constants at the top of each board's
-// settings, too.
-type Options struct {
-	RunbookBase string // what comes before the name of a runbook's page, with its last slash
-	ConsoleURL  string // of OMS
-}
+// Addresses outside of Grafana, which are also constants in the settings of each board. Replace
+// them in the generated files, as grafana/README.md shows.
+const (
+	RunbookBase = "https://example.com/oms_exporter/deploy/runbooks/" // and the name of an alert, and .md
+	consoleURL  = "https://oms.example:8089"
+)
 
-// ConsoleURL is what stands for the address of OMS's console until somebody says it.
-const ConsoleURL = "https://oms.example:8089"
-
-func boards(o Options) []board {
+func boards() []board {
 	list := []board{fleet(), task(), cutover(), exporter()}
 	for i := range list {
 		list[i].variables = append(list[i].variables,
-			constant("oms_console_url", "OMS console", o.ConsoleURL, "Where links to the console lead."),
-			constant("runbook_base", "Runbooks", o.RunbookBase,
+			constant("oms_console_url", "OMS console", consoleURL, "Where links to the console lead."),
+			constant("runbook_base", "Runbooks", RunbookBase,
 				"What comes before the name of an alert's page, with its last slash."))
 	}
 	return list
 }
 
-// Files returns the dashboards as Grafana imports them, by the names of their files.
-func Files(o Options) (map[string][]byte, error) {
-	files := make(map[string][]byte)
-	for _, b := range boards(o) {
+// Files returns the dashboards as Grafana imports them, by file name.
+func Files() (map[string]string, error) {
+	files := make(map[string]string)
+	for _, b := range boards() {
 		content, err := json.MarshalIndent(b.build(), "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.uid, err)
 		}
-		files[b.uid+".json"] = append([]byte(legible.Replace(string(content))), '\n')
+		files["grafana/dashboards/"+b.uid+".json"] = legible.Replace(string(content)) + "\n"
 	}
 	return files, nil
 }

@@ -1,4 +1,4 @@
-package names
+package deploy_test
 
 import (
 	"errors"
@@ -15,20 +15,32 @@ import (
 // metricName is the label that holds the name of a metric.
 const metricName = "__name__"
 
-// labels returns the labels of an expression's result, and what is wrong with its names.
-func (n *Names) labels(expr string) (set, error) {
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
-	if err != nil {
-		return nil, err
-	}
-	w := walk{names: n}
-	result := w.labels(parsed)
-	return result, errors.Join(w.problems...)
+func parseExpr(expr string) (parser.Expr, error) {
+	return parser.NewParser(parser.Options{}).ParseExpr(expr)
 }
 
-// A walk follows label sets through an expression.
+// eachNode visits the nodes of an expression, if it parses: another test finds those that do not.
+func eachNode(expr string, visit func(node parser.Node, path []parser.Node)) {
+	if parsed, err := parseExpr(expr); err == nil {
+		parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
+			visit(node, path)
+			return nil
+		})
+	}
+}
+
+func eachSelector(expr string, visit func(s *parser.VectorSelector, path []parser.Node)) {
+	eachNode(expr, func(node parser.Node, path []parser.Node) {
+		if s, ok := node.(*parser.VectorSelector); ok {
+			visit(s, path)
+		}
+	})
+}
+
+// A walk follows label sets through an expression. Prometheus takes a metric or label that does not
+// exist for series that are not there yet; a walk finds it.
 type walk struct {
-	names    *Names
+	series   map[string]set
 	problems []error
 }
 
@@ -81,17 +93,17 @@ func (w *walk) selector(s *parser.VectorSelector) set {
 		}
 		if m.Type == labels.MatchEqual {
 			name = m.Value
-			there = w.names.series[name]
+			there = w.series[name]
 			continue
 		}
 		name = m.String()
-		for series, of := range w.names.series {
+		for series, of := range w.series {
 			if m.Matches(series) {
 				there = there.plus(of)
 			}
 		}
 	}
-	if len(there) == 0 && !w.names.Has(name) {
+	if len(there) == 0 && w.series[name] == nil {
 		w.wrong("there is no metric %s", name)
 		return set{}
 	}
@@ -236,22 +248,6 @@ func equalities(expr parser.Expr) set {
 	return result
 }
 
-// mentioned returns the metrics that an expression names.
-func mentioned(expr string) set {
-	metrics := make(set)
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
-	if err != nil {
-		return metrics
-	}
-	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			metrics[s.Name] = true
-		}
-		return nil
-	})
-	return metrics
-}
-
 var (
 	labelUse = regexp.MustCompile(`\$labels\.(\w+)`)
 	// What a template asks Prometheus, up to the end of what is done with the answer.
@@ -285,27 +281,22 @@ func queries(template string) []query {
 
 // CheckTemplate checks the template of a rule whose expression has these labels: $labels, what it
 // asks Prometheus with query, and the labels of the answers.
-func (n *Names) CheckTemplate(template string, labels []string) error {
-	var problems []error
+func (s *series) CheckTemplate(template string, labels []string) error {
+	w := walk{series: s.labels}
 	for _, use := range labelUse.FindAllStringSubmatch(template, -1) {
-		if !slices.Contains(labels, use[1]) {
-			problems = append(problems, fmt.Errorf("there is no $labels.%s", use[1]))
-		}
+		w.want(setOf(labels), []string{use[1]}, "in $labels")
 	}
-	if asked := strings.Count(template, "| query"); asked != len(queries(template)) {
-		problems = append(problems, fmt.Errorf("cannot read every query of %s", template))
+	asked := queries(template)
+	if strings.Count(template, "| query") != len(asked) {
+		w.wrong("cannot read every query of %s", template)
 	}
-	for _, q := range queries(template) {
-		of, err := n.Labels(q.expr)
+	for _, q := range asked {
+		of, err := s.Labels(q.expr)
 		if err != nil {
-			problems = append(problems, err)
+			w.problems = append(w.problems, err)
 			continue
 		}
-		for _, l := range q.labels {
-			if !slices.Contains(of, l) {
-				problems = append(problems, fmt.Errorf("there is no label %s on %s", l, q.expr))
-			}
-		}
+		w.want(setOf(of), q.labels, "on "+q.expr)
 	}
-	return errors.Join(problems...)
+	return errors.Join(w.problems...)
 }
