@@ -16,7 +16,7 @@ func TestGeneratedFilesAreInStep(t *testing.T) {
 	}
 	for name, want := range files {
 		if have, err := os.ReadFile(filepath.Join("..", name)); err != nil || string(have) != want {
-			t.Errorf("%s: %v; run go generate ./...", name, err)
+			t.Errorf("%s is out of date (%v): run go generate ./...", name, err)
 		}
 	}
 	rules, err := deploy.Rules()

@@ -19,7 +19,7 @@ func cutover() board {
 const (
 	ready = `oms:task_cutover_readiness:ratio{<sel>} == 1`
 	// switched are migrations that have been switched over.
-	switched = `oms_task_step_status{step=~"` + switchSteps + `", status="FINISHED", <sel>}`
+	switched = `oms_task_step_status{step=~"<switch>", status="FINISHED", <sel>}`
 	// needed are the gates that readiness goes by; settings have neither job nor instance.
 	needed = `and on (gate) (oms:setting_cutover_gate:bool == 1)`
 	// lacking are the tasks that are not ready, from those that lack least on.
@@ -107,7 +107,7 @@ func cutoverWave() row {
 				before they are explained: the console lists them by table.`,
 			queries: []query{{
 				expr: `sort_desc(topk(20,
-					oms_task_step_inconsistent_records{step=~"` + verifySteps + `", <sel>} <in>
+					oms_task_step_inconsistent_records{step=~"<verify>", <sel>} <in>
 				))`,
 				legend: "{{task_name}}",
 			}},

@@ -1,22 +1,19 @@
 package dashboards
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+	"oms_exporter/omsclient"
 )
 
 const (
 	tag    = "oms" // of every board: their links to one another go by it
 	madeBy = "Made by `go generate ./...` in deploy from deploy/internal/dashboards."
-)
-
-// Step families, by the names of steps[].name.
-const (
-	verifySteps = "FULL_VERIFIER|FULL_VALIDATION"
-	switchSteps = "TRANSFER_APP_SWITCH|APP_SWITCH"
 )
 
 // words returns what the <names> in a board's expressions stand for.
@@ -56,6 +53,9 @@ func (b *board) words() *strings.Replacer {
 		// Adds the labels that say what a task is and whose.
 		"<who>", "* <task> group_left (task_type, importance, task_owner) <these>",
 		"<count>", "count by (job, instance, task_id)",
+
+		"<verify>", strings.Join(omsclient.FullVerifySteps(), "|"),
+		"<switch>", strings.Join(omsclient.SwitchoverSteps(), "|"),
 	)
 }
 
@@ -87,26 +87,10 @@ type meaning struct {
 
 // The states, as the recording rules number them.
 var (
-	taskStates = mapping{
-		{1, "INIT"},
-		{2, "RUNNING"},
-		{3, "SUSPEND"},
-		{4, "FAILED"},
-		{5, "FINISHED"},
-		{6, "RELEASING"},
-		{7, "RELEASED"},
-		{8, "DELETED"},
-		{9, "UNKNOWN"},
-	}
-	stepStates = mapping{
-		{1, "INIT"},
-		{2, "RUNNING"},
-		{3, "MONITORING"},
-		{4, "SUSPEND"},
-		{5, "FAILED"},
-		{6, "FINISHED"},
-		{7, "UNKNOWN"},
-	}
+	taskStates = numbered(slices.DeleteFunc(omsclient.Statuses(), func(s string) bool {
+		return strings.HasPrefix(s, "RUNNING_")
+	}))
+	stepStates  = numbered(omsclient.StepStatuses())
 	reachable   = mapping{{1, "answering"}, {0, "DOWN"}, {-1, "EXPORTER DOWN"}}
 	yesNo       = mapping{{1, "yes"}, {0, "no"}}
 	loaded      = mapping{{1, "loaded"}, {0, "REFUSED"}}
@@ -115,6 +99,15 @@ var (
 	severities  = mapping{{3, "critical"}, {2, "warning"}, {1, "info"}}
 	inStep      = mapping{{0, "in step"}}
 )
+
+// numbered numbers states from 1 on; all others have the number after them.
+func numbered(states []string) mapping {
+	var m mapping
+	for i, state := range append(states, "UNKNOWN") {
+		m = append(m, meaning{i + 1, state})
+	}
+	return m
+}
 
 // build returns the mapping as Grafana knows it.
 func (m mapping) build() []dashboard.ValueMapping {
