@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,10 +16,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
+
+	"oms_exporter/deploy/internal/process"
 )
 
 const alertmanagerFile = "alertmanager/alertmanager.yml"
@@ -278,57 +278,27 @@ func startAlertmanager(t *testing.T, change ...string) *alertmanager {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // should somebody else take the free port first
-		if am.start(t, program, dir, file) {
-			return am
-		}
-	}
-	t.Fatal("Alertmanager does not start")
-	return nil
+	p := launch(t, filepath.Join(dir, "log"), program, "--config.file="+file, "--storage.path="+dir,
+		"--cluster.listen-address=")
+	am.url = "http://" + p.Address
+	return am
 }
 
-func (am *alertmanager) start(t *testing.T, program, dir, file string) bool {
+// launch runs a program until the test ends. Its log is shown if the test fails.
+func launch(t *testing.T, log, program string, args ...string) *process.Process {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	args = append(args, "--web.listen-address="+process.Address)
+	p, err := process.Start(t.Context(), log, "/-/ready", program, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
-	var log bytes.Buffer
-	cmd := exec.Command(program, "--config.file="+file, "--storage.path="+dir,
-		"--web.listen-address="+address, "--cluster.listen-address=")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { // it writes into a directory of the test
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(program), readFile(t, log))
 		}
 	})
-	am.url = "http://" + address
-	for range 200 {
-		select {
-		case <-ended:
-			t.Logf("%s", log.String())
-			return false
-		case <-time.After(50 * time.Millisecond):
-		}
-		if r, err := client.Get(am.url + "/-/ready"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return true
-			}
-		}
-	}
-	return false
+	return p
 }
 
 // A posted alert is one as Prometheus sends it.

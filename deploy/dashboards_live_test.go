@@ -8,18 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -49,9 +46,6 @@ func (s *stage) now() time.Time {
 // setStage starts a stage with so many tasks. It goes away with the test.
 func setStage(t *testing.T, tasks int, speed float64, scrape, rules time.Duration) *stage {
 	t.Helper()
-	if _, err := exec.LookPath("prometheus"); err != nil {
-		t.Fatal("there is no prometheus: install Debian's package prometheus")
-	}
 	s := &stage{dir: t.TempDir(), speed: speed, began: time.Now()}
 	s.write(t, "exporter.yml", fmt.Sprintf(`
 targets:
@@ -63,16 +57,9 @@ targets:
 delay_thresholds:
   importance: {HIGH: {warning: 60s, critical: 5m}}
 `, s.simulate(t, tasks), s.odd(t)))
-	binary := filepath.Join(s.dir, "oms_exporter")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/oms_exporter")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the exporter: %v\n%s", err, out)
-	}
-	exporter := freeAddress(t)
-	s.run(t, "http://"+exporter+"/-/ready", binary, "serve", "--config.file="+s.path("exporter.yml"),
-		"--web.listen-address="+exporter, "--log.level=error")
-	s.startPrometheus(t, exporter, scrape, rules)
+	exporter := launch(t, s.path("exporter.log"), buildExporter(t), "serve",
+		"--config.file="+s.path("exporter.yml"), "--log.level=error")
+	s.startPrometheus(t, exporter.Address, scrape, rules)
 	return s
 }
 
@@ -117,17 +104,13 @@ func (s *stage) odd(t *testing.T) string {
 // startPrometheus starts Prometheus with the rules as they are at this speed.
 func (s *stage) startPrometheus(t *testing.T, exporter string, scrape, rules time.Duration) {
 	t.Helper()
-	for _, name := range []string{"oms_recording.rules.yml", "oms_alerts.rules.yml"} {
-		original, err := os.ReadFile(filepath.Join("prometheus/rules", name))
+	for _, file := range glob(t, ruleFiles) {
+		lapsed, err := timelapse.Rules([]byte(readFile(t, file)), s.speed)
 		if err != nil {
-			t.Fatal(err)
-		}
-		lapsed, err := timelapse.Rules(original, s.speed)
-		if err != nil {
-			t.Fatal(name, err)
+			t.Fatal(file, err)
 		}
 		lapsed = regexp.MustCompile(`(?m)^(\s+interval: ).*$`).ReplaceAll(lapsed, []byte("${1}"+rules.String()))
-		s.write(t, name, string(lapsed))
+		s.write(t, filepath.Base(file), string(lapsed))
 	}
 	s.write(t, "prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: %[1]s, scrape_timeout: %[1]s}
@@ -144,10 +127,9 @@ scrape_configs:
 // serveData starts Prometheus with what it has stored, if anything.
 func (s *stage) serveData(t *testing.T, config string) {
 	t.Helper()
-	address := freeAddress(t)
-	s.prometheus = "http://" + address
-	s.stop = s.run(t, s.prometheus+"/-/ready", "prometheus", "--config.file="+s.path(config),
-		"--storage.tsdb.path="+s.path("prometheus"), "--web.listen-address="+address, "--log.level=error")
+	p := launch(t, s.path("prometheus.log"), tool(t, "prometheus", "prometheus"),
+		"--config.file="+s.path(config), "--storage.tsdb.path="+s.path("prometheus"), "--log.level=error")
+	s.prometheus, s.stop = "http://"+p.Address, p.Stop
 }
 
 // rest lets Prometheus neither scrape nor evaluate rules any more, so that only queries cost.
@@ -174,57 +156,6 @@ func (s *stage) write(t *testing.T, name, content string) {
 	if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// run runs a program until the test ends or what it returns is called, once it answers.
-func (s *stage) run(t *testing.T, ready, program string, args ...string) (stop func()) {
-	t.Helper()
-	var output bytes.Buffer
-	c := exec.Command(program, args...)
-	c.Stdout, c.Stderr = &output, &output
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		c.Wait() //nolint:errcheck // that it does not answer says so
-		close(ended)
-	}()
-	stop = func() {
-		c.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-		select {
-		case <-ended:
-		case <-time.After(20 * time.Second):
-			c.Process.Kill() //nolint:errcheck // it may have ended
-			<-ended
-		}
-	}
-	t.Cleanup(func() {
-		if stop(); t.Failed() {
-			said := output.Bytes()
-			t.Logf("%s: %s", filepath.Base(program), said[max(0, len(said)-1000):])
-		}
-	})
-	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); <-time.After(50 * time.Millisecond) {
-		if _, err := get(ready); err == nil {
-			return stop
-		}
-	}
-	t.Fatalf("%s does not answer", filepath.Base(program))
-	return nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 // get returns what a URL has. Prometheus explains what is wrong with a query in an answer that

@@ -63,7 +63,7 @@ const exporterAlert = "OMSExporterDown"
 // exporterDown stops the exporter. Every target of it has to be reported, and from then on no
 // page about a task may come or resolve.
 func exporterDown(ctx context.Context, r *rehearsal, chosen []scene) error {
-	r.exporter.stop()
+	r.exporter.Stop()
 	for _, s := range chosen {
 		if err := r.await(ctx, s.name, exporterAlert); err != nil {
 			return err

@@ -97,7 +97,7 @@ func get(ctx context.Context, url string, into any) error {
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
 	if err != nil {
 		return err
 	}
