@@ -1,4 +1,4 @@
-// Package deploy gives the rules of this directory to the programs and tests that need them.
+// Package deploy gives programs and tests the rules of this directory.
 package deploy
 
 import (

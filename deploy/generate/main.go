@@ -1,5 +1,5 @@
-// Generate writes what is made from the rules, the runbooks and the catalogue of dashboards: the
-// dashboards of Grafana, and the tables of alerts and panels in the READMEs.
+// Generate writes the Grafana dashboards, from their catalogue, and the tables of alerts and panels
+// in the READMEs, from the rules, the runbooks and the catalogue.
 package main
 
 //go:generate go run . ..
@@ -37,8 +37,7 @@ func run(dir string) error {
 	return nil
 }
 
-// generate returns the generated files by name. It reads what stays of the READMEs, and the
-// runbooks, below dir.
+// generate returns the generated files by name. It reads the READMEs and runbooks below dir.
 func generate(dir string) (map[string]string, error) {
 	files, err := dashboards.Files()
 	if err != nil {
@@ -68,19 +67,19 @@ func generate(dir string) (map[string]string, error) {
 	return files, nil
 }
 
-// replace replaces what is between <!-- mark --> and <!-- /mark -->.
+// replace replaces the text between <!-- mark --> and <!-- /mark -->.
 func replace(document, mark, text string) (string, error) {
 	begin, end := "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->\n"
 	before, rest, begun := strings.Cut(document, begin)
 	_, after, ended := strings.Cut(rest, end)
 	if !begun || !ended {
-		return "", fmt.Errorf("it needs these lines, in this order: %s%s", begin, end)
+		return "", fmt.Errorf("these lines are missing or in the wrong order:\n%s%s", begin, end)
 	}
 	return before + begin + "\n" + text + "\n" + end + after, nil
 }
 
-// alertTables returns a function that makes a table of the alerts of each scope, in the order of
-// the rules, with links to their runbooks below base.
+// alertTables returns a function that makes one table of alerts per scope, in the order of the
+// rules, with links to the runbooks, which are below base.
 func alertTables(base string) func(dir string) (string, error) {
 	return func(dir string) (string, error) {
 		rules, err := deploy.Rules()
@@ -103,7 +102,8 @@ func alertTables(base string) func(dir string) (string, error) {
 					return "", err
 				}
 				severity, duration := degrees(rules, r.Alert)
-				table += fmt.Sprintf("| [%s](%s%s.md) | %s | %s | %s |\n", r.Alert, base, r.Alert, severity, duration, when)
+				table += fmt.Sprintf("| [%s](%s%[1]s.md) | %[3]s | %s | %s |\n",
+					r.Alert, base, severity, duration, when)
 			}
 			tables = append(tables, table)
 		}
@@ -111,7 +111,7 @@ func alertTables(base string) func(dir string) (string, error) {
 	}
 }
 
-// degrees returns the severities of all alerts of a name, and how long each has to last.
+// degrees returns all severities and all "for" durations of the alerts of one name.
 func degrees(rules []deploy.Rule, name string) (severity, duration string) {
 	var severities, durations []string
 	add := func(to *[]string, s string) {
@@ -133,7 +133,7 @@ func degrees(rules []deploy.Rule, name string) (severity, duration string) {
 	return strings.Join(severities, ", "), strings.Join(durations, ", ")
 }
 
-// meaning returns what a runbook says first, on one line.
+// meaning returns the section Meaning of a runbook, on one line.
 func meaning(runbook string) (string, error) {
 	text, err := os.ReadFile(runbook)
 	if err != nil {

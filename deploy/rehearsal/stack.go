@@ -17,8 +17,8 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// A stack is everything that is rehearsed, on loopback: simulated OMS, one for each scene, the
-// exporter, Prometheus with the rules, Alertmanager, and what listens in place of its receivers.
+// A stack is everything that a rehearsal runs, on loopback: a simulated OMS for each scene, the
+// exporter, Prometheus with the rules, Alertmanager, and a server in place of its receivers.
 type stack struct {
 	options
 	dir          string
@@ -30,8 +30,8 @@ type stack struct {
 	processes    []*process.Process
 }
 
-// begin is the time on the simulated clocks when a rehearsal begins. With it the same tasks
-// are in the same trouble at the same time in every rehearsal.
+// begin is the simulated time at which a rehearsal begins. It is constant so that the same tasks
+// have the same trouble at the same time in every rehearsal.
 var begin = time.Date(2026, time.January, 10, 20, 0, 0, 0, time.UTC)
 
 // now is the time on the simulated clocks.
@@ -39,17 +39,17 @@ func (s *stack) now() time.Time {
 	return begin.Add(s.simulated(time.Since(s.began)))
 }
 
-// simulated is how much simulated time passes in a real one.
+// simulated converts a real duration into simulated time.
 func (s *stack) simulated(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * s.speed)
 }
 
-// real is how much real time a simulated one takes.
+// real converts a simulated duration into real time.
 func (s *stack) real(simulated time.Duration) time.Duration {
 	return time.Duration(float64(simulated) / s.speed)
 }
 
-// start starts everything. The receivers of Alertmanager deliver to pages.
+// start starts everything. Alertmanager notifies the handler pages.
 func start(ctx context.Context, o options, scenes []scene, pages http.Handler) (*stack, error) {
 	s := &stack{options: o, sims: make(map[string]http.Handler), began: time.Now()}
 	var err error
@@ -81,7 +81,7 @@ func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// startExporter starts the simulated OMS of every scene, and an exporter that knows them.
+// startExporter starts the simulated OMS of every scene, and an exporter with all of them.
 func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	var config strings.Builder
 	config.WriteString("targets:\n")
@@ -130,8 +130,9 @@ func (s *stack) startAlertmanager(ctx context.Context, hook string) error {
 	if err := s.write("alertmanager.yml", config); err != nil {
 		return err
 	}
-	p, err := s.run(ctx, "alertmanager", s.alertmanagerBinary, "--config.file="+s.path("alertmanager.yml"),
-		"--storage.path="+s.path("alertmanager"), "--cluster.listen-address=")
+	p, err := s.run(ctx, "alertmanager", s.alertmanagerBinary,
+		"--config.file="+s.path("alertmanager.yml"), "--storage.path="+s.path("alertmanager"),
+		"--cluster.listen-address=")
 	if err != nil {
 		return err
 	}
@@ -177,8 +178,10 @@ scrape_configs:
 	return err
 }
 
-// run starts a program that runs until the stack stops.
-func (s *stack) run(ctx context.Context, name, program string, args ...string) (*process.Process, error) {
+// run runs a program until the stack is stopped.
+func (s *stack) run(
+	ctx context.Context, name, program string, args ...string,
+) (*process.Process, error) {
 	args = append(args, "--web.listen-address="+process.Address)
 	p, err := process.Start(ctx, s.path(name+".log"), "/-/ready", program, args...)
 	if err == nil {
@@ -193,7 +196,7 @@ func (s *stack) write(name string, content []byte) error {
 	return os.WriteFile(s.path(name), content, 0o600)
 }
 
-// stop stops everything and removes what it has written.
+// stop stops everything and removes its files.
 func (s *stack) stop() {
 	for _, p := range s.processes {
 		p.Stop()
@@ -205,5 +208,5 @@ func (s *stack) stop() {
 		fmt.Fprintln(os.Stderr, "kept:", s.dir)
 		return
 	}
-	os.RemoveAll(s.dir) //nolint:errcheck // what is left is in the directory for temporary files
+	os.RemoveAll(s.dir) //nolint:errcheck // anything left is in the directory for temporary files
 }

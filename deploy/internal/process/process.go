@@ -26,13 +26,13 @@ type Process struct {
 // Address stands in the arguments of Start for the address that the program has to listen on.
 const Address = "ADDRESS"
 
-// Start starts a program and waits, for a minute at most, until it answers at a path. What it prints
-// goes to the file log; if it does not answer, the error has the end of that. Stop ends it.
+// Start starts a program and waits, for a minute at most, until it answers at a path.
+// Its output goes to the file log, and the end of it into the error on failure.
 func Start(ctx context.Context, log, path, program string, args ...string) (*Process, error) {
 	var err error
 	for range 3 { // another process may take the free port first
 		var p *Process
-		if p, err = start(log, program, args); err != nil {
+		if p, err = start(ctx, log, program, args); err != nil {
 			return nil, err
 		}
 		if err = p.wait(ctx, "http://"+p.Address+path); err == nil {
@@ -48,8 +48,8 @@ func Start(ctx context.Context, log, path, program string, args ...string) (*Pro
 	return nil, fmt.Errorf("%s: %w:\n%s", filepath.Base(program), err, output)
 }
 
-func start(log, program string, args []string) (*Process, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func start(ctx context.Context, log, program string, args []string) (*Process, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,8 @@ func start(log, program string, args []string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer output.Close() // the process has its own
-	p.cmd = exec.Command(program)
+	defer output.Close()                                             //nolint:errcheck // the process writes to its own copy
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program) // Stop ends it
 	for _, arg := range args {
 		p.cmd.Args = append(p.cmd.Args, strings.ReplaceAll(arg, Address, p.Address))
 	}
