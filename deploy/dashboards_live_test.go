@@ -27,8 +27,7 @@ import (
 
 var cost = flag.Bool("cost", false, "measure what the queries of the dashboards cost with 10,000 tasks")
 
-// A stage is what the dashboards are tried on: three simulated OMS, an exporter of them, and a
-// Prometheus with the rules.
+// A stage is what the dashboards are tried on: two simulated OMS and one that is down, an exporter of them, and a Prometheus with the rules.
 type stage struct {
 	dir        string
 	speed      float64 // how many times faster than real time the simulated clocks run
@@ -43,7 +42,7 @@ func (s *stage) now() time.Time {
 	return s.began.Add(time.Duration(float64(time.Since(s.began)) * s.speed))
 }
 
-// setStage starts a stage with so many tasks. It goes away with the test.
+// setStage starts a stage with this many tasks. It stops with the test.
 func setStage(t *testing.T, tasks int, speed float64, scrape, rules time.Duration) *stage {
 	t.Helper()
 	s := &stage{dir: t.TempDir(), speed: speed, began: time.Now()}
@@ -75,8 +74,7 @@ func (s *stage) simulate(t *testing.T, tasks int) string {
 	return server.URL
 }
 
-// odd serves an OMS that does what the fleet does not: it speaks TLS, has words that no document
-// names, fails now and then, and has verifications that have found records to differ.
+// odd serves an OMS that does what the fleet does not: it uses TLS, sends undocumented values, and has verifications that have found differing records.
 func (s *stage) odd(t *testing.T) string {
 	t.Helper()
 	sim, err := omssim.New(omssim.Options{Tasks: 6, Seed: 2, Now: s.now, Scenarios: []string{"verifying"}})
@@ -101,7 +99,7 @@ func (s *stage) odd(t *testing.T) string {
 	return server.URL
 }
 
-// startPrometheus starts Prometheus with the rules as they are at this speed.
+// startPrometheus starts Prometheus with the rules rewritten for this speed.
 func (s *stage) startPrometheus(t *testing.T, exporter string, scrape, rules time.Duration) {
 	t.Helper()
 	for _, file := range glob(t, ruleFiles) {
@@ -124,7 +122,7 @@ scrape_configs:
 	s.serveData(t, "prometheus.yml")
 }
 
-// serveData starts Prometheus with what it has stored, if anything.
+// serveData starts Prometheus on the data that it has stored, if any.
 func (s *stage) serveData(t *testing.T, config string) {
 	t.Helper()
 	p := launch(t, s.path("prometheus.log"), tool(t, "prometheus", "prometheus"),
@@ -132,7 +130,7 @@ func (s *stage) serveData(t *testing.T, config string) {
 	s.prometheus, s.stop = "http://"+p.Address, p.Stop
 }
 
-// rest lets Prometheus neither scrape nor evaluate rules any more, so that only queries cost.
+// rest restarts Prometheus without scraping and rules, so that only queries take time.
 func (s *stage) rest(t *testing.T) {
 	t.Helper()
 	s.ended = time.Now()
@@ -141,7 +139,7 @@ func (s *stage) rest(t *testing.T) {
 	s.serveData(t, "rest.yml")
 }
 
-// end is when the time range of a query ends.
+// end is the end of the time range of a query.
 func (s *stage) end() time.Time {
 	if s.ended.IsZero() {
 		return time.Now()
@@ -158,8 +156,7 @@ func (s *stage) write(t *testing.T, name, content string) {
 	}
 }
 
-// get returns what a URL has. Prometheus explains what is wrong with a query in an answer that
-// is no OK.
+// get returns the body of a response. That of a wrong query has an error status, and explains it.
 func get(from string) ([]byte, error) {
 	client := http.Client{Timeout: time.Minute}
 	response, err := client.Get(from)
@@ -175,13 +172,13 @@ func get(from string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %.200s", response.Status, content)
 }
 
-// An answer is what Prometheus found.
+// An answer is the size of a result, and how long Prometheus took.
 type answer struct {
 	series, samples int
 	took            time.Duration
 }
 
-// ask asks Prometheus what Grafana would, with values for variables.
+// ask sends Prometheus a query as Grafana would, with values for variables.
 func (s *stage) ask(q boardQuery, values map[string]string, step time.Duration) (answer, error) {
 	expr := interpolate(q.expr, values)
 	path, parameters := "/api/v1/query", url.Values{"query": {expr}}
@@ -208,7 +205,7 @@ func (s *stage) ask(q boardQuery, values map[string]string, step time.Duration) 
 
 func unix(at time.Time) string { return strconv.FormatFloat(float64(at.UnixMilli())/1000, 'f', 3, 64) }
 
-// readAnswer counts what is in an answer of Prometheus.
+// readAnswer counts the series and samples of a response.
 func readAnswer(content []byte, list bool) (answer, error) {
 	var envelope struct {
 		Status, Error string
@@ -260,7 +257,7 @@ func (s *stage) labels(t *testing.T, label, of string) []string {
 	return values.Data
 }
 
-// chosen are the variables of a board that is opened anew: everything, and one task.
+// chosen are the variables of a board that has just been opened: everything, and one task.
 func chosen(task, span, rate string) map[string]string {
 	return map[string]string{
 		"job": ".+", "instance": ".+", "type": ".*", "importance": ".*", "owner": ".*", "tag": ".*",
@@ -269,11 +266,10 @@ func chosen(task, span, rate string) map[string]string {
 	}
 }
 
-// otherwise is what makes a count 0 where there is nothing to count. Here there is.
+// otherwise makes a count 0 if there is nothing to count. Here there always is.
 var otherwise = regexp.MustCompile(` or 0 \* count\(oms_up\{[^}]*\} == 1\)$`)
 
-// Every query of every panel, variable and annotation has an answer where there is everything
-// that the dashboards are made to show: each kind of task and of trouble.
+// TestDashboardsShowSomething checks that every query of every panel, variable and annotation has a result if there is every kind of task and of trouble.
 func TestDashboardsShowSomething(t *testing.T) {
 	s := setStage(t, 75, 60, time.Second, time.Second)
 	type pending struct {
@@ -307,13 +303,13 @@ func TestDashboardsShowSomething(t *testing.T) {
 		})
 	}
 	w.Flush() //nolint:errcheck // it writes to memory
-	t.Logf("%d of %d queries have an answer:\n%s", total-len(open), total, table.Bytes())
+	t.Logf("%d of %d queries have a result:\n%s", total-len(open), total, table.Bytes())
 	for _, p := range open {
-		t.Errorf("%s: %s has no answer: %s", p.board, p.name(), p.expr)
+		t.Errorf("%s: %s has no result: %s", p.board, p.name(), p.expr)
 	}
 }
 
-// first asks a query; one about a single task for each task until one has an answer.
+// first sends a query; one about a single task, for each task until one has a result.
 func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer, error) {
 	if !strings.Contains(q.expr, "$task_id") {
 		return s.ask(q, chosen("", span.String(), "4s"), time.Second)
@@ -326,7 +322,7 @@ func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer,
 	return answer{}, nil
 }
 
-// The most that a query may take and have as its answer with 10,000 tasks.
+// The maximum of a query with 10,000 tasks.
 const (
 	mostTime   = 2 * time.Second
 	mostSeries = 1000
@@ -335,7 +331,7 @@ const (
 // TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout 20m -v.
 func TestQueryCost(t *testing.T) {
 	if !*cost {
-		return // not a test of every day
+		return // it takes too long for every day
 	}
 	s := setStage(t, 10_000, 4, 30*time.Second, 30*time.Second)
 	<-time.After(4 * time.Minute) // until the first alerts fire
@@ -357,11 +353,11 @@ func TestQueryCost(t *testing.T) {
 			m := measured{board: b.UID, name: q.name(), points: 1}
 			step := span
 			if !q.instant {
-				// As many points as Grafana asks for in hours: a query costs by its points.
+				// As many points as Grafana asks for in hours: they make the cost of a query.
 				m.points = cmp.Or(q.points, 1000)
 				step = span / time.Duration(m.points)
 			}
-			for range 3 { // whatever else the machine does is not the query's fault
+			for range 3 { // the fastest of three, because the machine does other things too
 				a, err := s.ask(q, chosen(tasks[0], span.Round(time.Second).String(), "2m"), step)
 				if m.err = err; m.took == 0 || a.took < m.took {
 					m.answer = a

@@ -33,8 +33,7 @@ var (
 	program     = regexp.MustCompile(`^oms_exporter($|[ ./])`)
 )
 
-// inProse returns the expressions that a text of Markdown gives: in blocks marked promql, which
-// hold one each, and in backticks what begins like a name of ours.
+// inProse returns the expressions in a Markdown text: those in blocks marked promql, one each, and those in backticks that begin like one of our names.
 func inProse(text string) []string {
 	var found []string
 	for _, block := range promqlBlock.FindAllStringSubmatch(text, -1) {
@@ -48,7 +47,7 @@ func inProse(text string) []string {
 	return found
 }
 
-func TestPagesNameWhatThereIs(t *testing.T) {
+func TestRunbooksNameWhatExists(t *testing.T) {
 	n := known(t)
 	expressions := 0
 	for _, pattern := range []string{"runbooks/*.md", "alertmanager/*.md", "prometheus/*.md"} {
@@ -96,9 +95,8 @@ var (
 	annotation   = regexp.MustCompile(`\.(?:Common)?Annotations\.(\w+)`)
 )
 
-// TestAlertmanagerNamesWhatThereIs checks the labels of matchers, equal, group_by and templates,
-// and the values that matchers ask for.
-func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
+// TestAlertmanagerNamesWhatExists checks the labels in matchers, equal, group_by and templates, and the values in matchers.
+func TestAlertmanagerNamesWhatExists(t *testing.T) {
 	labels := make(map[string]bool)
 	values := make(map[string][]string)
 	annotations := make(map[string]bool)
@@ -154,8 +152,7 @@ func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestInhibitionKeepsExportersApart checks that no rule lets what one exporter sees hide what
-// another one does.
+// TestInhibitionKeepsExportersApart checks that no alert from one exporter hides one from another.
 func TestInhibitionKeepsExportersApart(t *testing.T) {
 	_, rules, found := strings.Cut(readFile(t, alertmanagerFile), "\ninhibit_rules:\n")
 	if !found {
@@ -172,7 +169,7 @@ func TestInhibitionKeepsExportersApart(t *testing.T) {
 	}
 }
 
-// TestScrapeExamplesNameJobsThatTheRulesKnow checks names in the examples of configurations.
+// TestScrapeExamplesNameJobsThatTheRulesKnow checks the job names in the example configurations.
 func TestScrapeExamplesNameJobsThatTheRulesKnow(t *testing.T) {
 	for _, file := range scrapeExamples {
 		jobs := regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1)

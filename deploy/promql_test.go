@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// metricName is the label that holds the name of a metric.
+// metricName is the label that has the name of a metric.
 const metricName = "__name__"
 
 func parseExpr(expr string) (parser.Expr, error) {
@@ -48,7 +48,7 @@ func (w *walk) wrong(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Errorf(format, args...))
 }
 
-// want notes those of the labels that are not there.
+// want reports those of the labels that do not exist.
 func (w *walk) want(there set, labels []string, where string) {
 	for _, l := range labels {
 		if !there[l] {
@@ -115,7 +115,7 @@ func (w *walk) selector(s *parser.VectorSelector) set {
 	return there
 }
 
-// choosing are the aggregations that keep series as they are.
+// choosing are the aggregations that keep series unchanged.
 var choosing = []parser.ItemType{parser.TOPK, parser.BOTTOMK, parser.LIMITK, parser.LIMIT_RATIO}
 
 func (w *walk) aggregate(a *parser.AggregateExpr) set {
@@ -123,7 +123,7 @@ func (w *walk) aggregate(a *parser.AggregateExpr) set {
 		w.labels(a.Param)
 	}
 	of := w.labels(a.Expr)
-	if len(w.problems) == 0 { // otherwise what is missing may be missing because of them
+	if len(w.problems) == 0 { // otherwise these may be why a label is missing
 		w.want(of, a.Grouping, "on "+a.Expr.String())
 	}
 	result := make(set)
@@ -177,8 +177,7 @@ func (w *walk) binary(b *parser.BinaryExpr) set {
 	return result
 }
 
-// matching checks the labels of on, ignoring, group_left and group_right. What on names has to
-// be on both sides: a label that only one of them has matches nothing.
+// matching checks the labels of on, ignoring, group_left and group_right. Those of on must exist on both sides: if only one has a label, nothing matches.
 func (w *walk) matching(b *parser.BinaryExpr, left, right set) {
 	m := b.VectorMatching
 	if m.On {
@@ -213,7 +212,7 @@ func (w *walk) call(c *parser.Call) set {
 	return result
 }
 
-// relabel adds the label that label_replace or label_join makes, and checks those it reads.
+// relabel adds the label that label_replace or label_join makes, and checks those that it reads.
 func (w *walk) relabel(c *parser.Call, of set) {
 	var texts []string
 	for _, arg := range c.Args[1:] {
@@ -232,7 +231,7 @@ func (w *walk) relabel(c *parser.Call, of set) {
 	of[texts[0]] = true
 }
 
-// equalities returns the labels that absent gives to its result.
+// equalities returns the labels of the result of absent.
 func equalities(expr parser.Expr) set {
 	if m, ok := expr.(*parser.MatrixSelector); ok {
 		expr = m.VectorSelector
@@ -250,18 +249,18 @@ func equalities(expr parser.Expr) set {
 
 var (
 	labelUse = regexp.MustCompile(`\$labels\.(\w+)`)
-	// What a template asks Prometheus, up to the end of what is done with the answer.
+	// A query of a template.
 	queryUse  = regexp.MustCompile(`printf "((?:[^"\\]|\\.)*)"[^}]*\| query \}\}`)
 	answerUse = regexp.MustCompile(`\$s\.Labels\.(\w+)`)
 )
 
-// A query is what a template asks Prometheus, and the labels that it shows of the answer.
+// A query is what a template asks Prometheus, and the labels of the result that it shows.
 type query struct {
 	expr   string
 	labels []string
 }
 
-// queries returns what a template asks.
+// queries returns the queries of a template.
 func queries(template string) []query {
 	var found []query
 	at := queryUse.FindAllStringSubmatchIndex(template, -1)
@@ -279,8 +278,7 @@ func queries(template string) []query {
 	return found
 }
 
-// CheckTemplate checks the template of a rule whose expression has these labels: $labels, what it
-// asks Prometheus with query, and the labels of the answers.
+// CheckTemplate checks a template of a rule whose expression has these labels: its uses of $labels, its queries, and the labels of their results.
 func (s *series) CheckTemplate(template string, labels []string) error {
 	w := walk{series: s.labels}
 	for _, use := range labelUse.FindAllStringSubmatch(template, -1) {

@@ -10,12 +10,12 @@ import (
 	"oms_exporter/deploy/internal/dashboards"
 )
 
-// headings are those of every page, in order.
+// headings are those of every runbook, in order.
 var headings = []string{
 	"Meaning", "Impact", "First look", "Decide", "If nobody acts", "Silence", "Known false alarms",
 }
 
-// A page says what to do about an alert.
+// A page is a runbook: what to do about an alert.
 type page struct {
 	title    string
 	headings []string
@@ -45,7 +45,7 @@ func TestEveryAlertHasItsPage(t *testing.T) {
 	for _, a := range known(t).Alerts() {
 		alerts[a.Alert] = true
 		if _, ok := pages[a.Alert]; !ok {
-			t.Errorf("%s has no page", a.Alert)
+			t.Errorf("%s has no runbook", a.Alert)
 		}
 		if link := a.Annotations["runbook_url"]; link != dashboards.RunbookBase+a.Alert+".md" {
 			t.Errorf("%s links to %s", a.Alert, link)
@@ -95,8 +95,7 @@ func TestPagesAreAlike(t *testing.T) {
 	}
 }
 
-// TestSilences runs the command of every page: it must be one that amtool and Alertmanager take,
-// and silence what the alert really is.
+// TestSilences runs the command of every runbook: amtool and Alertmanager must accept it, and its labels must be those of the alert.
 func TestSilences(t *testing.T) {
 	t.Parallel()
 	am := startAlertmanager(t, "group_wait: 200ms", "group_wait: 1h")
@@ -120,13 +119,12 @@ func TestSilences(t *testing.T) {
 	}
 }
 
-// TestRunbooksMove runs the command that prometheus/README.md gives to let alerts and dashboards
-// link to runbooks elsewhere, on copies of the files.
+// TestRunbooksMove runs, on copies of the files, the command in prometheus/README.md that replaces the address of the runbooks.
 func TestRunbooksMove(t *testing.T) {
 	command := regexp.MustCompile(`(?m)^sed -i .*$`).FindString(readFile(t, "prometheus/README.md"))
 	base := regexp.MustCompile(`\|(https://git\.\S+/)\|`).FindStringSubmatch(command)
 	if base == nil {
-		t.Fatalf("prometheus/README.md has no command: %s", command)
+		t.Fatalf("prometheus/README.md lacks the command, has %q", command)
 	}
 	dir := t.TempDir()
 	run(t, "cp", "-R", "prometheus", "grafana", dir)
@@ -136,7 +134,7 @@ func TestRunbooksMove(t *testing.T) {
 		text := readFile(t, filepath.Join(dir, file))
 		moved += strings.Count(text, base[1])
 		if want := strings.ReplaceAll(readFile(t, file), dashboards.RunbookBase, base[1]); text != want {
-			t.Errorf("%s is changed in other places, too, or not in all:\n%s", file, difference(want, text))
+			t.Errorf("%s: not exactly the links are changed:\n%s", file, difference(want, text))
 		}
 	}
 	if moved < len(known(t).Alerts()) {

@@ -14,7 +14,7 @@ func Tables() string {
 	return strings.Join(texts, "\n")
 }
 
-// describe says what a board shows.
+// describe returns a table of the board's panels, in Markdown.
 func (b *board) describe() string {
 	var w strings.Builder
 	var names []string
