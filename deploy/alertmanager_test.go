@@ -25,7 +25,8 @@ import (
 
 const alertmanagerFile = "alertmanager/alertmanager.yml"
 
-// tool returns the path of a program, which may have several names. The test fails without it.
+// tool returns the path of a program, which may have several names. The test
+// fails without it.
 func tool(t *testing.T, debianPackage string, programs ...string) string {
 	t.Helper()
 	for _, p := range programs {
@@ -57,7 +58,8 @@ func TestAlertmanagerLoads(t *testing.T) {
 	amtool(t, "check-config", alertmanagerFile)
 }
 
-// alertsByName returns the alerts by NAME/SEVERITY, because some have two, or by NAME if the severity depends on the importance.
+// alertsByName returns the alerts by NAME/SEVERITY, because some have two, or
+// by NAME if the severity depends on the importance.
 func alertsByName(t *testing.T) map[string]alert {
 	t.Helper()
 	all := make(map[string]alert)
@@ -78,7 +80,8 @@ var usual = map[string]string{
 	"reason": "limit", "field": "status", "target": "hangzhou",
 }
 
-// labelsOf returns the labels of an alert that fires, some of them different from usual.
+// labelsOf returns the labels of an alert that fires, some of them different
+// from usual.
 func labelsOf(t *testing.T, alert string, different ...string) map[string]string {
 	t.Helper()
 	a, ok := alertsByName(t)[alert]
@@ -121,7 +124,8 @@ func labelsOfAlert(t *testing.T, a alert, different ...string) map[string]string
 	return of
 }
 
-// receivers are those of each alert for a task of importance HIGH, of MEDIUM, LOW or none, and of IGNORE. A single entry is for all of them.
+// receivers are those of each alert for a task of importance HIGH, of MEDIUM,
+// LOW or none, and of IGNORE. A single entry is for all of them.
 var receivers = map[string][]string{
 	"OMSExporterDown/critical":              {"pager,chat"},
 	"OMSExporterAbsent/critical":            {"pager,chat"},
@@ -164,7 +168,8 @@ var receivers = map[string][]string{
 	"OMSTaskCutoverReady/info":         {"chat", "chat", "blackhole"},
 }
 
-// receiversOf returns the receivers of an alert about a task of this importance.
+// receiversOf returns the receivers of an alert about a task of this
+// importance.
 func receiversOf(alert, importance string) string {
 	row := receivers[alert]
 	switch {
@@ -237,7 +242,9 @@ type alertmanager struct {
 	sent map[string][]string // bodies by receiver
 }
 
-// startAlertmanager runs the configuration with its receivers in the test and short waits, and with these further changes, which are pairs of old and new text.
+// startAlertmanager runs the configuration with its receivers in the test and
+// short waits, and with these further changes, which are pairs of old and new
+// text.
 func startAlertmanager(t *testing.T, change ...string) *alertmanager {
 	t.Helper()
 	program := tool(t, "prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
@@ -281,7 +288,8 @@ func startAlertmanager(t *testing.T, change ...string) *alertmanager {
 	return am
 }
 
-// launch runs a program until the test ends. Its log is shown if the test fails.
+// launch runs a program until the test ends. Its log is shown if the test
+// fails.
 func launch(t *testing.T, log, program string, args ...string) *process.Process {
 	t.Helper()
 	args = append(args, "--web.listen-address="+process.Address)
@@ -306,7 +314,8 @@ type posted struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-// firing returns an alert that starts to fire now. Alertmanager does not let older ones wait for their group.
+// firing returns an alert that starts to fire now. Alertmanager does not let
+// older ones wait for their group.
 func firing(labels map[string]string) posted {
 	now := time.Now()
 	return posted{Labels: labels, StartsAt: now, EndsAt: now.Add(time.Hour)}
@@ -329,7 +338,8 @@ func (am *alertmanager) post(t *testing.T, alerts ...posted) {
 	}
 }
 
-// inhibited returns all alerts by their label case, and whether they are inhibited.
+// inhibited returns all alerts by their label case, and whether they are
+// inhibited.
 func (am *alertmanager) inhibited(t *testing.T) map[string]bool {
 	t.Helper()
 	r, err := client.Get(am.url + "/api/v2/alerts?" + url.Values{"active": {"true"}, "inhibited": {"true"}}.Encode())
@@ -351,14 +361,17 @@ func (am *alertmanager) inhibited(t *testing.T) map[string]bool {
 	return result
 }
 
-// A pair is two alerts that fire together, and whether the source hides the target.
+// A pair is two alerts that fire together, and whether the source hides the
+// target.
 type pair struct {
 	name           string
 	source, target map[string]string
 	hidden         bool
 }
 
-// hides returns which targets are hidden, by name of the pair. It posts a part of the pairs at a time: the time that Alertmanager takes grows with their square.
+// hides returns which targets are hidden, by name of the pair. It posts a part
+// of the pairs at a time: the time that Alertmanager takes grows with their
+// square.
 func hides(t *testing.T, pairs []pair) map[string]bool {
 	t.Helper()
 	result := make(map[string]bool)
@@ -368,7 +381,8 @@ func hides(t *testing.T, pairs []pair) map[string]bool {
 	return result
 }
 
-// hidesAtOnce posts all pairs, each with an instance of its own unless it has none.
+// hidesAtOnce posts all pairs, each with an instance of its own unless it has
+// none.
 func hidesAtOnce(t *testing.T, pairs []pair) map[string]bool {
 	t.Helper()
 	am := startAlertmanager(t, "group_wait: 200ms", "group_wait: 1h") // no notifications are expected
@@ -540,7 +554,9 @@ func TestInhibition(t *testing.T) {
 	}
 }
 
-// TestInhibitionOfEveryPair checks, for all pairs of alerts, that nothing hides an alert that pages, is about more than a task, or is no symptom, unless it may.
+// TestInhibitionOfEveryPair checks, for all pairs of alerts, that nothing hides
+// an alert that pages, is about more than a task, or is no symptom, unless it
+// may.
 func TestInhibitionOfEveryPair(t *testing.T) {
 	t.Parallel()
 	standAlone := []string{"retention", "verify", "ready", "suspended", "disappeared"}
@@ -596,7 +612,9 @@ func TestInhibitionOfEveryPair(t *testing.T) {
 	}
 }
 
-// got returns the messages of a receiver that contain a text, of which there must be n. It waits for them, but not for further ones: to expect none, wait for something else first.
+// got returns the messages of a receiver that contain a text, of which there
+// must be n. It waits for them, but not for further ones: to expect none, wait
+// for something else first.
 func (am *alertmanager) got(t *testing.T, receiver, text string, n int) []string {
 	t.Helper()
 	var found []string
@@ -723,7 +741,8 @@ func TestBoards(t *testing.T) {
 	}
 }
 
-// TestUnknownIsNotResolved checks that an alert that ends only because OMS is down and its series are gone is not reported as resolved.
+// TestUnknownIsNotResolved checks that an alert that ends only because OMS is
+// down and its series are gone is not reported as resolved.
 func TestUnknownIsNotResolved(t *testing.T) {
 	t.Parallel()
 	am := startAlertmanager(t)

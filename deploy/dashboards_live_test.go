@@ -27,7 +27,8 @@ import (
 
 var cost = flag.Bool("cost", false, "measure what the queries of the dashboards cost with 10,000 tasks")
 
-// A stage is what the dashboards are tried on: two simulated OMS and one that is down, an exporter of them, and a Prometheus with the rules.
+// A stage is what the dashboards are tried on: two simulated OMS and one that
+// is down, an exporter of them, and a Prometheus with the rules.
 type stage struct {
 	dir        string
 	speed      float64 // how many times faster than real time the simulated clocks run
@@ -74,7 +75,8 @@ func (s *stage) simulate(t *testing.T, tasks int) string {
 	return server.URL
 }
 
-// odd serves an OMS that does what the fleet does not: it uses TLS, sends undocumented values, and has verifications that have found differing records.
+// odd serves an OMS that does what the fleet does not: it uses TLS, sends
+// undocumented values, and has verifications that have found differing records.
 func (s *stage) odd(t *testing.T) string {
 	t.Helper()
 	sim, err := omssim.New(omssim.Options{Tasks: 6, Seed: 2, Now: s.now, Scenarios: []string{"verifying"}})
@@ -130,7 +132,8 @@ func (s *stage) serveData(t *testing.T, config string) {
 	s.prometheus, s.stop = "http://"+p.Address, p.Stop
 }
 
-// rest restarts Prometheus without scraping and rules, so that only queries take time.
+// rest restarts Prometheus without scraping and rules, so that only queries
+// take time.
 func (s *stage) rest(t *testing.T) {
 	t.Helper()
 	s.ended = time.Now()
@@ -156,7 +159,8 @@ func (s *stage) write(t *testing.T, name, content string) {
 	}
 }
 
-// get returns the body of a response. That of a wrong query has an error status, and explains it.
+// get returns the body of a response. That of a wrong query has an error
+// status, and explains it.
 func get(from string) ([]byte, error) {
 	client := http.Client{Timeout: time.Minute}
 	response, err := client.Get(from)
@@ -257,7 +261,8 @@ func (s *stage) labels(t *testing.T, label, of string) []string {
 	return values.Data
 }
 
-// chosen are the variables of a board that has just been opened: everything, and one task.
+// chosen are the variables of a board that has just been opened: everything,
+// and one task.
 func chosen(task, span, rate string) map[string]string {
 	return map[string]string{
 		"job": ".+", "instance": ".+", "type": ".*", "importance": ".*", "owner": ".*", "tag": ".*",
@@ -269,7 +274,8 @@ func chosen(task, span, rate string) map[string]string {
 // otherwise makes a count 0 if there is nothing to count. Here there always is.
 var otherwise = regexp.MustCompile(` or 0 \* count\(oms_up\{[^}]*\} == 1\)$`)
 
-// TestDashboardsShowSomething checks that every query of every panel, variable and annotation has a result if there is every kind of task and of trouble.
+// TestDashboardsShowSomething checks that every query of every panel, variable
+// and annotation has a result if there is every kind of task and of trouble.
 func TestDashboardsShowSomething(t *testing.T) {
 	s := setStage(t, 75, 60, time.Second, time.Second)
 	type pending struct {
@@ -309,7 +315,8 @@ func TestDashboardsShowSomething(t *testing.T) {
 	}
 }
 
-// first sends a query; one about a single task, for each task until one has a result.
+// first sends a query; one about a single task, for each task until one has a
+// result.
 func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer, error) {
 	if !strings.Contains(q.expr, "$task_id") {
 		return s.ask(q, chosen("", span.String(), "4s"), time.Second)
@@ -328,7 +335,8 @@ const (
 	mostSeries = 1000
 )
 
-// TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout 20m -v.
+// TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout
+// 20m -v.
 func TestQueryCost(t *testing.T) {
 	if !*cost {
 		return // it takes too long for every day
@@ -353,7 +361,8 @@ func TestQueryCost(t *testing.T) {
 			m := measured{board: b.UID, name: q.name(), points: 1}
 			step := span
 			if !q.instant {
-				// As many points as Grafana asks for in hours: they make the cost of a query.
+				// As many points as Grafana asks for in hours: they make the
+				// cost of a query.
 				m.points = cmp.Or(q.points, 1000)
 				step = span / time.Duration(m.points)
 			}

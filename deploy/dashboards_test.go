@@ -162,7 +162,8 @@ func drawnBoards(t *testing.T) []drawnBoard {
 	return boards
 }
 
-// TestDashboardsAreDashboards checks the files against Grafana's own types: no unknown field, and none missing.
+// TestDashboardsAreDashboards checks the files against Grafana's own types: no
+// unknown field, and none missing.
 func TestDashboardsAreDashboards(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for _, b := range drawnBoards(t) {
@@ -234,7 +235,8 @@ var lintExceptions = func() []exception {
 	}
 }()
 
-// lintRules are the rules of Grafana's dashboard-linter, under its names. The linter itself cannot be installed everywhere.
+// lintRules are the rules of Grafana's dashboard-linter, under its names. The
+// linter itself cannot be installed everywhere.
 var lintRules = []boardRule{
 	{"template-datasource", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		sources := slices.DeleteFunc(slices.Clone(b.Templating.List), func(v drawnVariable) bool {
@@ -386,7 +388,8 @@ func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)
 	})
 }
 
-// rateInterval stands for Grafana's $__rate_interval in an expression that is parsed.
+// rateInterval stands for Grafana's $__rate_interval in an expression that is
+// parsed.
 const rateInterval = "7m13s"
 
 // rates are the functions that a counter needs.
@@ -426,7 +429,8 @@ func lintCounters(_ *testing.T, b *drawnBoard, found func(string, string, ...any
 	})
 }
 
-// macros are values for Grafana's variables where PromQL needs a duration or a number.
+// macros are values for Grafana's variables where PromQL needs a duration or a
+// number.
 var macros = map[string]string{
 	"__rate_interval": rateInterval, "__range": "6h", "__interval": "1m", "write_stopped_at": "1.7e9",
 }
@@ -767,7 +771,8 @@ func leads(boards map[string]*drawnBoard, l drawnLink) error {
 	return nil
 }
 
-// TestDashboardsNameWhatExists checks that every metric and label in a query, a variable or an annotation exists.
+// TestDashboardsNameWhatExists checks that every metric and label in a query, a
+// variable or an annotation exists.
 func TestDashboardsNameWhatExists(t *testing.T) {
 	known := known(t)
 	for _, b := range drawnBoards(t) {
@@ -790,7 +795,9 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 	}
 }
 
-// TestDashboardTablesHoldTogether checks tables. Grafana merges rows of several queries if their common columns agree, so a label must be in all queries or in one. The fields that columns and links name must exist.
+// TestDashboardTablesHoldTogether checks tables. Grafana merges rows of several
+// queries if their common columns agree, so a label must be in all queries or
+// in one. The fields that columns and links name must exist.
 func TestDashboardTablesHoldTogether(t *testing.T) {
 	known := known(t)
 	for _, b := range drawnBoards(t) {
@@ -879,7 +886,8 @@ func (b *drawnBoard) queries(t *testing.T) []boardQuery {
 	return all
 }
 
-// TestDashboardTaskChoice checks that the choice of tasks shows names and selects ids, both of which Grafana takes from the text of a series.
+// TestDashboardTaskChoice checks that the choice of tasks shows names and
+// selects ids, both of which Grafana takes from the text of a series.
 func TestDashboardTaskChoice(t *testing.T) {
 	const series = `oms_task_info{importance="HIGH",instance="a",job="oms",task_id="np_1",` +
 		`task_name="a (b)",task_owner="o",task_type="SYNC"} 1 1767225600000`
@@ -898,7 +906,8 @@ func TestDashboardTaskChoice(t *testing.T) {
 	}
 }
 
-// TestDashboardStatesAreTheRules checks that every panel maps numbers to states as the recording rules do.
+// TestDashboardStatesAreTheRules checks that every panel maps numbers to states
+// as the recording rules do.
 func TestDashboardStatesAreTheRules(t *testing.T) {
 	want := map[string]map[string]string{"task": {"9": "UNKNOWN"}, "step": {"7": "UNKNOWN"}}
 	for _, r := range known(t).rules {

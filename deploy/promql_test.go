@@ -19,7 +19,8 @@ func parseExpr(expr string) (parser.Expr, error) {
 	return parser.NewParser(parser.Options{}).ParseExpr(expr)
 }
 
-// eachNode visits the nodes of an expression, if it parses: another test finds those that do not.
+// eachNode visits the nodes of an expression, if it parses: another test finds
+// those that do not.
 func eachNode(expr string, visit func(node parser.Node, path []parser.Node)) {
 	if parsed, err := parseExpr(expr); err == nil {
 		parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
@@ -37,8 +38,8 @@ func eachSelector(expr string, visit func(s *parser.VectorSelector, path []parse
 	})
 }
 
-// A walk follows label sets through an expression. Prometheus takes a metric or label that does not
-// exist for series that are not there yet; a walk finds it.
+// A walk follows label sets through an expression. Prometheus takes a metric or
+// label that does not exist for series that are not there yet; a walk finds it.
 type walk struct {
 	series   map[string]set
 	problems []error
@@ -57,7 +58,8 @@ func (w *walk) want(there set, labels []string, where string) {
 	}
 }
 
-// labels returns the labels that the result of an expression may have: none for a scalar.
+// labels returns the labels that the result of an expression may have: none for
+// a scalar.
 func (w *walk) labels(expr parser.Expr) set {
 	switch e := expr.(type) {
 	case *parser.VectorSelector:
@@ -177,7 +179,8 @@ func (w *walk) binary(b *parser.BinaryExpr) set {
 	return result
 }
 
-// matching checks the labels of on, ignoring, group_left and group_right. Those of on must exist on both sides: if only one has a label, nothing matches.
+// matching checks the labels of on, ignoring, group_left and group_right. Those
+// of on must exist on both sides: if only one has a label, nothing matches.
 func (w *walk) matching(b *parser.BinaryExpr, left, right set) {
 	m := b.VectorMatching
 	if m.On {
@@ -212,7 +215,8 @@ func (w *walk) call(c *parser.Call) set {
 	return result
 }
 
-// relabel adds the label that label_replace or label_join makes, and checks those that it reads.
+// relabel adds the label that label_replace or label_join makes, and checks
+// those that it reads.
 func (w *walk) relabel(c *parser.Call, of set) {
 	var texts []string
 	for _, arg := range c.Args[1:] {
@@ -254,7 +258,8 @@ var (
 	answerUse = regexp.MustCompile(`\$s\.Labels\.(\w+)`)
 )
 
-// A query is what a template asks Prometheus, and the labels of the result that it shows.
+// A query is what a template asks Prometheus, and the labels of the result that
+// it shows.
 type query struct {
 	expr   string
 	labels []string
@@ -278,7 +283,8 @@ func queries(template string) []query {
 	return found
 }
 
-// CheckTemplate checks a template of a rule whose expression has these labels: its uses of $labels, its queries, and the labels of their results.
+// CheckTemplate checks a template of a rule whose expression has these labels:
+// its uses of $labels, its queries, and the labels of their results.
 func (s *series) CheckTemplate(template string, labels []string) error {
 	w := walk{series: s.labels}
 	for _, use := range labelUse.FindAllStringSubmatch(template, -1) {

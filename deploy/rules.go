@@ -12,7 +12,8 @@ import (
 //go:embed prometheus/rules/*.yml
 var ruleFiles embed.FS
 
-// A Rule is a recording rule if it has a Record, and an alert if it has an Alert.
+// A Rule is a recording rule if it has a Record, and an alert if it has an
+// Alert.
 type Rule struct {
 	Record      string
 	Alert       string
@@ -22,7 +23,8 @@ type Rule struct {
 	Annotations map[string]string
 }
 
-// Rules returns all rules in the order of the files: the recording rules come after the alerts.
+// Rules returns all rules in the order of the files: the recording rules come
+// after the alerts.
 func Rules() ([]Rule, error) {
 	names, err := fs.Glob(ruleFiles, "prometheus/rules/*.yml")
 	if err != nil {

@@ -76,8 +76,8 @@ func mentioned(texts []string, metric string) bool {
 	return slices.ContainsFunc(texts, whole.MatchString)
 }
 
-// TestRulesSelectKnownSteps checks that every regular expression of step names is one of the families
-// of omsclient, and that every family is used.
+// TestRulesSelectKnownSteps checks that every regular expression of step names
+// is one of the families of omsclient, and that every family is used.
 func TestRulesSelectKnownSteps(t *testing.T) {
 	family := func(names ...[]string) string { return strings.Join(slices.Concat(names...), "|") }
 	forward, reverse := omsclient.ForwardSteps(), omsclient.ReverseSteps()
@@ -109,8 +109,8 @@ func TestRulesSelectKnownSteps(t *testing.T) {
 	}
 }
 
-// TestRulesKnowEveryStatus checks that the statuses in the rules are documented ones, and that no
-// documented one counts as unknown.
+// TestRulesKnowEveryStatus checks that the statuses in the rules are documented
+// ones, and that no documented one counts as unknown.
 func TestRulesKnowEveryStatus(t *testing.T) {
 	documented := map[string][]string{
 		"oms_task_status": omsclient.Statuses(), "oms_task_step_status": omsclient.StepStatuses(),

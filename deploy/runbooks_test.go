@@ -95,7 +95,8 @@ func TestPagesAreAlike(t *testing.T) {
 	}
 }
 
-// TestSilences runs the command of every runbook: amtool and Alertmanager must accept it, and its labels must be those of the alert.
+// TestSilences runs the command of every runbook: amtool and Alertmanager must
+// accept it, and its labels must be those of the alert.
 func TestSilences(t *testing.T) {
 	t.Parallel()
 	am := startAlertmanager(t, "group_wait: 200ms", "group_wait: 1h")
@@ -119,7 +120,8 @@ func TestSilences(t *testing.T) {
 	}
 }
 
-// TestRunbooksMove runs, on copies of the files, the command in prometheus/README.md that replaces the address of the runbooks.
+// TestRunbooksMove runs, on copies of the files, the command in
+// prometheus/README.md that replaces the address of the runbooks.
 func TestRunbooksMove(t *testing.T) {
 	command := regexp.MustCompile(`(?m)^sed -i .*$`).FindString(readFile(t, "prometheus/README.md"))
 	base := regexp.MustCompile(`\|(https://git\.\S+/)\|`).FindStringSubmatch(command)

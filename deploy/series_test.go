@@ -12,7 +12,8 @@ import (
 	"oms_exporter/deploy"
 )
 
-// series are all series that exist: those of the exporter, of the rules and of Prometheus itself.
+// series are all series that exist: those of the exporter, of the rules and of
+// Prometheus itself.
 type series struct {
 	labels map[string]set // by name
 	rules  []deploy.Rule
@@ -50,8 +51,8 @@ func (s set) plus(other set) set {
 // target are the labels that Prometheus adds to what it scrapes.
 var target = []string{"job", "instance"}
 
-// foreignSeries are those of Prometheus and of the exporter's libraries that anything here uses,
-// with their labels.
+// foreignSeries are those of Prometheus and of the exporter's libraries that
+// anything here uses, with their labels.
 var foreignSeries = map[string][]string{
 	"up": nil, "scrape_duration_seconds": nil, "scrape_samples_scraped": nil,
 	"scrape_samples_post_metric_relabeling": nil, "scrape_series_added": nil,
@@ -129,9 +130,9 @@ func (s *series) Has(name string) bool { return s.labels[name] != nil }
 // Alerts returns the alerts in the order of the rules.
 func (s *series) Alerts() []alert { return s.alerts }
 
-// Check returns an error that names the metrics and labels of an expression that do not exist.
-// Label sets are followed through the expression, so by (step) is wrong on what was aggregated
-// without (step).
+// Check returns an error that names the metrics and labels of an expression
+// that do not exist. Label sets are followed through the expression, so by
+// (step) is wrong on what was aggregated without (step).
 func (s *series) Check(expr string) error {
 	_, err := s.Labels(expr)
 	return err

@@ -1,5 +1,6 @@
-// Generate writes the Grafana dashboards, from their catalogue, and the tables of alerts and panels
-// in the READMEs, from the rules, the runbooks and the catalogue.
+// Generate writes the Grafana dashboards, from their catalogue, and the tables
+// of alerts and panels in the READMEs, from the rules, the runbooks and the
+// catalogue.
 package main
 
 //go:generate go run . ..
@@ -37,7 +38,8 @@ func run(dir string) error {
 	return nil
 }
 
-// generate returns the generated files by name. It reads the READMEs and runbooks below dir.
+// generate returns the generated files by name. It reads the READMEs and
+// runbooks below dir.
 func generate(dir string) (map[string]string, error) {
 	files, err := dashboards.Files()
 	if err != nil {
@@ -78,8 +80,8 @@ func replace(document, mark, text string) (string, error) {
 	return before + begin + "\n" + text + "\n" + end + after, nil
 }
 
-// alertTables returns a function that makes one table of alerts per scope, in the order of the
-// rules, with links to the runbooks, which are below base.
+// alertTables returns a function that makes one table of alerts per scope, in
+// the order of the rules, with links to the runbooks, which are below base.
 func alertTables(base string) func(dir string) (string, error) {
 	return func(dir string) (string, error) {
 		rules, err := deploy.Rules()
@@ -111,7 +113,8 @@ func alertTables(base string) func(dir string) (string, error) {
 	}
 }
 
-// degrees returns all severities and all "for" durations of the alerts of one name.
+// degrees returns all severities and all "for" durations of the alerts of one
+// name.
 func degrees(rules []deploy.Rule, name string) (severity, duration string) {
 	var severities, durations []string
 	add := func(to *[]string, s string) {

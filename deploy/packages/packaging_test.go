@@ -23,7 +23,9 @@ const (
 	units      = deploy + "/systemd/"
 )
 
-// mostExposure is ten times the maximum exposure of the service by systemd-analyze: 0 is fully protected, 100 is unprotected. With systemd 252 it is 1.2.
+// mostExposure is ten times the maximum exposure of the service by
+// systemd-analyze: 0 is fully protected, 100 is unprotected. With systemd 252
+// it is 1.2.
 const mostExposure = "15"
 
 func TestUnitsAreValid(t *testing.T) {
@@ -66,7 +68,8 @@ func systemdAnalyze(t *testing.T) string {
 	return path
 }
 
-// A packageConfig is the common part of the configurations of nfpm and goreleaser.
+// A packageConfig is the common part of the configurations of nfpm and
+// goreleaser.
 type packageConfig struct {
 	Section, Priority, Maintainer, Homepage, License, Description string
 

@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// An act is what is done to an OMS during its scene. Its error says what went wrong.
+// An act is what is done to an OMS during its scene. Its error says what went
+// wrong.
 type act func(context.Context, *rehearsal, scene) error
 
-// outage makes OMS fail while tasks are late, for longer than any alert keeps firing. The pages
-// about the delays must stay open, and no other page than OMSDown may arrive.
+// outage makes OMS fail while tasks are late, for longer than any alert keeps
+// firing. The pages about the delays must stay open, and no other page than
+// OMSDown may arrive.
 func outage(ctx context.Context, r *rehearsal, s scene) error {
 	if err := r.await(ctx, s.name, "OMSTaskDelayCritical"); err != nil {
 		return err
@@ -30,7 +32,8 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 	if err := r.fault(ctx, s.name, http.MethodDelete, ""); err != nil {
 		return err
 	}
-	// OMSDown keeps firing for 5 minutes; then pages about tasks are no longer inhibited.
+	// OMSDown keeps firing for 5 minutes; then pages about tasks are no longer
+	// inhibited.
 	if err := r.sleep(ctx, 10*time.Minute); err != nil {
 		return err
 	}
@@ -57,11 +60,12 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 	return errors.Join(wrong...)
 }
 
-// exporterAlert must fire for every target when the exporter is stopped at the end.
+// exporterAlert must fire for every target when the exporter is stopped at the
+// end.
 const exporterAlert = "OMSExporterDown"
 
-// exporterDown stops the exporter. All of its targets must be reported, and from then on no page
-// about a task may arrive or be resolved.
+// exporterDown stops the exporter. All of its targets must be reported, and
+// from then on no page about a task may arrive or be resolved.
 func exporterDown(ctx context.Context, r *rehearsal, chosen []scene) error {
 	r.exporter.Stop()
 	for _, s := range chosen {

@@ -1,7 +1,8 @@
-// Rehearsal runs every scenario of the simulated OMS, in time-lapse, against the exporter, a real
-// Prometheus with the rules and a real Alertmanager with the routes, all on loopback. It prints
-// which alerts arrived at which receiver and when, and which were inhibited by what. It fails if an
-// expected alert is missing or an unexpected one arrives.
+// Rehearsal runs every scenario of the simulated OMS, in time-lapse, against
+// the exporter, a real Prometheus with the rules and a real Alertmanager with
+// the routes, all on loopback. It prints which alerts arrived at which receiver
+// and when, and which were inhibited by what. It fails if an expected alert is
+// missing or an unexpected one arrives.
 package main
 
 import (
@@ -41,10 +42,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.deploy, "deploy", ".", "directory deploy of the repository")
 	flag.Float64Var(&o.speed, "speed", 60, "how many times as fast as real time")
-	flag.Uint64Var(&o.seed, "seed", 1, "seed of the simulated tasks: the same seed gives the same tasks")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of the simulated tasks")
 	flag.DurationVar(&o.least, "least", 100*time.Minute,
 		"minimum simulated time, to watch for unexpected alerts")
-	flag.DurationVar(&o.most, "most", 4*time.Hour, "maximum simulated time, to wait for expected alerts")
+	flag.DurationVar(&o.most, "most", 4*time.Hour, "maximum simulated time, to await expected alerts")
 	flag.StringVar(&o.only, "scenes", ".*", "regular expression of the scenes to play")
 	flag.StringVar(&o.prometheusBinary, "prometheus", "prometheus", "path of the program Prometheus")
 	flag.StringVar(&o.alertmanagerBinary, "alertmanager", "prometheus-alertmanager",
@@ -69,7 +70,8 @@ type rehearsal struct {
 	holds map[string]time.Duration // "for" of each alert
 }
 
-// run rehearses and prints the result. It returns an error if that is not what is expected.
+// run rehearses and prints the result. It returns an error if that is not what
+// is expected.
 func run(ctx context.Context, o options, out io.Writer) error {
 	chosen, err := choose(o.only)
 	if err != nil {
@@ -232,7 +234,8 @@ func (r *rehearsal) report(out io.Writer, chosen []scene) error {
 	return errors.Join(append(wrong, r.acts["exporter"])...)
 }
 
-// expects says whether an alert must or may arrive in a scene; it is empty if neither.
+// expects says whether an alert must or may arrive in a scene; it is empty if
+// neither.
 func (s *scene) expects(alert string) string {
 	switch {
 	case slices.Contains(s.want, alert):

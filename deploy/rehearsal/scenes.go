@@ -1,6 +1,7 @@
 package main
 
-// A scene is an OMS whose tasks all follow one scenario, and the alerts that must result.
+// A scene is an OMS whose tasks all follow one scenario, and the alerts that
+// must result.
 type scene struct {
 	name      string   // of the target, and so the instance in Prometheus
 	scenarios []string // of the simulated OMS; default: the scene's name

@@ -17,8 +17,9 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-// A stack is everything that a rehearsal runs, on loopback: a simulated OMS for each scene, the
-// exporter, Prometheus with the rules, Alertmanager, and a server in place of its receivers.
+// A stack is everything that a rehearsal runs, on loopback: a simulated OMS for
+// each scene, the exporter, Prometheus with the rules, Alertmanager, and a
+// server in place of its receivers.
 type stack struct {
 	options
 	dir          string
@@ -30,8 +31,9 @@ type stack struct {
 	processes    []*process.Process
 }
 
-// begin is the simulated time at which a rehearsal begins. It is constant so that the same tasks
-// have the same trouble at the same time in every rehearsal.
+// begin is the simulated time at which a rehearsal begins. It is constant so
+// that the same tasks have the same trouble at the same time in every
+// rehearsal.
 var begin = time.Date(2026, time.January, 10, 20, 0, 0, 0, time.UTC)
 
 // now is the time on the simulated clocks.
@@ -81,7 +83,8 @@ func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// startExporter starts the simulated OMS of every scene, and an exporter with all of them.
+// startExporter starts the simulated OMS of every scene, and an exporter with
+// all of them.
 func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	var config strings.Builder
 	config.WriteString("targets:\n")

@@ -27,7 +27,8 @@ type page struct {
 	alert
 }
 
-// pages are the pages that arrived, in order. It is the handler of all receivers.
+// pages are the pages that arrived, in order. It is the handler of all
+// receivers.
 type pages struct {
 	mu     sync.Mutex
 	groups int
@@ -70,7 +71,8 @@ func (p *pages) of(scene string, match func(page) bool) []page {
 	return found
 }
 
-// notifications returns how many notifications to a receiver contained an alert that fired.
+// notifications returns how many notifications to a receiver contained an alert
+// that fired.
 func (p *pages) notifications(receiver, name string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,7 +90,8 @@ func fired(names ...string) func(page) bool {
 	return func(p page) bool { return !p.resolved && slices.Contains(names, p.Labels["alertname"]) }
 }
 
-// seen has every alert that Alertmanager has had, by scene and name, with those that inhibited it.
+// seen has every alert that Alertmanager has had, by scene and name, with those
+// that inhibited it.
 type seen map[[2]string][]string
 
 // get reads a JSON document from a server.

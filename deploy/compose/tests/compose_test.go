@@ -1,4 +1,5 @@
-// Package compose_test loads deploy/compose.yaml as docker compose does, and checks more than that does.
+// Package compose_test loads deploy/compose.yaml as docker compose does, and
+// checks more than that does.
 package compose_test
 
 import (
@@ -108,7 +109,8 @@ func TestServicesShareANetworkAndWaitForWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// TestConfigurationsFitTheStack checks that the addresses and files in the configurations exist.
+// TestConfigurationsFitTheStack checks that the addresses and files in the
+// configurations exist.
 func TestConfigurationsFitTheStack(t *testing.T) {
 	project := load(t)
 	published := map[string]bool{}

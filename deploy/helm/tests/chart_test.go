@@ -1,4 +1,6 @@
-// Package chart_test tests the Helm chart: that it renders valid objects, by the Go types of Kubernetes and of the Prometheus operator, and that the rendered program starts.
+// Package chart_test tests the Helm chart: that it renders valid objects, by
+// the Go types of Kubernetes and of the Prometheus operator, and that the
+// rendered program starts.
 package chart_test
 
 import (
@@ -153,7 +155,8 @@ type object struct {
 	text string
 }
 
-// render returns the objects that the chart renders from values. The test fails if one has a field that its type does not have.
+// render returns the objects that the chart renders from values. The test fails
+// if one has a field that its type does not have.
 func render(t testing.TB, text string) []object {
 	t.Helper()
 	files, err := manifests(load(t), values(t, text))
@@ -547,7 +550,8 @@ func TestTheNetworkPolicyLetsOutToThePortsOfOMS(t *testing.T) {
 	}
 }
 
-// TestScrapingIsThatOfThePlainConfiguration compares the chart with deploy/prometheus.
+// TestScrapingIsThatOfThePlainConfiguration compares the chart with
+// deploy/prometheus.
 func TestScrapingIsThatOfThePlainConfiguration(t *testing.T) {
 	type job struct {
 		Name        string `json:"job_name"`

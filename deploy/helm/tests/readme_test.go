@@ -42,8 +42,8 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// rows returns the rows of the table: values with a comment that begins with "--". A value without
-// one must contain others.
+// rows returns the rows of the table: values with a comment that begins with
+// "--". A value without one must contain others.
 func rows(t *testing.T, prefix string, values *yaml.Node) []string {
 	t.Helper()
 	var table []string

@@ -20,7 +20,8 @@ import (
 
 const patience = 20 * time.Second
 
-// TestWhatIsRenderedStarts runs the container's command, with the files that it mounts and against a simulated OMS, and its probes.
+// TestWhatIsRenderedStarts runs the container's command, with the files that it
+// mounts and against a simulated OMS, and its probes.
 func TestWhatIsRenderedStarts(t *testing.T) {
 	program := build(t)
 	oms := simulate(t, program)
@@ -104,7 +105,8 @@ func build(t *testing.T) string {
 	return program
 }
 
-// mount writes the files that the container mounts to a directory in place of /etc/oms_exporter.
+// mount writes the files that the container mounts to a directory in place of
+// /etc/oms_exporter.
 func mount(t *testing.T, objects []object) (root string, container corev1.Container) {
 	t.Helper()
 	pod := only[*appsv1.Deployment](t, objects).Spec.Template.Spec
@@ -155,7 +157,8 @@ func simulate(t *testing.T, program string) (url string) {
 var listening = regexp.MustCompile(
 	`(?:simulating an OMS" url=http://|Listening on" address=|"address":")(127\.0\.0\.1:\d+)`)
 
-// launch starts a program and returns the URL at which it listens. It ends with the test, and must then exit with 0.
+// launch starts a program and returns the URL at which it listens. It ends with
+// the test, and must then exit with 0.
 func launch(t *testing.T, env []string, program string, args ...string) (url string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

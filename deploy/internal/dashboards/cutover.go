@@ -20,7 +20,8 @@ const (
 	ready = `oms:task_cutover_readiness:ratio{<sel>} == 1`
 	// switched are migrations that have been switched over.
 	switched = `oms_task_step_status{step=~"<switch>", status="FINISHED", <sel>}`
-	// needed selects the gates that are required; settings have neither job nor instance.
+	// needed selects the gates that are required; settings have neither job nor
+	// instance.
 	needed = `and on (gate) (oms:setting_cutover_gate:bool == 1)`
 	// lacking are the tasks that are not ready.
 	lacking = `(oms:task_cutover_readiness:ratio{<sel>} < 1 <in>)`
@@ -147,7 +148,8 @@ func whatBlocks() panel {
 	}
 }
 
-// applied is the time up to which changes of the tasks to be switched over are applied.
+// applied is the time up to which changes of the tasks to be switched over are
+// applied.
 const applied = `(
 	oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>}
 	and <task> oms:task_cutover_candidate:bool{<sel>} <in>
@@ -186,7 +188,8 @@ func cutoverDrain() row {
 	}}
 }
 
-// drained says for each task whether it is across, those that are furthest from it first.
+// drained says for each task whether it is across, those that are furthest from
+// it first.
 func drained() panel {
 	const rest = `topk(50, $write_stopped_at - ` + applied + `)`
 	return panel{

@@ -1,4 +1,7 @@
-// Package dashboards is the catalogue of Grafana dashboards: boards, panels and queries as data. fleet.go, task.go, cutover.go and exporter.go define the boards, vocabulary.go what they share, looks.go the kinds of panels. To add a panel, add an entry to a board and run `go generate ./...`.
+// Package dashboards is the catalogue of Grafana dashboards: boards, panels and
+// queries as data. fleet.go, task.go, cutover.go and exporter.go define the
+// boards, vocabulary.go what they share, looks.go the kinds of panels. To add a
+// panel, add an entry to a board and run `go generate ./...`.
 package dashboards
 
 import (
@@ -13,7 +16,8 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 )
 
-// schemaVersion is that of Grafana 9.3. Later versions of Grafana migrate it when they load a board; earlier ones do not know later schemas.
+// schemaVersion is that of Grafana 9.3. Later versions of Grafana migrate it
+// when they load a board; earlier ones do not know later schemas.
 const schemaVersion = 37
 
 // A board is a dashboard: the answer to one question.
@@ -51,7 +55,8 @@ type panel struct {
 	nothing  string // what it shows if there are no series
 	links    []dashboard.DashboardLink
 
-	// perWidth is the maximum number of points of a query over time; 0 leaves it to Grafana. The cost of a query over all tasks is proportional to it.
+	// perWidth is the maximum number of points of a query over time; 0 leaves
+	// it to Grafana. The cost of a query over all tasks is proportional to it.
 	perWidth float64
 }
 
@@ -178,7 +183,8 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 // refID names the queries of a panel, A, B, C and so on.
 func refID(i int) string { return string(rune('A' + i)) }
 
-// build returns the query as this kind of panel needs it: instant, or over time.
+// build returns the query as this kind of panel needs it: instant, or over
+// time.
 func (q *query) build(b *board, kind, ref string) variants.Dataquery {
 	target := &prometheus.Dataquery{
 		RefId: &ref, Datasource: source(), Expr: b.expand(q.expr),
@@ -193,7 +199,8 @@ func (q *query) build(b *board, kind, ref string) variants.Dataquery {
 	case "table", "barchart":
 		target.Format = cog.ToPtr(prometheus.PromQueryFormatTable)
 	case "stat", "gauge", "bargauge":
-		// Instant: over time, they would show the last value of series that are gone.
+		// Instant: over time, they would show the last value of series that are
+		// gone.
 	default:
 		target.Instant, target.Range = cog.ToPtr(false), cog.ToPtr(true)
 	}
@@ -217,7 +224,8 @@ func override(
 	}
 }
 
-// annotations are those of every board: alerts, and outages of OMS or its exporter.
+// annotations are those of every board: alerts, and outages of OMS or its
+// exporter.
 func (b *board) annotations() []dashboard.AnnotationQuery {
 	list := []dashboard.AnnotationQuery{{
 		Name: "Annotations & Alerts", BuiltIn: cog.ToPtr(1.0), Type: cog.ToPtr("dashboard"),
@@ -236,7 +244,8 @@ func (b *board) annotations() []dashboard.AnnotationQuery {
 	return list
 }
 
-// Addresses outside Grafana, which become constants of each board. To use others, replace them in the generated files, as grafana/README.md shows.
+// Addresses outside Grafana, which become constants of each board. To use
+// others, replace them in the generated files, as grafana/README.md shows.
 const (
 	RunbookBase = "https://example.com/oms_exporter/deploy/runbooks/" // followed by ALERT.md
 	consoleURL  = "https://oms.example:8089"

@@ -7,7 +7,8 @@ import (
 )
 
 func exporter() board {
-	// Not from oms_up: an exporter that is down, or that has several OMS, has none of its own.
+	// Not from oms_up: an exporter that is down, or that has several OMS, has
+	// none of its own.
 	jobs, instances := job, instance
 	jobs.query = `label_values(oms:exporter_up:bool, job)`
 	instances.query = `label_values(oms:exporter_up:bool{job=~"$job"}, instance)`

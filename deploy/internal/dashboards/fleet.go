@@ -6,7 +6,9 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/heatmap"
 )
 
-// The maximum number of points of queries over time that look at all tasks to show a few, that count all tasks, and that sort all tasks: every 3, 6 and 8 minutes in 6 hours.
+// The maximum number of points of queries over time that look at all tasks to
+// show a few, that count all tasks, and that sort all tasks: every 3, 6 and 8
+// minutes in 6 hours.
 const (
 	coarse   = 120
 	coarser  = 60
@@ -108,7 +110,8 @@ func fleetGlance() row {
 	}}
 }
 
-// colorsByName gives a series that is named like a state the color of that state.
+// colorsByName gives a series that is named like a state the color of that
+// state.
 func colorsByName(l look) look {
 	return func(p *dashboard.Panel) {
 		l(p)
@@ -127,7 +130,8 @@ func (m mapping) names() []string {
 	return names
 }
 
-// worst are the tasks that are most behind relative to their thresholds, not in seconds.
+// worst are the tasks that are most behind relative to their thresholds, not in
+// seconds.
 const worst = `topk(20,
 	oms:task_effective_delay:seconds{<sel>}
 	/ <task> group_left ()
@@ -329,7 +333,9 @@ func fleetHistory() row {
 	}}
 }
 
-// fleetDelays counts tasks in bands of delay, each twice as wide as the one before. Bands are named by digits, so that they are in order however Grafana sorts them.
+// fleetDelays counts tasks in bands of delay, each twice as wide as the one
+// before. Bands are named by digits, so that they are in order however Grafana
+// sorts them.
 func fleetDelays() panel {
 	bands := []string{
 		"up to 30 s", "1 min", "2 min", "4 min", "8 min", "16 min", "32 min", "64 min", "128 min",

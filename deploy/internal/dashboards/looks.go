@@ -168,7 +168,8 @@ type line struct {
 	drawn   bool // the thresholds are drawn as lines
 }
 
-// look makes it a panel with lines over time. Nulls stay gaps: missing data must look missing.
+// look makes it a panel with lines over time. Nulls stay gaps: missing data
+// must look missing.
 func (l line) look(p *dashboard.Panel) {
 	p.Type = "timeseries"
 	custom := &common.GraphFieldConfig{

@@ -10,7 +10,8 @@ import (
 	sdk "github.com/grafana/grafana-foundation-sdk/go/table"
 )
 
-// A table has one row per combination of the labels that all its queries share, and one column per query and per shown label.
+// A table has one row per combination of the labels that all its queries share,
+// and one column per query and per shown label.
 type table struct {
 	by      []string // labels of a row, besides job and instance
 	columns []column
@@ -18,7 +19,8 @@ type table struct {
 	rising  bool   // ascending
 }
 
-// A column shows the values of a query or a label, which is of its own query or else of the first one.
+// A column shows the values of a query or a label, which is of its own query or
+// else of the first one.
 type column struct {
 	title string
 	expr  string
@@ -49,7 +51,9 @@ const (
 	gauged = "gradient-gauge"
 )
 
-// build makes the panel a table and returns its queries. Each query keeps the labels of a row, and the first one also those that are shown, so that Grafana can merge their rows.
+// build makes the panel a table and returns its queries. Each query keeps the
+// labels of a row, and the first one also those that are shown, so that Grafana
+// can merge their rows.
 func (t *table) build(p *dashboard.Panel) []query {
 	p.Type = "table"
 	p.FieldConfig.Defaults.Custom = map[string]any{
@@ -75,7 +79,8 @@ func (t *table) build(p *dashboard.Panel) []query {
 // overrides are the looks of the columns.
 func (t *table) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 	var list []dashboard.DashboardFieldConfigSourceOverrides
-	// Labels that only links need are hidden; if they were removed, links could not use them.
+	// Labels that only links need are hidden; if they were removed, links could
+	// not use them.
 	hidden := t.keys()
 	asked := 0
 	for _, c := range t.columns {

@@ -203,7 +203,8 @@ func taskSteps() row {
 	}}
 }
 
-// ends are the queries of a metric at both the source and the sink of each step.
+// ends are the queries of a metric at both the source and the sink of each
+// step.
 func ends(figure string) []query {
 	return []query{
 		{expr: `oms_task_step_source_` + figure + `{<one>}`, legend: "{{step}}: source"},

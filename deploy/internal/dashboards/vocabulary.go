@@ -18,7 +18,9 @@ const (
 
 // words returns what the <names> in a board's expressions stand for.
 func (b *board) words() *strings.Replacer {
-	// Tags are series of their own, and a task without tags has none. But oms_task_info has no label tag, which counts as an empty one: if all tags are chosen, ".*" matches every task.
+	// Tags are series of their own, and a task without tags has none. But
+	// oms_task_info has no label tag, which counts as an empty one: if all tags
+	// are chosen, ".*" matches every task.
 	const tagged = `{__name__=~"oms_task_info|oms_task_tag_info", <sel>, tag=~"$tag"}`
 	these := `oms:task_whose:info{<sel>` + b.filter + `}`
 	ended := `last_over_time(` + these + `[1h] @ end())`
@@ -35,12 +37,17 @@ func (b *board) words() *strings.Replacer {
 		"<link>", "on (job, instance, task_id, direction)",
 		"<step>", "on (job, instance, task_id, step)",
 
-		// The tasks that the variables of the board choose, and the same at the end of the time range, which is evaluated once instead of for each point. The latter looks back an hour, so that an outage does not hide what was before it.
+		// The tasks that the variables of the board choose, and the same at the
+		// end of the time range, which is evaluated once instead of for each
+		// point. The latter looks back an hour, so that an outage does not hide
+		// what was before it.
 		"<these>", these,
 		"<in>", "and <task> <these>",
 		"<ended>", ended,
 		"<in ended>", "and <task> <ended>",
-		// The same for alerts, which carry these labels themselves. Tasks that OMS does not list, for example because it does not answer, stay: their alerts are not over.
+		// The same for alerts, which carry these labels themselves. Tasks that
+		// OMS does not list, for example because it does not answer, stay:
+		// their alerts are not over.
 		"<whose>", b.filter,
 		"<unless others>", "unless <task> (oms_task_info{<sel>} unless <task> "+tagged+")",
 		// 0 instead of no series, if OMS answers.
@@ -54,7 +61,8 @@ func (b *board) words() *strings.Replacer {
 	)
 }
 
-// colors are those of words. A word has the same color on every panel, and no color comes without a word.
+// colors are those of words. A word has the same color on every panel, and no
+// color comes without a word.
 var colors = map[string]string{
 	"INIT": grey, "RUNNING": "blue", "RUNNING_MODIFYING": "light-blue",
 	"RUNNING_MERGING": "super-light-blue", "MONITORING": "green", "SUSPEND": "yellow",
@@ -134,7 +142,8 @@ func steps(base string, above ...dashboard.Threshold) []dashboard.Threshold {
 var (
 	plain = steps("text")
 	none  = steps("text", at(1, "orange")) // for trouble of which there should be none
-	// Under 30 s is the noise of OMS's own sampling: as far as anybody can tell, in step.
+	// Under 30 s is the noise of OMS's own sampling: as far as anybody can
+	// tell, in step.
 	noise  = steps("green", at(30, "text"))
 	window = steps("red", at(0.2, "orange"), at(0.5, "green")) // the share of log retention that is left
 	// A delay as a share of its threshold.
@@ -161,7 +170,8 @@ type variable struct {
 	hidden      bool
 }
 
-// Variables, by what they choose. Links between boards keep the value of those that both have.
+// Variables, by what they choose. Links between boards keep the value of those
+// that both have.
 var (
 	datasource = variable{
 		name: "datasource", label: "Data source", kind: dashboard.VariableTypeDatasource,
@@ -200,7 +210,8 @@ var (
 	}
 	taskID = variable{
 		name: "task_id", label: "Task", kind: dashboard.VariableTypeQuery,
-		// Tasks with alerts come first, so that links from alerts find theirs among many.
+		// Tasks with alerts come first, so that links from alerts find theirs
+		// among many.
 		query: "query_result(topk(500, oms_task_info{<sel>, task_name=~`.*${find:regex}.*`}" +
 			` + <task> group_left () <count> (ALERTS{alertstate="firing", scope="task", <sel>})` +
 			" or oms_task_info{<sel>, task_name=~`.*${find:regex}.*`}))",
@@ -246,7 +257,8 @@ func (v *variable) build(b *board) dashboard.VariableModel {
 	return m
 }
 
-// asQuery makes it a choice among values from Prometheus, which are read again when the time range changes.
+// asQuery makes it a choice among values from Prometheus, which are read again
+// when the time range changes.
 func (v *variable) asQuery(m *dashboard.VariableModel, query string) {
 	m.Datasource = source()
 	m.Definition = &query
@@ -283,7 +295,8 @@ var outages = annotation{
 	text:  "OMS or its exporter did not answer. Gaps are not all-clears.",
 }
 
-// taskAlerts marks alerts about tasks: one mark per alert and OMS, however many tasks there are.
+// taskAlerts marks alerts about tasks: one mark per alert and OMS, however many
+// tasks there are.
 var taskAlerts = annotation{
 	name: "Alerts", color: "orange", tags: "alertname,severity",
 	expr: `count by (job, instance, alertname, severity) (
@@ -300,7 +313,10 @@ func link(title, url string) dashboard.DashboardLink {
 	}
 }
 
-// toTask is the link to a task's board. fields is where Grafana has the labels of what was clicked: __data.fields of a table row, __field.labels of a series. The task's name comes last and only narrows the choice of tasks, so that odd characters in it break nothing.
+// toTask is the link to a task's board. fields is where Grafana has the labels
+// of what was clicked: __data.fields of a table row, __field.labels of a
+// series. The task's name comes last and only narrows the choice of tasks, so
+// that odd characters in it break nothing.
 func toTask(fields string) dashboard.DashboardLink {
 	label := func(name string) string { return "${" + fields + "." + name + "}" }
 	return link("OMS / Task", "/d/oms-task/oms-task?${datasource:queryparam}"+

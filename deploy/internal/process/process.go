@@ -1,4 +1,5 @@
-// Package process runs programs that serve HTTP on loopback, for the rehearsal and for tests.
+// Package process runs programs that serve HTTP on loopback, for the rehearsal
+// and for tests.
 package process
 
 import (
@@ -23,11 +24,13 @@ type Process struct {
 	ended   chan struct{}
 }
 
-// Address stands in the arguments of Start for the address that the program has to listen on.
+// Address stands in the arguments of Start for the address that the program has
+// to listen on.
 const Address = "ADDRESS"
 
-// Start starts a program and waits, for a minute at most, until it answers at a path.
-// Its output goes to the file log, and the end of it into the error on failure.
+// Start starts a program and waits, for a minute at most, until it answers at a
+// path. Its output goes to the file log, and the end of it into the error on
+// failure.
 func Start(ctx context.Context, log, path, program string, args ...string) (*Process, error) {
 	var err error
 	for range 3 { // another process may take the free port first
@@ -61,7 +64,7 @@ func start(ctx context.Context, log, program string, args []string) (*Process, e
 	if err != nil {
 		return nil, err
 	}
-	defer output.Close()                                             //nolint:errcheck // the process writes to its own copy
+	defer output.Close()                                             //nolint:errcheck // the process has its own
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program) // Stop ends it
 	for _, arg := range args {
 		p.cmd.Args = append(p.cmd.Args, strings.ReplaceAll(arg, Address, p.Address))
@@ -104,7 +107,8 @@ func (p *Process) wait(ctx context.Context, url string) error {
 	}
 }
 
-// Stop asks the process to end and waits until it has. It may have ended before.
+// Stop asks the process to end and waits until it has. It may have ended
+// before.
 func (p *Process) Stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
 	select {

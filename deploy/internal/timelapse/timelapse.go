@@ -1,9 +1,10 @@
-// Package timelapse rewrites Prometheus rules and Alertmanager configurations for a simulated OMS
-// whose clock runs faster: hours pass in minutes, and every rule keeps its meaning.
+// Package timelapse rewrites Prometheus rules and Alertmanager configurations
+// for a simulated OMS whose clock runs faster: hours pass in minutes, and every
+// rule keeps its meaning.
 //
-// Values and thresholds, which are in seconds of OMS's clock, stay. What Prometheus and
-// Alertmanager measure by their own clocks is divided by the speed: ranges, offsets, for,
-// intervals, waits, and derivatives.
+// Values and thresholds, which are in seconds of OMS's clock, stay. What
+// Prometheus and Alertmanager measure by their own clocks is divided by the
+// speed: ranges, offsets, for, intervals, waits, and derivatives.
 package timelapse
 
 import (
@@ -17,11 +18,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ownClock are metrics that the exporter stamps by its own clock, not by OMS's. Their age is
-// multiplied by the speed, so that it is in simulated seconds too.
+// ownClock are metrics that the exporter stamps by its own clock, not by OMS's.
+// Their age is multiplied by the speed, so that it is in simulated seconds too.
 var ownClock = []string{"oms_last_successful_scrape_timestamp_seconds"}
 
-// Expr returns the PromQL expression that means at this speed what expr means in real time.
+// Expr returns the PromQL expression that means at this speed what expr means
+// in real time.
 func Expr(expr string, speed float64) (string, error) {
 	root, err := parse(expr)
 	if err != nil {
@@ -150,8 +152,9 @@ func named(rule *yaml.Node) string {
 	return ""
 }
 
-// Alertmanager returns an Alertmanager configuration for a speed. Each receiver becomes a webhook
-// at the URL webhook followed by its name. Time intervals become always.
+// Alertmanager returns an Alertmanager configuration for a speed. Each receiver
+// becomes a webhook at the URL webhook followed by its name. Time intervals
+// become always.
 func Alertmanager(file []byte, speed float64, webhook string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(file, &root); err != nil {
@@ -214,7 +217,8 @@ func always(list *yaml.Node) error {
 	return nil
 }
 
-// walk calls visit for every key and value of every mapping, from the outside in.
+// walk calls visit for every key and value of every mapping, from the outside
+// in.
 func walk(n *yaml.Node, visit func(key string, value *yaml.Node) error) error {
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
