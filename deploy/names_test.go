@@ -3,11 +3,12 @@ package deploy_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 func TestRulesNameWhatExists(t *testing.T) {
@@ -26,40 +27,22 @@ func TestRulesNameWhatExists(t *testing.T) {
 	}
 }
 
-var (
-	promqlBlock = regexp.MustCompile("(?s)```promql\n(.*?)```")
-	anyBlock    = regexp.MustCompile("(?s)```.*?```")
-	inline      = regexp.MustCompile("`([^`\n]+)`")
-	program     = regexp.MustCompile(`^oms_exporter($|[ ./])`)
-)
-
-// inProse returns the expressions in a Markdown text: those in blocks marked promql, one each, and those in backticks that begin like one of our names.
-func inProse(text string) []string {
-	var found []string
-	for _, block := range promqlBlock.FindAllStringSubmatch(text, -1) {
-		found = append(found, block[1])
-	}
-	for _, word := range inline.FindAllStringSubmatch(anyBlock.ReplaceAllString(text, ""), -1) {
-		if w := word[1]; (strings.HasPrefix(w, "oms_") || strings.HasPrefix(w, "oms:")) && !program.MatchString(w) {
-			found = append(found, w)
-		}
-	}
-	return found
-}
-
+// TestRunbooksNameWhatExists checks the expressions in blocks marked promql, and
+// those in backticks that begin like one of our names.
 func TestRunbooksNameWhatExists(t *testing.T) {
-	n := known(t)
+	name, program := regexp.MustCompile(`^oms[_:]`), regexp.MustCompile(`^oms_exporter($|[ ./])`)
 	expressions := 0
-	for _, pattern := range []string{"runbooks/*.md", "alertmanager/*.md", "prometheus/*.md"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Errorf("%s: %d files (%v)", pattern, len(files), err)
-		}
-		for _, file := range files {
-			for _, expr := range inProse(readFile(t, file)) {
+	for _, directory := range []string{"runbooks", "alertmanager", "prometheus"} {
+		for _, file := range glob(t, directory+"/*.md") {
+			page := readDocument(t, file)
+			for _, code := range slices.Concat(page.code, page.spans) {
+				ours := code.language == "" && name.MatchString(code.text) && !program.MatchString(code.text)
+				if !ours && code.language != "promql" {
+					continue
+				}
 				expressions++
-				if err := n.Check(expr); err != nil {
-					t.Errorf("%s: %v in %s", file, err, expr)
+				if err := known(t).Check(code.text); err != nil {
+					t.Errorf("%s: %v in %s", file, err, code.text)
 				}
 			}
 		}
@@ -76,15 +59,6 @@ func readFile(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(content)
-}
-
-func TestExpressionsAreFoundInProse(t *testing.T) {
-	const text = "Look at `oms_up`, `oms:task_live:bool{a=\"b\"}` and `oms_exporter check --x`, not `up`.\n" +
-		"```promql\nsum(a)\n```\n```sh\necho `oms_nothing`\n```\n"
-	want := []string{"sum(a)\n", "oms_up", `oms:task_live:bool{a="b"}`}
-	if got := inProse(text); !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
 }
 
 var (
@@ -169,17 +143,24 @@ func TestInhibitionKeepsExportersApart(t *testing.T) {
 	}
 }
 
-// TestScrapeExamplesNameJobsThatTheRulesKnow checks the job names in the example configurations.
+// TestScrapeExamplesNameJobsThatTheRulesKnow checks the job names in the example
+// configurations.
 func TestScrapeExamplesNameJobsThatTheRulesKnow(t *testing.T) {
-	for _, file := range scrapeExamples {
-		jobs := regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1)
-		if len(jobs) == 0 {
-			t.Errorf("%s: no job", file)
+	known := make(map[string]bool)
+	eachMatcher(t, func(rule, _ string, m *labels.Matcher) {
+		if rule != "oms:exporter_up:bool" || m.Name != "job" {
+			return
 		}
-		for _, job := range jobs {
-			if !regexp.MustCompile(`^oms.*$`).MatchString(job[1]) {
-				t.Errorf("%s: the rules do not know job %s as an exporter's", file, job[1])
+		for _, file := range scrapeExamples {
+			for _, job := range regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1) {
+				known[file] = true
+				if !m.Matches(job[1]) {
+					t.Errorf("%s: the rules do not know job %s as an exporter's", file, job[1])
+				}
 			}
 		}
+	})
+	if len(known) != len(scrapeExamples) {
+		t.Errorf("jobs are found only in %v", known)
 	}
 }

@@ -64,7 +64,8 @@ func start(ctx context.Context, log, program string, args []string) (*Process, e
 	if err != nil {
 		return nil, err
 	}
-	defer output.Close()                                             //nolint:errcheck // the process has its own
+	defer output.Close() //nolint:errcheck // the process has its own
+
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program) // Stop ends it
 	for _, arg := range args {
 		p.cmd.Args = append(p.cmd.Args, strings.ReplaceAll(arg, Address, p.Address))
