@@ -3,9 +3,10 @@
 // catalogue.
 package main
 
-//go:generate go run . ..
+//go:generate go run . -dir ..
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -18,13 +19,15 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1]); err != nil {
+	dir := flag.String("dir", ".", "directory deploy of the repository")
+	flag.Parse()
+	if err := run(*dir); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the generated files below dir, which is the directory deploy.
+// run writes the generated files below dir.
 func run(dir string) error {
 	files, err := generate(dir)
 	if err != nil {
@@ -45,23 +48,20 @@ func generate(dir string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []struct {
-		readme, mark string
-		text         func(dir string) (string, error)
-	}{
-		{"grafana/README.md", "panels", func(string) (string, error) { return dashboards.Tables(), nil }},
-		{"prometheus/README.md", "alerts", alertTables("../runbooks/")},
-		{"runbooks/README.md", "alerts", alertTables("")},
+	alerts, err := readAlerts(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []struct{ readme, mark, text string }{
+		{"grafana/README.md", "panels", dashboards.Tables()},
+		{"prometheus/README.md", "alerts", tables(alerts, "../runbooks/")},
+		{"runbooks/README.md", "alerts", tables(alerts, "")},
 	} {
 		document, err := os.ReadFile(filepath.Join(dir, part.readme))
 		if err != nil {
 			return nil, err
 		}
-		text, err := part.text(dir)
-		if err != nil {
-			return nil, err
-		}
-		files[part.readme], err = replace(string(document), part.mark, text)
+		files[part.readme], err = replace(string(document), part.mark, part.text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", part.readme, err)
 		}
@@ -80,60 +80,61 @@ func replace(document, mark, text string) (string, error) {
 	return before + begin + "\n" + text + "\n" + end + after, nil
 }
 
-// alertTables returns a function that makes one table of alerts per scope, in
-// the order of the rules, with links to the runbooks, which are below base.
-func alertTables(base string) func(dir string) (string, error) {
-	return func(dir string) (string, error) {
-		rules, err := deploy.Rules()
-		if err != nil {
-			return "", err
-		}
-		var tables []string
-		for _, scope := range []struct{ name, heading string }{
-			{"exporter", "About the exporter"}, {"oms", "About an OMS"}, {"task", "About a task"},
-		} {
-			table := "### " + scope.heading + "\n\n| alert | severity | for | when |\n|---|---|---|---|\n"
-			var done []string
-			for _, r := range rules {
-				if r.Labels["scope"] != scope.name || slices.Contains(done, r.Alert) {
-					continue
-				}
-				done = append(done, r.Alert)
-				when, err := meaning(filepath.Join(dir, "runbooks", r.Alert+".md"))
-				if err != nil {
-					return "", err
-				}
-				severity, duration := degrees(rules, r.Alert)
-				table += fmt.Sprintf("| [%s](%s%[1]s.md) | %[3]s | %s | %s |\n",
-					r.Alert, base, severity, duration, when)
-			}
-			tables = append(tables, table)
-		}
-		return strings.Join(tables, "\n"), nil
-	}
+// An alert is all rules of one name.
+type alert struct {
+	name, scope, meaning  string
+	severities, durations []string
 }
 
-// degrees returns all severities and all "for" durations of the alerts of one
-// name.
-func degrees(rules []deploy.Rule, name string) (severity, duration string) {
-	var severities, durations []string
-	add := func(to *[]string, s string) {
-		if s != "" && !slices.Contains(*to, s) {
-			*to = append(*to, s)
-		}
+// readAlerts returns the alerts in the order of the rules.
+func readAlerts(dir string) ([]alert, error) {
+	rules, err := deploy.Rules()
+	if err != nil {
+		return nil, err
 	}
+	var alerts []alert
 	for _, r := range rules {
-		if r.Alert != name {
+		if r.Alert == "" {
 			continue
 		}
-		s := r.Labels["severity"]
-		if strings.Contains(s, "{{") {
-			s = "by importance"
+		i := slices.IndexFunc(alerts, func(a alert) bool { return a.name == r.Alert })
+		if i < 0 {
+			when, err := meaning(filepath.Join(dir, "runbooks", r.Alert+".md"))
+			if err != nil {
+				return nil, err
+			}
+			i = len(alerts)
+			alerts = append(alerts, alert{name: r.Alert, scope: r.Labels["scope"], meaning: when})
 		}
-		add(&severities, s)
-		add(&durations, r.For)
+		severity := r.Labels["severity"]
+		if strings.Contains(severity, "{{") {
+			severity = "by importance"
+		}
+		alerts[i].severities = append(alerts[i].severities, severity)
+		if r.For != "" && !slices.Contains(alerts[i].durations, r.For) {
+			alerts[i].durations = append(alerts[i].durations, r.For)
+		}
 	}
-	return strings.Join(severities, ", "), strings.Join(durations, ", ")
+	return alerts, nil
+}
+
+// tables returns one table of alerts per scope, with links to the runbooks,
+// which are below base.
+func tables(alerts []alert, base string) string {
+	var b strings.Builder
+	for _, scope := range []struct{ name, heading string }{
+		{"exporter", "### About the exporter\n"}, {"oms", "\n### About an OMS\n"},
+		{"task", "\n### About a task\n"},
+	} {
+		b.WriteString(scope.heading + "\n| alert | severity | for | when |\n|---|---|---|---|\n")
+		for _, a := range alerts {
+			if a.scope == scope.name {
+				fmt.Fprintf(&b, "| [%s](%s%[1]s.md) | %[3]s | %s | %s |\n", a.name, base,
+					strings.Join(a.severities, ", "), strings.Join(a.durations, ", "), a.meaning)
+			}
+		}
+	}
+	return b.String()
 }
 
 // meaning returns the section Meaning of a runbook, on one line.
