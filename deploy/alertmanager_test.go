@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,17 +16,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
 
-	"oms_exporter/deploy/internal/names"
+	"oms_exporter/deploy/internal/process"
 )
 
 const alertmanagerFile = "alertmanager/alertmanager.yml"
 
-// tool returns the path of a program under one of its names. Without it the test fails.
+// tool returns the path of a program, which may have several names. The test
+// fails without it.
 func tool(t *testing.T, debianPackage string, programs ...string) string {
 	t.Helper()
 	for _, p := range programs {
@@ -59,40 +58,30 @@ func TestAlertmanagerLoads(t *testing.T) {
 	amtool(t, "check-config", alertmanagerFile)
 }
 
-func known(t *testing.T) *names.Names {
+// alertsByName returns the alerts by NAME/SEVERITY, because some have two, or
+// by NAME if the severity depends on the importance.
+func alertsByName(t *testing.T) map[string]alert {
 	t.Helper()
-	n, err := newNames()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-var newNames = sync.OnceValues(names.New)
-
-// alertsByName returns the alerts by name and, because some have two, severity: NAME/SEVERITY
-// where the rule fixes it, and NAME where it goes by importance.
-func alertsByName(t *testing.T) map[string]names.Alert {
-	t.Helper()
-	all := make(map[string]names.Alert)
+	all := make(map[string]alert)
 	for _, a := range known(t).Alerts() {
-		name := a.Name + "/" + a.Fixed["severity"]
+		name := a.Alert + "/" + a.Labels["severity"]
 		if strings.Contains(name, "{{") {
-			name = a.Name
+			name = a.Alert
 		}
 		all[name] = a
 	}
 	return all
 }
 
-// usual are the labels of an alert unless a test says otherwise.
+// usual are the labels of an alert by default.
 var usual = map[string]string{
 	"job": "oms", "instance": "hangzhou", "task_id": "np_1", "task_name": "orders", "task_type": "SYNC",
 	"importance": "HIGH", "task_owner": "ops", "direction": "forward", "step": "INCR_TRANSFER",
 	"reason": "limit", "field": "status", "target": "hangzhou",
 }
 
-// labelsOf returns the labels that an alert has when it fires: those of its rule, and no others.
+// labelsOf returns the labels of an alert that fires, some of them different
+// from usual.
 func labelsOf(t *testing.T, alert string, different ...string) map[string]string {
 	t.Helper()
 	a, ok := alertsByName(t)[alert]
@@ -102,20 +91,20 @@ func labelsOf(t *testing.T, alert string, different ...string) map[string]string
 	return labelsOfAlert(t, a, different...)
 }
 
-func labelsOfAlert(t *testing.T, a names.Alert, different ...string) map[string]string {
+func labelsOfAlert(t *testing.T, a alert, different ...string) map[string]string {
 	t.Helper()
-	of := map[string]string{"alertname": a.Name}
-	for _, l := range a.Labels {
+	of := map[string]string{"alertname": a.Alert}
+	for _, l := range a.labels {
 		if value, ok := usual[l]; ok {
 			of[l] = value
 		}
 	}
 	for i := 0; i < len(different); i += 2 {
-		if slices.Contains(a.Labels, different[i]) {
+		if slices.Contains(a.labels, different[i]) {
 			of[different[i]] = different[i+1]
 		}
 	}
-	for name, text := range a.Fixed {
+	for name, text := range a.Labels {
 		parsed, err := template.New(name).Parse("{{ $labels := . }}" + text)
 		if err != nil {
 			t.Fatal(err)
@@ -127,16 +116,16 @@ func labelsOfAlert(t *testing.T, a names.Alert, different ...string) map[string]
 		of[name] = value.String()
 	}
 	maps.DeleteFunc(of, func(_, value string) bool { return value == "" })
-	for _, l := range a.Labels {
+	for _, l := range a.labels {
 		if _, ok := of[l]; !ok && l != "importance" {
-			t.Fatalf("%s has a label %s, which this test does not know", a.Name, l)
+			t.Fatalf("%s has a label %s: add it to usual", a.Alert, l)
 		}
 	}
 	return of
 }
 
-// receivers says who hears of each alert, where the task's importance is HIGH, another or none,
-// and IGNORE. One entry stands for all three.
+// receivers are those of each alert for a task of importance HIGH, of MEDIUM,
+// LOW or none, and of IGNORE. A single entry is for all of them.
 var receivers = map[string][]string{
 	"OMSExporterDown/critical":              {"pager,chat"},
 	"OMSExporterAbsent/critical":            {"pager,chat"},
@@ -145,7 +134,7 @@ var receivers = map[string][]string{
 
 	"OMSDown/critical":                {"pager,chat"},
 	"OMSListingStale/warning":         {"chat"},
-	"OMSListingIncomplete/critical":   {"pager,chat"}, // because of the limit: no task has series
+	"OMSListingIncomplete/critical":   {"pager,chat"}, // over the limit, no task has series
 	"OMSListingIncomplete/warning":    {"chat"},
 	"OMSListingInconsistent/warning":  {"chat"},
 	"OMSUnknownValues/info":           {"ticket"},
@@ -179,7 +168,8 @@ var receivers = map[string][]string{
 	"OMSTaskCutoverReady/info":         {"chat", "chat", "blackhole"},
 }
 
-// receiversOf returns who hears of an alert about a task of that importance.
+// receiversOf returns the receivers of an alert about a task of this
+// importance.
 func receiversOf(alert, importance string) string {
 	row := receivers[alert]
 	switch {
@@ -207,24 +197,24 @@ func TestRoutes(t *testing.T) {
 		want   string
 	}
 	rows := []row{
-		{"an alert of others", map[string]string{"alertname": "Watchdog", "severity": "none"}, "ticket"},
+		{"an alert of other rules", map[string]string{"alertname": "Watchdog", "severity": "none"}, "ticket"},
 		{"an example of an owner", labelsOf(t, "OMSTaskDelayHigh/warning", "task_owner", "owner-example"), "owner-example,chat"},
 		{"a page for an owner", labelsOf(t, "OMSTaskFailed", "task_owner", "owner-example"), "owner-example,pager,chat"},
 		{"IGNORE of an owner", labelsOf(t, "OMSTaskFailed", "task_owner", "owner-example", "importance", "IGNORE"), "ticket"},
 	}
 	for alert, a := range all {
 		if receivers[alert] == nil {
-			t.Errorf("nobody is named as hearing of %s", alert)
+			t.Errorf("the table receivers lacks %s", alert)
 		}
 		importances := []string{"HIGH", "MEDIUM", "LOW", "", "IGNORE"}
-		if a.Fixed["scope"] != "task" {
+		if a.Labels["scope"] != "task" {
 			importances = []string{"HIGH"}
 		}
 		for _, i := range importances {
 			rows = append(rows, row{alert + " of importance " + i, labelsOfAlert(t, a, "importance", i), receiversOf(alert, i)})
 		}
 	}
-	resolved := make(map[string]string) // of labels that routes go by, so that each is asked once
+	resolved := make(map[string]string) // by the labels that routes match, so that amtool runs once for each
 	for _, r := range rows {
 		args := []string{"config", "routes", "test", "--config.file=" + alertmanagerFile}
 		for _, l := range []string{"alertname", "scope", "severity", "symptom", "importance", "task_owner"} {
@@ -244,7 +234,7 @@ func TestRoutes(t *testing.T) {
 
 var client = &http.Client{Timeout: time.Minute}
 
-// An alertmanager is one that runs for a test, with a server that gets what it sends.
+// An alertmanager runs for a test. It notifies a server of the test.
 type alertmanager struct {
 	url string
 
@@ -252,8 +242,9 @@ type alertmanager struct {
 	sent map[string][]string // bodies by receiver
 }
 
-// startAlertmanager runs the configuration, with its receivers here, hardly waiting before it
-// notifies, and otherwise changed as told.
+// startAlertmanager runs the configuration with its receivers in the test and
+// short waits, and with these further changes, which are pairs of old and new
+// text.
 func startAlertmanager(t *testing.T, change ...string) *alertmanager {
 	t.Helper()
 	program := tool(t, "prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
@@ -291,60 +282,31 @@ func startAlertmanager(t *testing.T, change ...string) *alertmanager {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // should somebody else take the free port first
-		if am.start(t, program, dir, file) {
-			return am
-		}
-	}
-	t.Fatal("Alertmanager does not start")
-	return nil
+	p := launch(t, filepath.Join(dir, "log"), program, "--config.file="+file, "--storage.path="+dir,
+		"--cluster.listen-address=")
+	am.url = "http://" + p.Address
+	return am
 }
 
-func (am *alertmanager) start(t *testing.T, program, dir, file string) bool {
+// launch runs a program until the test ends. Its log is shown if the test
+// fails.
+func launch(t *testing.T, log, program string, args ...string) *process.Process {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	args = append(args, "--web.listen-address="+process.Address)
+	p, err := process.Start(t.Context(), log, "/-/ready", program, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
-	var log bytes.Buffer
-	cmd := exec.Command(program, "--config.file="+file, "--storage.path="+dir,
-		"--web.listen-address="+address, "--cluster.listen-address=")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { // it writes into a directory of the test
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(program), readFile(t, log))
 		}
 	})
-	am.url = "http://" + address
-	for range 200 {
-		select {
-		case <-ended:
-			t.Logf("%s", log.String())
-			return false
-		case <-time.After(50 * time.Millisecond):
-		}
-		if r, err := client.Get(am.url + "/-/ready"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return true
-			}
-		}
-	}
-	return false
+	return p
 }
 
-// A posted alert is one as Prometheus sends it.
+// A posted alert is what Prometheus sends.
 type posted struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -352,8 +314,8 @@ type posted struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-// firing makes an alert that begins to fire. Alertmanager does not make older ones wait for their
-// group.
+// firing returns an alert that starts to fire now. Alertmanager does not let
+// older ones wait for their group.
 func firing(labels map[string]string) posted {
 	now := time.Now()
 	return posted{Labels: labels, StartsAt: now, EndsAt: now.Add(time.Hour)}
@@ -376,8 +338,8 @@ func (am *alertmanager) post(t *testing.T, alerts ...posted) {
 	}
 }
 
-// inhibited returns which alerts there are, by the label that tells cases apart and by the side
-// that they are on, and whether they are inhibited.
+// inhibited returns all alerts by their label case, and whether they are
+// inhibited.
 func (am *alertmanager) inhibited(t *testing.T) map[string]bool {
 	t.Helper()
 	r, err := client.Get(am.url + "/api/v2/alerts?" + url.Values{"active": {"true"}, "inhibited": {"true"}}.Encode())
@@ -399,15 +361,17 @@ func (am *alertmanager) inhibited(t *testing.T) map[string]bool {
 	return result
 }
 
-// A pair is a case of inhibition: what fires at once, and whether the second is hidden.
+// A pair is two alerts that fire together, and whether the source hides the
+// target.
 type pair struct {
 	name           string
 	source, target map[string]string
 	hidden         bool
 }
 
-// hides returns by name which targets are hidden. Alertmanager takes for each alert as long as
-// there are others, so it gets a part at a time.
+// hides returns which targets are hidden, by name of the pair. It posts a part
+// of the pairs at a time: the time that Alertmanager takes grows with their
+// square.
 func hides(t *testing.T, pairs []pair) map[string]bool {
 	t.Helper()
 	result := make(map[string]bool)
@@ -417,10 +381,11 @@ func hides(t *testing.T, pairs []pair) map[string]bool {
 	return result
 }
 
-// hidesAtOnce posts all pairs, each with an instance of its own unless it has none.
+// hidesAtOnce posts all pairs, each with an instance of its own unless it has
+// none.
 func hidesAtOnce(t *testing.T, pairs []pair) map[string]bool {
 	t.Helper()
-	am := startAlertmanager(t, "group_wait: 200ms", "group_wait: 1h") // nobody waits for notifications
+	am := startAlertmanager(t, "group_wait: 200ms", "group_wait: 1h") // no notifications are expected
 	var alerts []posted
 	for i, p := range pairs {
 		for side, labels := range []map[string]string{p.target, p.source} {
@@ -433,7 +398,7 @@ func hidesAtOnce(t *testing.T, pairs []pair) map[string]bool {
 		}
 	}
 	am.post(t, alerts...)
-	// Alertmanager looks for sources in the background: until nothing changes any more.
+	// Alertmanager finds sources in the background: wait until nothing changes.
 	before, since := am.inhibited(t), time.Now()
 	for time.Since(since) < 600*time.Millisecond {
 		<-time.After(200 * time.Millisecond)
@@ -589,21 +554,22 @@ func TestInhibition(t *testing.T) {
 	}
 }
 
-// TestInhibitionOfEveryPair checks what holds whatever fires together with what pages, with what
-// is about more than a task, and with what is no symptom of anything.
+// TestInhibitionOfEveryPair checks, for all pairs of alerts, that nothing hides
+// an alert that pages, is about more than a task, or is no symptom, unless it
+// may.
 func TestInhibitionOfEveryPair(t *testing.T) {
 	t.Parallel()
 	standAlone := []string{"retention", "verify", "ready", "suspended", "disappeared"}
-	type described struct{ source, target names.Alert }
+	type described struct{ source, target alert }
 	var pairs []pair
 	about := make(map[string]described)
 	all := alertsByName(t)
 	for _, importance := range []string{"HIGH", "LOW"} {
 		pages := func(alert string) bool { return strings.Contains(receiversOf(alert, importance), "pager") }
 		for to, target := range all {
-			ofTask := target.Fixed["scope"] == "task"
+			ofTask := target.Labels["scope"] == "task"
 			if importance == "LOW" && !ofTask ||
-				ofTask && !pages(to) && !slices.Contains(standAlone, target.Fixed["symptom"]) {
+				ofTask && !pages(to) && !slices.Contains(standAlone, target.Labels["symptom"]) {
 				continue
 			}
 			for from, source := range all {
@@ -629,26 +595,26 @@ func TestInhibitionOfEveryPair(t *testing.T) {
 			continue
 		}
 		hidden++
-		source, target := d.source.Fixed, d.target.Fixed
+		source, target := d.source.Labels, d.target.Labels
 		switch {
 		case target["scope"] == "exporter" && source["scope"] != "exporter",
 			target["scope"] == "oms" && source["scope"] == "task":
-			t.Errorf("%s: a part hides the whole", name)
+			t.Errorf("%s: the part hides the whole", name)
 		case strings.HasSuffix(name, ", which pages"):
-			t.Errorf("%s: the source does not", name)
+			t.Errorf("%s: the source does not page", name)
 		case slices.Contains(standAlone, target["symptom"]) && source["symptom"] != target["symptom"] &&
-			(source["scope"] == "task" || d.source.Name == "OMSManyTasksDelayed"):
-			t.Errorf("%s: it is no symptom of that", name)
+			(source["scope"] == "task" || d.source.Alert == "OMSManyTasksDelayed"):
+			t.Errorf("%s: the target is no symptom of the source", name)
 		}
 	}
 	if hidden < 50 {
-		t.Errorf("of %d pairs, only %d hide anything", len(pairs), hidden)
+		t.Errorf("only %[2]d of %[1]d targets are hidden", len(pairs), hidden)
 	}
 }
 
-// got returns the messages of a receiver that contain a text, of which there have to be n. It
-// waits for them, but not to see that there are no more: who expects none has to wait for
-// something else before.
+// got returns the messages of a receiver that contain a text, of which there
+// must be n. It waits for them, but not for further ones: to expect none, wait
+// for something else first.
 func (am *alertmanager) got(t *testing.T, receiver, text string, n int) []string {
 	t.Helper()
 	var found []string
@@ -710,14 +676,14 @@ func TestNotifications(t *testing.T) {
 		"description": "SYNC task np_1, importance HIGH, owner ops, on hz. It is catching up.",
 		"runbook_url": "https://example.com/OMSTaskDelayCritical.md",
 	}
-	again := late // the same, as another exporter sees it
+	again := late // the same alert from another exporter
 	again.Labels = maps.Clone(late.Labels)
 	again.Labels["job"] = "oms-b"
 	am.post(t, late, again)
 
 	page := am.got(t, "pager", "np 1", 1)
 	if len(page) == 1 && strings.Count(page[0], `"status":"firing"`) != 3 { // both, and the group
-		t.Errorf("the page is not about both: %s", page[0])
+		t.Errorf("the page is not about both alerts: %s", page[0])
 	}
 	for _, message := range am.got(t, "chat", "orders", 1) {
 		var slack struct {
@@ -753,7 +719,7 @@ What to do: https://example.com/OMSTaskDelayCritical.md
 	}
 }
 
-// TestBoards checks the link of every kind of alert.
+// TestBoards checks the link to a board of every kind of alert.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	am := startAlertmanager(t)
@@ -768,15 +734,15 @@ func TestBoards(t *testing.T) {
 		am.post(t, a)
 		message := strings.ReplaceAll(strings.Join(am.got(t, "chat", `"title":"`+alert, 1), ""), `\u0026`, "&")
 		if !strings.Contains(message, `https://grafana.example`+want+`"`) {
-			t.Errorf("%s links to something else than %s: %s", alert, want, message)
+			t.Errorf("%s does not link to %s: %s", alert, want, message)
 		}
-		a.EndsAt = time.Now() // it may hide the others
+		a.EndsAt = time.Now() // so that it does not hide the others
 		am.post(t, a)
 	}
 }
 
-// TestUnknownIsNotResolved checks why what is known of tasks is hidden while OMS is down: what
-// ends only because its series are gone must not be called resolved.
+// TestUnknownIsNotResolved checks that an alert that ends only because OMS is
+// down and its series are gone is not reported as resolved.
 func TestUnknownIsNotResolved(t *testing.T) {
 	t.Parallel()
 	am := startAlertmanager(t)
@@ -795,11 +761,11 @@ func TestUnknownIsNotResolved(t *testing.T) {
 	am.got(t, "pager", "np_well", 2) // firing, and resolved
 	<-time.After(1500 * time.Millisecond)
 	if n := len(am.got(t, "pager", "np_down", 1)); n != 1 {
-		t.Errorf("%d pages, want the first only", n)
+		t.Errorf("%d pages, want only the first", n)
 	}
 }
 
-// TestReceiversStart checks that what is a placeholder sends nothing to anybody else.
+// TestReceiversStart checks that placeholders send nothing to the outside.
 func TestReceiversStart(t *testing.T) {
 	config, err := os.ReadFile(alertmanagerFile)
 	if err != nil {

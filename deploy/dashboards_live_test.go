@@ -8,18 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -30,8 +27,8 @@ import (
 
 var cost = flag.Bool("cost", false, "measure what the queries of the dashboards cost with 10,000 tasks")
 
-// A stage is what the dashboards are tried on: three simulated OMS, an exporter of them, and a
-// Prometheus with the rules.
+// A stage is what the dashboards are tried on: two simulated OMS and one that
+// is down, an exporter of them, and a Prometheus with the rules.
 type stage struct {
 	dir        string
 	speed      float64 // how many times faster than real time the simulated clocks run
@@ -46,12 +43,9 @@ func (s *stage) now() time.Time {
 	return s.began.Add(time.Duration(float64(time.Since(s.began)) * s.speed))
 }
 
-// setStage starts a stage with so many tasks. It goes away with the test.
+// setStage starts a stage with this many tasks. It stops with the test.
 func setStage(t *testing.T, tasks int, speed float64, scrape, rules time.Duration) *stage {
 	t.Helper()
-	if _, err := exec.LookPath("prometheus"); err != nil {
-		t.Fatal("there is no prometheus: install Debian's package prometheus")
-	}
 	s := &stage{dir: t.TempDir(), speed: speed, began: time.Now()}
 	s.write(t, "exporter.yml", fmt.Sprintf(`
 targets:
@@ -63,16 +57,9 @@ targets:
 delay_thresholds:
   importance: {HIGH: {warning: 60s, critical: 5m}}
 `, s.simulate(t, tasks), s.odd(t)))
-	binary := filepath.Join(s.dir, "oms_exporter")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/oms_exporter")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the exporter: %v\n%s", err, out)
-	}
-	exporter := freeAddress(t)
-	s.run(t, "http://"+exporter+"/-/ready", binary, "serve", "--config.file="+s.path("exporter.yml"),
-		"--web.listen-address="+exporter, "--log.level=error")
-	s.startPrometheus(t, exporter, scrape, rules)
+	exporter := launch(t, s.path("exporter.log"), buildExporter(t), "serve",
+		"--config.file="+s.path("exporter.yml"), "--log.level=error")
+	s.startPrometheus(t, exporter.Address, scrape, rules)
 	return s
 }
 
@@ -88,8 +75,8 @@ func (s *stage) simulate(t *testing.T, tasks int) string {
 	return server.URL
 }
 
-// odd serves an OMS that does what the fleet does not: it speaks TLS, has words that no document
-// names, fails now and then, and has verifications that have found records to differ.
+// odd serves an OMS that does what the fleet does not: it uses TLS, sends
+// undocumented values, and has verifications that have found differing records.
 func (s *stage) odd(t *testing.T) string {
 	t.Helper()
 	sim, err := omssim.New(omssim.Options{Tasks: 6, Seed: 2, Now: s.now, Scenarios: []string{"verifying"}})
@@ -114,20 +101,16 @@ func (s *stage) odd(t *testing.T) string {
 	return server.URL
 }
 
-// startPrometheus starts Prometheus with the rules as they are at this speed.
+// startPrometheus starts Prometheus with the rules rewritten for this speed.
 func (s *stage) startPrometheus(t *testing.T, exporter string, scrape, rules time.Duration) {
 	t.Helper()
-	for _, name := range []string{"oms_recording.rules.yml", "oms_alerts.rules.yml"} {
-		original, err := os.ReadFile(filepath.Join("prometheus/rules", name))
+	for _, file := range glob(t, ruleFiles) {
+		lapsed, err := timelapse.Rules([]byte(readFile(t, file)), s.speed)
 		if err != nil {
-			t.Fatal(err)
-		}
-		lapsed, err := timelapse.Rules(original, s.speed)
-		if err != nil {
-			t.Fatal(name, err)
+			t.Fatal(file, err)
 		}
 		lapsed = regexp.MustCompile(`(?m)^(\s+interval: ).*$`).ReplaceAll(lapsed, []byte("${1}"+rules.String()))
-		s.write(t, name, string(lapsed))
+		s.write(t, filepath.Base(file), string(lapsed))
 	}
 	s.write(t, "prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: %[1]s, scrape_timeout: %[1]s}
@@ -141,16 +124,16 @@ scrape_configs:
 	s.serveData(t, "prometheus.yml")
 }
 
-// serveData starts Prometheus with what it has stored, if anything.
+// serveData starts Prometheus on the data that it has stored, if any.
 func (s *stage) serveData(t *testing.T, config string) {
 	t.Helper()
-	address := freeAddress(t)
-	s.prometheus = "http://" + address
-	s.stop = s.run(t, s.prometheus+"/-/ready", "prometheus", "--config.file="+s.path(config),
-		"--storage.tsdb.path="+s.path("prometheus"), "--web.listen-address="+address, "--log.level=error")
+	p := launch(t, s.path("prometheus.log"), tool(t, "prometheus", "prometheus"),
+		"--config.file="+s.path(config), "--storage.tsdb.path="+s.path("prometheus"), "--log.level=error")
+	s.prometheus, s.stop = "http://"+p.Address, p.Stop
 }
 
-// rest lets Prometheus neither scrape nor evaluate rules any more, so that only queries cost.
+// rest restarts Prometheus without scraping and rules, so that only queries
+// take time.
 func (s *stage) rest(t *testing.T) {
 	t.Helper()
 	s.ended = time.Now()
@@ -159,7 +142,7 @@ func (s *stage) rest(t *testing.T) {
 	s.serveData(t, "rest.yml")
 }
 
-// end is when the time range of a query ends.
+// end is the end of the time range of a query.
 func (s *stage) end() time.Time {
 	if s.ended.IsZero() {
 		return time.Now()
@@ -176,59 +159,8 @@ func (s *stage) write(t *testing.T, name, content string) {
 	}
 }
 
-// run runs a program until the test ends or what it returns is called, once it answers.
-func (s *stage) run(t *testing.T, ready, program string, args ...string) (stop func()) {
-	t.Helper()
-	var output bytes.Buffer
-	c := exec.Command(program, args...)
-	c.Stdout, c.Stderr = &output, &output
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		c.Wait() //nolint:errcheck // that it does not answer says so
-		close(ended)
-	}()
-	stop = func() {
-		c.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-		select {
-		case <-ended:
-		case <-time.After(20 * time.Second):
-			c.Process.Kill() //nolint:errcheck // it may have ended
-			<-ended
-		}
-	}
-	t.Cleanup(func() {
-		if stop(); t.Failed() {
-			said := output.Bytes()
-			t.Logf("%s: %s", filepath.Base(program), said[max(0, len(said)-1000):])
-		}
-	})
-	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); <-time.After(50 * time.Millisecond) {
-		if _, err := get(ready); err == nil {
-			return stop
-		}
-	}
-	t.Fatalf("%s does not answer", filepath.Base(program))
-	return nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
-// get returns what a URL has. Prometheus explains what is wrong with a query in an answer that
-// is no OK.
+// get returns the body of a response. That of a wrong query has an error
+// status, and explains it.
 func get(from string) ([]byte, error) {
 	client := http.Client{Timeout: time.Minute}
 	response, err := client.Get(from)
@@ -244,13 +176,13 @@ func get(from string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %.200s", response.Status, content)
 }
 
-// An answer is what Prometheus found.
+// An answer is the size of a result, and how long Prometheus took.
 type answer struct {
 	series, samples int
 	took            time.Duration
 }
 
-// ask asks Prometheus what Grafana would, with values for variables.
+// ask sends Prometheus a query as Grafana would, with values for variables.
 func (s *stage) ask(q boardQuery, values map[string]string, step time.Duration) (answer, error) {
 	expr := interpolate(q.expr, values)
 	path, parameters := "/api/v1/query", url.Values{"query": {expr}}
@@ -277,7 +209,7 @@ func (s *stage) ask(q boardQuery, values map[string]string, step time.Duration) 
 
 func unix(at time.Time) string { return strconv.FormatFloat(float64(at.UnixMilli())/1000, 'f', 3, 64) }
 
-// readAnswer counts what is in an answer of Prometheus.
+// readAnswer counts the series and samples of a response.
 func readAnswer(content []byte, list bool) (answer, error) {
 	var envelope struct {
 		Status, Error string
@@ -329,7 +261,8 @@ func (s *stage) labels(t *testing.T, label, of string) []string {
 	return values.Data
 }
 
-// chosen are the variables of a board that is opened anew: everything, and one task.
+// chosen are the variables of a board that has just been opened: everything,
+// and one task.
 func chosen(task, span, rate string) map[string]string {
 	return map[string]string{
 		"job": ".+", "instance": ".+", "type": ".*", "importance": ".*", "owner": ".*", "tag": ".*",
@@ -338,11 +271,11 @@ func chosen(task, span, rate string) map[string]string {
 	}
 }
 
-// otherwise is what makes a count 0 where there is nothing to count. Here there is.
+// otherwise makes a count 0 if there is nothing to count. Here there always is.
 var otherwise = regexp.MustCompile(` or 0 \* count\(oms_up\{[^}]*\} == 1\)$`)
 
-// Every query of every panel, variable and annotation has an answer where there is everything
-// that the dashboards are made to show: each kind of task and of trouble.
+// TestDashboardsShowSomething checks that every query of every panel, variable
+// and annotation has a result if there is every kind of task and of trouble.
 func TestDashboardsShowSomething(t *testing.T) {
 	s := setStage(t, 75, 60, time.Second, time.Second)
 	type pending struct {
@@ -376,13 +309,14 @@ func TestDashboardsShowSomething(t *testing.T) {
 		})
 	}
 	w.Flush() //nolint:errcheck // it writes to memory
-	t.Logf("%d of %d queries have an answer:\n%s", total-len(open), total, table.Bytes())
+	t.Logf("%d of %d queries have a result:\n%s", total-len(open), total, table.Bytes())
 	for _, p := range open {
-		t.Errorf("%s: %s has no answer: %s", p.board, p.name(), p.expr)
+		t.Errorf("%s: %s has no result: %s", p.board, p.name(), p.expr)
 	}
 }
 
-// first asks a query; one about a single task for each task until one has an answer.
+// first sends a query; one about a single task, for each task until one has a
+// result.
 func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer, error) {
 	if !strings.Contains(q.expr, "$task_id") {
 		return s.ask(q, chosen("", span.String(), "4s"), time.Second)
@@ -395,16 +329,17 @@ func (s *stage) first(q boardQuery, tasks []string, span time.Duration) (answer,
 	return answer{}, nil
 }
 
-// The most that a query may take and have as its answer with 10,000 tasks.
+// The maximum of a query with 10,000 tasks.
 const (
 	mostTime   = 2 * time.Second
 	mostSeries = 1000
 )
 
-// TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout 20m -v.
+// TestQueryCost takes some minutes: go test . -run TestQueryCost -cost -timeout
+// 20m -v.
 func TestQueryCost(t *testing.T) {
 	if !*cost {
-		return // not a test of every day
+		return // it takes too long for every day
 	}
 	s := setStage(t, 10_000, 4, 30*time.Second, 30*time.Second)
 	<-time.After(4 * time.Minute) // until the first alerts fire
@@ -426,11 +361,12 @@ func TestQueryCost(t *testing.T) {
 			m := measured{board: b.UID, name: q.name(), points: 1}
 			step := span
 			if !q.instant {
-				// As many points as Grafana asks for in hours: a query costs by its points.
+				// As many points as Grafana asks for in hours: they make the
+				// cost of a query.
 				m.points = cmp.Or(q.points, 1000)
 				step = span / time.Duration(m.points)
 			}
-			for range 3 { // whatever else the machine does is not the query's fault
+			for range 3 { // the fastest of three, because the machine does other things too
 				a, err := s.ask(q, chosen(tasks[0], span.Round(time.Second).String(), "2m"), step)
 				if m.err = err; m.took == 0 || a.took < m.took {
 					m.answer = a

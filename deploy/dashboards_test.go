@@ -15,13 +15,9 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/promql/parser"
-
-	"oms_exporter/deploy/internal/dashboards"
-	"oms_exporter/deploy/internal/names"
-	"oms_exporter/deploy/internal/rules"
 )
 
-// What Grafana reads of a dashboard, as far as rules are about it.
+// The parts of a dashboard that the rules below check.
 type (
 	drawnBoard struct {
 		file          string
@@ -103,7 +99,7 @@ type (
 	}
 )
 
-// query is what a variable asks, without what is Grafana's.
+// query returns the query of a variable.
 func (v *drawnVariable) query() string {
 	switch q := v.Query.(type) {
 	case string:
@@ -166,29 +162,8 @@ func drawnBoards(t *testing.T) []drawnBoard {
 	return boards
 }
 
-func TestDashboardsAreGenerated(t *testing.T) {
-	made, err := dashboards.Files(dashboards.Options{
-		RunbookBase: rules.Defaults().RunbookBase, ConsoleURL: dashboards.ConsoleURL,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range made {
-		got, err := os.ReadFile(filepath.Join(boardFiles, name))
-		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what the catalogue makes (%v): go generate ./...", name, err)
-		}
-	}
-	readme, err := os.ReadFile("grafana/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want, err := dashboards.Readme(readme); err != nil || string(readme) != string(want) {
-		t.Errorf("grafana/README.md is not what the catalogue makes (%v): go generate ./...", err)
-	}
-}
-
-// Grafana's own description of its files knows every field that is used, and asks for no other.
+// TestDashboardsAreDashboards checks the files against Grafana's own types: no
+// unknown field, and none missing.
 func TestDashboardsAreDashboards(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for _, b := range drawnBoards(t) {
@@ -197,14 +172,14 @@ func TestDashboardsAreDashboards(t *testing.T) {
 			t.Fatal(err)
 		}
 		var d dashboard.Dashboard //nolint:staticcheck // version 2 is for Grafana 12 and later
-		// What it returns is an empty list, not nil, where nothing is wrong.
+		// If nothing is wrong, it returns an empty list, not nil.
 		if err := d.UnmarshalJSONStrict(content); err != nil && err.Error() != "" {
 			t.Errorf("%s: %v", b.file, err)
 		}
 	}
 }
 
-// A boardRule is a rule that every dashboard has to keep.
+// A boardRule is a rule for all dashboards.
 type boardRule struct {
 	name  string
 	check func(t *testing.T, b *drawnBoard, found func(where, format string, args ...any))
@@ -213,7 +188,7 @@ type boardRule struct {
 // An exception is a panel that may break a rule.
 type exception struct{ rule, board, panel, reason string }
 
-// checkBoards holds every dashboard to rules. Every exception has to be needed.
+// checkBoards checks rules on every dashboard. Every exception must be needed.
 func checkBoards(t *testing.T, boardRules []boardRule, exceptions []exception) {
 	t.Helper()
 	boards := drawnBoards(t)
@@ -237,15 +212,15 @@ func checkBoards(t *testing.T, boardRules []boardRule, exceptions []exception) {
 	t.Run("every exception is needed", func(t *testing.T) {
 		for i, e := range exceptions {
 			if !needed[i] {
-				t.Errorf("nothing breaks %s in %s of %s", e.rule, e.panel, e.board)
+				t.Errorf("no longer needed: %s in %s of %s", e.rule, e.panel, e.board)
 			}
 		}
 	})
 }
 
-// lintExceptions may break rules of dashboard-linter.
+// lintExceptions are from the rules of dashboard-linter.
 var lintExceptions = func() []exception {
-	const setting = "settings of the rules are the same for every job and instance and have neither"
+	const setting = "settings of the rules have neither job nor instance"
 	return []exception{
 		{"target-job", "oms-exporter", "Time of a scrape, and what it may take", setting},
 		{"target-instance", "oms-exporter", "Time of a scrape, and what it may take", setting},
@@ -255,12 +230,13 @@ var lintExceptions = func() []exception {
 		{"target-instance", "oms-cutover", "What blocks", setting},
 		{
 			"target-rate-interval", "oms-exporter", "Values the exporter did not know",
-			"it counts over the time that is shown, however long that is",
+			"it counts over the whole time range",
 		},
 	}
 }()
 
-// The rules of Grafana's dashboard-linter, under its names. It cannot be installed everywhere.
+// lintRules are the rules of Grafana's dashboard-linter, under its names. The
+// linter itself cannot be installed everywhere.
 var lintRules = []boardRule{
 	{"template-datasource", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		sources := slices.DeleteFunc(slices.Clone(b.Templating.List), func(v drawnVariable) bool {
@@ -334,7 +310,7 @@ var lintRules = []boardRule{
 			}
 			for _, u := range units {
 				if !slices.Contains(grafanaUnits, u) {
-					found(p.Title, "%q is no unit", u)
+					found(p.Title, "%q is not a unit", u)
 				}
 			}
 		})
@@ -370,7 +346,7 @@ var lintRules = []boardRule{
 	}},
 }
 
-// grafanaUnits are those of Grafana's units that make sense here.
+// grafanaUnits are the units of Grafana that make sense here.
 var grafanaUnits = []string{
 	"none", "short", "percentunit", "s", "dateTimeAsIso", "bytes", "Bps", "reqps", "rps", "cps",
 }
@@ -400,11 +376,7 @@ func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)
 	want := label + `=~"$` + label + `"`
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, _ []parser.Node) {
-				s, ok := node.(*parser.VectorSelector)
-				if !ok {
-					return
-				}
+			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, _ []parser.Node) {
 				for _, m := range s.LabelMatchers {
 					if m.String() == want {
 						return
@@ -416,15 +388,19 @@ func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)
 	})
 }
 
-// rateInterval stands for Grafana's $__rate_interval in an expression that is parsed.
+// rateInterval stands for Grafana's $__rate_interval in an expression that is
+// parsed.
 const rateInterval = "7m13s"
+
+// rates are the functions that a counter needs.
+var rates = []string{"rate", "irate", "increase"}
 
 func lintRateInterval(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, _ []parser.Node) {
+			eachNode(interpolate(target.Expr, macros), func(node parser.Node, _ []parser.Node) {
 				c, ok := node.(*parser.Call)
-				if !ok || !slices.Contains([]string{"rate", "irate", "increase"}, c.Func.Name) {
+				if !ok || !slices.Contains(rates, c.Func.Name) {
 					return
 				}
 				if !strings.HasSuffix(c.Args[0].String(), "["+rateInterval+"]") {
@@ -438,45 +414,32 @@ func lintRateInterval(_ *testing.T, b *drawnBoard, found func(string, string, ..
 func lintCounters(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	b.eachPanel(func(p *drawnPanel) {
 		for _, target := range p.Targets {
-			eachNode(target.Expr, func(node parser.Node, path []parser.Node) {
-				s, ok := node.(*parser.VectorSelector)
-				if !ok || !strings.HasSuffix(s.Name, "_total") {
+			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, path []parser.Node) {
+				if !strings.HasSuffix(s.Name, "_total") {
 					return
 				}
 				if len(path) > 1 {
-					if c, ok := path[len(path)-2].(*parser.Call); ok &&
-						slices.Contains([]string{"rate", "irate", "increase"}, c.Func.Name) {
+					if c, ok := path[len(path)-2].(*parser.Call); ok && slices.Contains(rates, c.Func.Name) {
 						return
 					}
 				}
-				found(p.Title, "%s: %s counts up and is not in rate, irate or increase", target.RefID, s)
+				found(p.Title, "%s: the counter %s is not in rate, irate or increase", target.RefID, s)
 			})
 		}
 	})
 }
 
-// eachNode visits the nodes of an expression; those of what does not parse are another rule's.
-func eachNode(expr string, visit func(node parser.Node, path []parser.Node)) {
-	if parsed, err := parsePromQL(expr); err == nil {
-		parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
-			visit(node, path)
-			return nil
-		})
-	}
-}
-
-// macros stand in expressions where Prometheus asks for a duration or a number.
+// macros are values for Grafana's variables where PromQL needs a duration or a
+// number.
 var macros = map[string]string{
 	"__rate_interval": rateInterval, "__range": "6h", "__interval": "1m", "write_stopped_at": "1.7e9",
 }
 
-func parsePromQL(expr string) (parser.Expr, error) {
-	return parser.NewParser(parser.Options{}).ParseExpr(interpolate(expr, macros))
-}
+func parsePromQL(expr string) (parser.Expr, error) { return parseExpr(interpolate(expr, macros)) }
 
 var macro = regexp.MustCompile(`\$\{(\w+)(?::\w+)?\}|\$(\w+)`)
 
-// interpolate replaces the variables of Grafana that have a value.
+// interpolate replaces Grafana's variables by their values, if they have one.
 func interpolate(text string, values map[string]string) string {
 	return macro.ReplaceAllStringFunc(text, func(use string) string {
 		m := macro.FindStringSubmatch(use)
@@ -489,7 +452,7 @@ func interpolate(text string, values map[string]string) string {
 
 var variableQuery = regexp.MustCompile(`^(label_values|query_result)\((.+?)(?:, (\w+))?\)$`)
 
-// grafanaQuery takes apart what a variable asks.
+// grafanaQuery takes apart the query of a variable.
 func grafanaQuery(query string) (expr, label string, err error) {
 	m := variableQuery.FindStringSubmatch(query)
 	if m == nil || (m[1] == "label_values") != (m[3] != "") {
@@ -502,20 +465,20 @@ func TestDashboardLint(t *testing.T) { checkBoards(t, lintRules, lintExceptions)
 
 func TestDashboardHouseRules(t *testing.T) { checkBoards(t, houseRules, nil) }
 
-// refreshes and ranges, by board.
+// openings are the refresh interval and the start of the time range, by board.
 var openings = map[string][2]string{
 	"oms-fleet": {"30s", "now-6h"}, "oms-task": {"30s", "now-6h"},
 	"oms-cutover": {"10s", "now-2h"}, "oms-exporter": {"30s", "now-6h"},
 }
 
-// kinds are the panels that Grafana 9.3 and the latest both have.
+// kinds are the panels that both Grafana 9.3 and the latest version have.
 var kinds = []string{
 	"stat", "gauge", "bargauge", "table", "timeseries", "state-timeline", "status-history",
 	"heatmap", "barchart", "text", "row",
 }
 
 var houseRules = []boardRule{
-	{"it opens as it should", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"it opens with the right settings", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		want := openings[b.UID]
 		if b.file != b.UID+".json" || b.Refresh != want[0] || b.Time.From != want[1] || b.Time.To != "now" ||
 			b.Timezone != "browser" || b.GraphTooltip != 1 || b.SchemaVersion != 37 ||
@@ -524,7 +487,7 @@ var houseRules = []boardRule{
 				b.GraphTooltip, b.SchemaVersion, b.Tags)
 		}
 	}},
-	{"its description asks its question", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"its description asks a question", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		if !strings.Contains(b.Description, "? ") {
 			found("dashboard", "%q", b.Description)
 		}
@@ -541,15 +504,15 @@ var houseRules = []boardRule{
 			}
 		}
 	}},
-	{"panels lie in the grid and not on one another", layout},
-	{"panels are of kinds that old and new have", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panels lie in the grid without overlapping", layout},
+	{"panels are of kinds that all versions of Grafana have", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		for _, p := range b.Panels {
 			if !slices.Contains(kinds, p.Type) {
 				found(p.Title, "%s", p.Type)
 			}
 		}
 	}},
-	{"what shows the present asks for the present", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panels that show the present query the present", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		b.eachPanel(func(p *drawnPanel) {
 			now := slices.Contains([]string{"stat", "gauge", "bargauge", "table", "barchart"}, p.Type)
 			for _, target := range p.Targets {
@@ -559,11 +522,11 @@ var houseRules = []boardRule{
 			}
 		})
 	}},
-	{"nothing known is not none", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"unknown is not zero", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		b.eachPanel(func(p *drawnPanel) {
 			for _, target := range p.Targets {
 				if strings.Contains(target.Expr, "vector(") {
-					found(p.Title, "%s is a number even where nothing is known", target.RefID)
+					found(p.Title, "%s is a number even if nothing is known", target.RefID)
 				}
 			}
 		})
@@ -578,21 +541,21 @@ var houseRules = []boardRule{
 			}
 		})
 	}},
-	{"a word has one colour, and a colour has a word", wording},
-	{"where delays are, the noise floor is", noiseFloor},
+	{"a word has one color, and a color has a word", wording},
+	{"panels with delays show the noise floor", noiseFloor},
 	{"alerts and outages are annotated", annotated},
 	{"variables that are used exist, and those that exist are used", variables},
-	{"links lead somewhere", linked},
+	{"links are not broken", linked},
 	{"titles are different", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		seen := map[string]bool{}
 		for _, p := range b.Panels {
 			if seen[p.Title] {
-				found(p.Title, "another panel has this title, too")
+				found(p.Title, "another panel has the same title")
 			}
 			seen[p.Title] = true
 		}
 	}},
-	{"a panel's queries have letters of their own", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"queries of a panel have different letters", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 		b.eachPanel(func(p *drawnPanel) {
 			seen := map[string]bool{}
 			for _, target := range p.Targets {
@@ -632,8 +595,8 @@ func layout(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	}
 }
 
-// colourOf keeps the colour of each word over all boards.
-var colourOf = map[string]string{}
+// colorOf keeps the color of each word over all boards.
+var colorOf = map[string]string{}
 
 func wording(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	t.Helper()
@@ -651,15 +614,15 @@ func wording(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 				if to.Text == "" || to.Color == "" {
 					found(p.Title, "%s is %q in %q", value, to.Text, to.Color)
 				}
-				if known, ok := colourOf[to.Text]; ok && known != to.Color {
+				if known, ok := colorOf[to.Text]; ok && known != to.Color {
 					found(p.Title, "%s is %s here and %s elsewhere", to.Text, to.Color, known)
 				}
-				colourOf[to.Text] = to.Color
+				colorOf[to.Text] = to.Color
 			}
 		}
 		for _, o := range p.FieldConfig.Overrides {
 			for _, property := range o.Properties {
-				if known, ok := colourOf[o.Matcher.Options]; ok && property.ID == "color" &&
+				if known, ok := colorOf[o.Matcher.Options]; ok && property.ID == "color" &&
 					!strings.Contains(string(property.Value), `"`+known+`"`) {
 					found(p.Title, "%s is %s here and %s elsewhere", o.Matcher.Options, property.Value, known)
 				}
@@ -668,7 +631,7 @@ func wording(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	})
 }
 
-// The recording rules whose series are delays.
+// delays are the series that are delays.
 var delays = regexp.MustCompile(`oms:task_effective_delay:seconds|oms_task_sync_delay_seconds`)
 
 func noiseFloor(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
@@ -767,13 +730,13 @@ func linked(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	if !slices.ContainsFunc(b.Links, func(l drawnLink) bool {
 		return l.Type == "dashboards" && slices.Equal(l.Tags, b.Tags) && l.IncludeVars && l.KeepTime
 	}) {
-		found("links", "none leads to the other boards with time and variables")
+		found("links", "none leads to the other boards and keeps time and variables")
 	}
 	b.eachPanel(func(p *drawnPanel) {
 		rows := p.Type == "table"
 		for _, l := range p.links(t) {
 			if strings.Contains(l.URL, "__data.fields") != rows && strings.Contains(l.URL, "/d/") {
-				found(p.Title, "a %s has other names for its labels: %s", p.Type, l.URL)
+				found(p.Title, "this is not how a %s names its labels: %s", p.Type, l.URL)
 			}
 			if err := leads(boards, l); err != nil {
 				found(p.Title, "%v: %s", err, l.URL)
@@ -782,7 +745,7 @@ func linked(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 	})
 }
 
-// leads returns an error if a link leads nowhere.
+// leads returns an error if a link is broken.
 func leads(boards map[string]*drawnBoard, l drawnLink) error {
 	for _, outside := range []string{"${oms_console_url}", "${runbook_base}"} {
 		if strings.HasPrefix(l.URL, outside) {
@@ -808,12 +771,10 @@ func leads(boards map[string]*drawnBoard, l drawnLink) error {
 	return nil
 }
 
-// Every metric and label that a query, a variable or an annotation names exists.
+// TestDashboardsNameWhatExists checks that every metric and label in a query, a
+// variable or an annotation exists.
 func TestDashboardsNameWhatExists(t *testing.T) {
-	known, err := names.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := known(t)
 	for _, b := range drawnBoards(t) {
 		for _, q := range b.queries(t) {
 			expr := interpolate(q.expr, macros)
@@ -827,20 +788,18 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 			}
 			for _, w := range wanted {
 				if !slices.Contains(labels, w[1]) {
-					t.Errorf("%s: %s: there is no label %s to show", b.UID, q.name(), w[1])
+					t.Errorf("%s: %s: no label %s to show", b.UID, q.name(), w[1])
 				}
 			}
 		}
 	}
 }
 
-// The queries of a table become its rows: Grafana merges rows whose common columns agree. So a
-// label has to be in all queries or in one. And what columns and links name has to be there.
+// TestDashboardTablesHoldTogether checks tables. Grafana merges rows of several
+// queries if their common columns agree, so a label must be in all queries or
+// in one. The fields that columns and links name must exist.
 func TestDashboardTablesHoldTogether(t *testing.T) {
-	known, err := names.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := known(t)
 	for _, b := range drawnBoards(t) {
 		b.eachPanel(func(p *drawnPanel) {
 			in, titles := map[string]int{}, map[string]bool{}
@@ -886,17 +845,17 @@ func TestDashboardTablesHoldTogether(t *testing.T) {
 	}
 }
 
-// A boardQuery is something that a board asks Prometheus.
+// A boardQuery is a query that a board sends to Prometheus.
 type boardQuery struct {
 	panel, ref, expr, legend string
-	label                    string // asks for the values of a label
+	label                    string // the query asks for the values of this label
 	instant                  bool
-	points                   int // that Grafana asks for at most; 0: one for each pixel
+	points                   int // maximum that Grafana asks for; 0: one per pixel
 }
 
 func (q *boardQuery) name() string { return q.panel + " " + q.ref }
 
-// queries returns everything that the board asks.
+// queries returns all queries of the board.
 func (b *drawnBoard) queries(t *testing.T) []boardQuery {
 	t.Helper()
 	var all []boardQuery
@@ -927,7 +886,8 @@ func (b *drawnBoard) queries(t *testing.T) []boardQuery {
 	return all
 }
 
-// The choice of tasks shows names and means ids. Grafana reads both from what it makes of a series.
+// TestDashboardTaskChoice checks that the choice of tasks shows names and
+// selects ids, both of which Grafana takes from the text of a series.
 func TestDashboardTaskChoice(t *testing.T) {
 	const series = `oms_task_info{importance="HIGH",instance="a",job="oms",task_id="np_1",` +
 		`task_name="a (b)",task_owner="o",task_type="SYNC"} 1 1767225600000`
@@ -946,15 +906,13 @@ func TestDashboardTaskChoice(t *testing.T) {
 	}
 }
 
-// A state has the number that the recording rules give it, on every panel.
+// TestDashboardStatesAreTheRules checks that every panel maps numbers to states
+// as the recording rules do.
 func TestDashboardStatesAreTheRules(t *testing.T) {
 	want := map[string]map[string]string{"task": {"9": "UNKNOWN"}, "step": {"7": "UNKNOWN"}}
-	for _, g := range rules.Recordings() {
-		for _, r := range g.Rules {
-			if r.Record == "oms:status_code:number" {
-				number := strings.Trim(r.Expr, "vector()")
-				want[r.Labels["kind"]][number] = r.Labels["status"]
-			}
+	for _, r := range known(t).rules {
+		if r.Record == "oms:status_code:number" {
+			want[r.Labels["kind"]][strings.Trim(r.Expr, "vector()")] = r.Labels["status"]
 		}
 	}
 	for kind, words := range want {

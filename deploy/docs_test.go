@@ -25,8 +25,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"oms_exporter/deploy/internal/rules"
 )
 
 //go:generate go test -run=^TestShapes$ -update .
@@ -265,10 +263,8 @@ func TestChineseRunbooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want, got []string
-	for _, group := range rules.Alerts() {
-		for _, r := range group.Rules {
-			want = append(want, r.Alert)
-		}
+	for _, a := range known(t).Alerts() {
+		want = append(want, a.Alert)
 	}
 	slices.Sort(want)
 	want = slices.Compact(want)
@@ -295,7 +291,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 	names := known(t)
 	alerts := map[string]bool{}
 	for _, a := range names.Alerts() {
-		alerts[a.Name] = true
+		alerts[a.Alert] = true
 	}
 	flags := generated(t, repository+"/README.md", "flags")
 	word := regexp.MustCompile(`\boms_\w+\b|\boms:\w+:\w+\b|\bOMS[A-Z][a-z]\w+\b|--(?:no-)?(?:oms|web|scrape|collector|sim|log|config|replay|record)\b[a-z.-]*`)

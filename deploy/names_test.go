@@ -1,79 +1,48 @@
 package deploy_test
 
 import (
+	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"oms_exporter/collector"
-	"oms_exporter/deploy/internal/names"
+	"github.com/prometheus/prometheus/model/labels"
 )
 
-func TestRulesNameWhatThereIs(t *testing.T) {
-	if err := known(t).Problems(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestEveryMetricIsUsed checks that each metric of the exporter is in a rule, or that somebody has
-// said why not.
-func TestEveryMetricIsUsed(t *testing.T) {
-	n := known(t)
-	used := n.Used()
-	for _, d := range slices.Concat(collector.Docs(), collector.ExporterDocs()) {
-		why, listed := names.NotInRules[d.Name]
-		switch {
-		case !used[d.Name] && why == "":
-			t.Errorf("no rule uses %s: use it, or say in names.NotInRules why none does", d.Name)
-		case used[d.Name] && listed:
-			t.Errorf("a rule uses %s, which is in names.NotInRules", d.Name)
+func TestRulesNameWhatExists(t *testing.T) {
+	s := known(t)
+	for _, r := range s.rules {
+		labels, err := s.Labels(r.Expr)
+		problems := []error{err}
+		for _, texts := range []map[string]string{r.Annotations, r.Labels} {
+			for _, text := range texts {
+				problems = append(problems, s.CheckTemplate(text, labels))
+			}
 		}
-	}
-	for name := range names.NotInRules {
-		if !n.Has(name) {
-			t.Errorf("names.NotInRules has %s, which does not exist", name)
+		if err := errors.Join(problems...); err != nil {
+			t.Errorf("%s%s: %v", r.Record, r.Alert, err)
 		}
 	}
 }
 
-var (
-	promqlBlock = regexp.MustCompile("(?s)```promql\n(.*?)```")
-	anyBlock    = regexp.MustCompile("(?s)```.*?```")
-	inline      = regexp.MustCompile("`([^`\n]+)`")
-	program     = regexp.MustCompile(`^oms_exporter($|[ ./])`)
-)
-
-// inProse returns the expressions that a text of Markdown gives: in blocks marked promql, which
-// hold one each, and in backticks what begins like a name of ours.
-func inProse(text string) []string {
-	var found []string
-	for _, block := range promqlBlock.FindAllStringSubmatch(text, -1) {
-		found = append(found, block[1])
-	}
-	for _, word := range inline.FindAllStringSubmatch(anyBlock.ReplaceAllString(text, ""), -1) {
-		if w := word[1]; (strings.HasPrefix(w, "oms_") || strings.HasPrefix(w, "oms:")) && !program.MatchString(w) {
-			found = append(found, w)
-		}
-	}
-	return found
-}
-
-func TestPagesNameWhatThereIs(t *testing.T) {
-	n := known(t)
+// TestRunbooksNameWhatExists checks the expressions in blocks marked promql, and
+// those in backticks that begin like one of our names.
+func TestRunbooksNameWhatExists(t *testing.T) {
+	name, program := regexp.MustCompile(`^oms[_:]`), regexp.MustCompile(`^oms_exporter($|[ ./])`)
 	expressions := 0
-	for _, pattern := range []string{"runbooks/*.md", "alertmanager/*.md", "prometheus/*.md"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Errorf("%s: %d files (%v)", pattern, len(files), err)
-		}
-		for _, file := range files {
-			for _, expr := range inProse(readFile(t, file)) {
+	for _, directory := range []string{"runbooks", "alertmanager", "prometheus"} {
+		for _, file := range glob(t, directory+"/*.md") {
+			page := readDocument(t, file)
+			for _, code := range slices.Concat(page.code, page.spans) {
+				ours := code.language == "" && name.MatchString(code.text) && !program.MatchString(code.text)
+				if !ours && code.language != "promql" {
+					continue
+				}
 				expressions++
-				if err := n.Check(expr); err != nil {
-					t.Errorf("%s: %v in %s", file, err, expr)
+				if err := known(t).Check(code.text); err != nil {
+					t.Errorf("%s: %v in %s", file, err, code.text)
 				}
 			}
 		}
@@ -92,15 +61,6 @@ func readFile(t *testing.T, name string) string {
 	return string(content)
 }
 
-func TestExpressionsAreFoundInProse(t *testing.T) {
-	const text = "Look at `oms_up`, `oms:task_live:bool{a=\"b\"}` and `oms_exporter check --x`, not `up`.\n" +
-		"```promql\nsum(a)\n```\n```sh\necho `oms_nothing`\n```\n"
-	want := []string{"sum(a)\n", "oms_up", `oms:task_live:bool{a="b"}`}
-	if got := inProse(text); !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 var (
 	matchersLine = regexp.MustCompile(`(?m)^[^#\n]*matchers: \[(.*)\]$`)
 	matcher      = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
@@ -109,23 +69,22 @@ var (
 	annotation   = regexp.MustCompile(`\.(?:Common)?Annotations\.(\w+)`)
 )
 
-// TestAlertmanagerNamesWhatThereIs checks the labels of matchers, equal, group_by and templates,
-// and the values that matchers ask for.
-func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
+// TestAlertmanagerNamesWhatExists checks the labels in matchers, equal, group_by and templates, and the values in matchers.
+func TestAlertmanagerNamesWhatExists(t *testing.T) {
 	labels := make(map[string]bool)
 	values := make(map[string][]string)
 	annotations := make(map[string]bool)
 	for _, a := range known(t).Alerts() {
-		for _, l := range a.Labels {
+		for _, l := range a.labels {
 			labels[l] = true
 		}
-		for name, value := range a.Fixed {
+		for name, value := range a.Labels {
 			values[name] = append(values[name], value)
 		}
 		for name := range a.Annotations {
 			annotations[name] = true
 		}
-		values["alertname"] = append(values["alertname"], a.Name)
+		values["alertname"] = append(values["alertname"], a.Alert)
 	}
 	config := readFile(t, alertmanagerFile)
 	lists, matchers := labelsLine.FindAllStringSubmatch(config, -1), matchersLine.FindAllStringSubmatch(config, -1)
@@ -167,8 +126,7 @@ func TestAlertmanagerNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestInhibitionKeepsExportersApart checks that no rule lets what one exporter sees hide what
-// another one does.
+// TestInhibitionKeepsExportersApart checks that no alert from one exporter hides one from another.
 func TestInhibitionKeepsExportersApart(t *testing.T) {
 	_, rules, found := strings.Cut(readFile(t, alertmanagerFile), "\ninhibit_rules:\n")
 	if !found {
@@ -185,17 +143,24 @@ func TestInhibitionKeepsExportersApart(t *testing.T) {
 	}
 }
 
-// TestScrapeExamplesNameJobsThatTheRulesKnow checks names in the examples of configurations.
+// TestScrapeExamplesNameJobsThatTheRulesKnow checks the job names in the example
+// configurations.
 func TestScrapeExamplesNameJobsThatTheRulesKnow(t *testing.T) {
-	for _, file := range scrapeExamples {
-		jobs := regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1)
-		if len(jobs) == 0 {
-			t.Errorf("%s: no job", file)
+	known := make(map[string]bool)
+	eachMatcher(t, func(rule, _ string, m *labels.Matcher) {
+		if rule != "oms:exporter_up:bool" || m.Name != "job" {
+			return
 		}
-		for _, job := range jobs {
-			if !regexp.MustCompile(`^oms.*$`).MatchString(job[1]) {
-				t.Errorf("%s: the rules do not know job %s as an exporter's", file, job[1])
+		for _, file := range scrapeExamples {
+			for _, job := range regexp.MustCompile(`job_name: (\S+)`).FindAllStringSubmatch(readFile(t, file), -1) {
+				known[file] = true
+				if !m.Matches(job[1]) {
+					t.Errorf("%s: the rules do not know job %s as an exporter's", file, job[1])
+				}
 			}
 		}
+	})
+	if len(known) != len(scrapeExamples) {
+		t.Errorf("jobs are found only in %v", known)
 	}
 }

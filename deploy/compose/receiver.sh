@@ -1,6 +1,6 @@
 #!/bin/sh
-# Answers one request on standard input with 200, and logs it: a receiver of alerts for
-# compose.yaml. A shell and head are enough.
+# Answers one HTTP request on standard input with 200, and logs it: the receiver of compose.yaml. It
+# needs only a shell and head.
 read -r method path _
 length=0
 while IFS= read -r line; do

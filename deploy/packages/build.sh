@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the deb and rpm packages of this tree into dist/packages; with OUT, into OUT/packages.
+# Builds the deb and rpm packages into dist/packages, or into OUT/packages if OUT is set.
 #   build.sh VERSION [ARCHITECTURE...]       such as: build.sh 1.2.3 amd64 arm64
-# Needs Go, and nfpm, which it builds, unless NFPM names one. With SOURCE_DATE_EPOCH the same tree
-# gives the same bytes; it is the time of the last commit unless it is set.
+# Needs Go. Builds nfpm too, unless NFPM is the path of one. The same tree and SOURCE_DATE_EPOCH,
+# which defaults to the time of the last commit, give the same bytes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export VERSION=$1 ARCH

@@ -1,4 +1,4 @@
-// Package packages_test tests what the program is shipped with: units, packages, releases.
+// Package packages_test tests systemd units, packages and releases.
 package packages_test
 
 import (
@@ -23,8 +23,9 @@ const (
 	units      = deploy + "/systemd/"
 )
 
-// mostExposure is ten times the most that systemd-analyze may say of the service: 0 is not exposed
-// at all, 100 is without any protection. It says 1.2 with systemd 252.
+// mostExposure is ten times the maximum exposure of the service by
+// systemd-analyze: 0 is fully protected, 100 is unprotected. With systemd 252
+// it is 1.2.
 const mostExposure = "15"
 
 func TestUnitsAreValid(t *testing.T) {
@@ -36,7 +37,7 @@ func TestUnitsAreValid(t *testing.T) {
 	}
 	var copies []string
 	for _, name := range []string{"oms_exporter.service", "oms_exporter.socket"} {
-		// It wants the program to be there; this test is one that is.
+		// The program must exist: the test binary stands in for it.
 		content := strings.ReplaceAll(text(t, units+name), "/usr/bin/oms_exporter", self)
 		copies = append(copies, filepath.Join(dir, name))
 		if err := os.WriteFile(copies[len(copies)-1], []byte(content), 0o644); err != nil {
@@ -67,7 +68,8 @@ func systemdAnalyze(t *testing.T) string {
 	return path
 }
 
-// A packageConfig is what the configurations of nfpm and goreleaser have in common.
+// A packageConfig is the common part of the configurations of nfpm and
+// goreleaser.
 type packageConfig struct {
 	Section, Priority, Maintainer, Homepage, License, Description string
 
@@ -189,14 +191,14 @@ func TestTheReleaseWorkflowIsPinnedAndRestricted(t *testing.T) {
 			t.Errorf("%s: permissions %v, want %v", name, job.Permissions, want)
 		}
 		for _, step := range job.Steps {
-			if strings.Contains(step.Run, "${{") { // what comes from outside would become code
+			if strings.Contains(step.Run, "${{") { // input from outside would become code
 				t.Errorf("%s: an expression in a script:\n%s", name, step.Run)
 			}
 		}
 	}
 }
 
-// named finds files of this repository in a text.
+// named finds paths of this repository in a text.
 var named = regexp.MustCompile(`(?:^|[\s(\x60=./])((?:deploy|\.ci|cmd|collector|omsclient)/[\w./-]*\w)`)
 
 func TestINSTALLNamesFilesThatExist(t *testing.T) {

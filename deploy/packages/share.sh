@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes what packages and archives have beside the program: the manual page, completions, the
-# changelog, and the certificates of the image.
+# Makes everything that packages and archives have besides the program: the manual page, completions,
+# the changelog, and the certificates of the image.
 #   share.sh BINARY VERSION DIRECTORY
 # With SOURCE_DATE_EPOCH the same input gives the same bytes.
 set -euo pipefail
@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 date=$(date -u -d "@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%Y-%m-%d)
 mkdir -p "$out"
 
-# kingpin's page has the many lines of --version in its heading, and no line for apropos.
+# The page of kingpin has all lines of --version in its heading, and no line for apropos.
 manual() {
   printf '.TH OMS_EXPORTER 1 "%s" "oms_exporter %s" "User Commands"\n' "$date" "$version"
   printf '.SH NAME\noms_exporter \\- Prometheus exporter for OceanBase Migration Service\n'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs a deb package, uses it as its user would, upgrades, removes and purges it.
+# Installs a deb package, uses it as a user would, upgrades, removes and purges it.
 #   test.sh PACKAGE
-# Needs root, and changes the machine while it runs: for a disposable one, such as that of CI.
-# Where systemd does not run, it starts what the unit says under the unit's user, without
-# capabilities and on a file system that is read-only.
+# Needs root and changes the machine, so it is for disposable ones, such as those of CI. Without
+# systemd, it runs the command of the unit as the unit's user, without capabilities and on a
+# read-only file system.
 set -euo pipefail
 package=$(readlink -f "$1")
 repository=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
@@ -47,7 +47,7 @@ pids+=($!)
 sed -i "s|^#OMS_URL=.*|OMS_URL=http://$oms|; s|^#OMS_USERNAME=.*|OMS_USERNAME=viewer|" /etc/default/oms_exporter
 install -m 600 "$scratch/password" /etc/oms_exporter/credentials/password
 
-# As the unit says, as far as that goes without systemd.
+# As in the unit, as far as possible without systemd.
 start() { # start [COMMAND...]: what comes before the program
   local unit=/usr/lib/systemd/system/oms_exporter.service credentials=$scratch/credentials file line
   mkdir -p "$credentials"

@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// An act is what is done to an OMS during its scene. It returns what went wrong.
+// An act is what is done to an OMS during its scene. Its error says what went
+// wrong.
 type act func(context.Context, *rehearsal, scene) error
 
-// outage has OMS fail in the middle of delays, for longer than any alert is held. The pages
-// about the delays must stay open, and nothing but OMSDown may come.
+// outage makes OMS fail while tasks are late, for longer than any alert keeps
+// firing. The pages about the delays must stay open, and no other page than
+// OMSDown may arrive.
 func outage(ctx context.Context, r *rehearsal, s scene) error {
 	if err := r.await(ctx, s.name, "OMSTaskDelayCritical"); err != nil {
 		return err
@@ -30,7 +32,8 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 	if err := r.fault(ctx, s.name, http.MethodDelete, ""); err != nil {
 		return err
 	}
-	// OMSDown is held for 5 minutes; then the pages about tasks are free again.
+	// OMSDown keeps firing for 5 minutes; then pages about tasks are no longer
+	// inhibited.
 	if err := r.sleep(ctx, 10*time.Minute); err != nil {
 		return err
 	}
@@ -43,7 +46,7 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 			wrong = append(wrong, fmt.Errorf("%s: %s of %s resolved while OMS was down",
 				s.name, p.Labels["alertname"], p.Labels["task_name"]))
 		case p.Labels["scope"] == "task" && p.at.Sub(from) > r.real(6*time.Minute):
-			wrong = append(wrong, fmt.Errorf("%s: %s of %s came while OMS was down",
+			wrong = append(wrong, fmt.Errorf("%s: %s of %s fired while OMS was down",
 				s.name, p.Labels["alertname"], p.Labels["task_name"]))
 		}
 	}
@@ -51,26 +54,27 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 		return fired("OMSDown")(p) && p.receiver == "pager"
 	})
 	if len(paged) != 1 {
-		wrong = append(wrong, fmt.Errorf("%s: OMSDown came to pager %d times in place of once",
+		wrong = append(wrong, fmt.Errorf("%s: OMSDown reached pager %d times, want once",
 			s.name, len(paged)))
 	}
 	return errors.Join(wrong...)
 }
 
-// exporterAlert is what comes for every target when the exporter is stopped at the end.
+// exporterAlert must fire for every target when the exporter is stopped at the
+// end.
 const exporterAlert = "OMSExporterDown"
 
-// exporterDown stops the exporter. Every target of it has to be reported, and from then on no
-// page about a task may come or resolve.
+// exporterDown stops the exporter. All of its targets must be reported, and
+// from then on no page about a task may arrive or be resolved.
 func exporterDown(ctx context.Context, r *rehearsal, chosen []scene) error {
-	r.exporter.stop()
+	r.exporter.Stop()
 	for _, s := range chosen {
 		if err := r.await(ctx, s.name, exporterAlert); err != nil {
 			return err
 		}
 	}
 	from := time.Now().Add(r.real(time.Minute))
-	// Longer than alerts about tasks are held.
+	// Longer than alerts about tasks keep firing.
 	if err := r.sleep(ctx, 12*time.Minute); err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (r *rehearsal) down(chosen []scene) int {
 	return down
 }
 
-// onePage checks that a storm pages once, and no task of it does.
+// onePage checks that a storm sends one page, and none for a single task.
 func onePage(r *rehearsal, s scene) error {
 	var wrong []error
 	open := false
@@ -116,7 +120,7 @@ func onePage(r *rehearsal, s scene) error {
 	return errors.Join(wrong...)
 }
 
-// await waits for an alert of a scene to arrive.
+// await waits until an alert of a scene arrives.
 func (r *rehearsal) await(ctx context.Context, scene, alert string) error {
 	limit := time.NewTimer(r.real(r.most))
 	defer limit.Stop()
@@ -125,14 +129,14 @@ func (r *rehearsal) await(ctx context.Context, scene, alert string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-limit.C:
-			return fmt.Errorf("%s: %s has not come", scene, alert)
+			return fmt.Errorf("%s: %s has not arrived", scene, alert)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	return nil
 }
 
-// sleep waits for a simulated time.
+// sleep waits for a simulated duration.
 func (r *rehearsal) sleep(ctx context.Context, simulated time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -142,7 +146,7 @@ func (r *rehearsal) sleep(ctx context.Context, simulated time.Duration) error {
 	}
 }
 
-// fault changes what goes wrong with the answers of a scene's OMS.
+// fault switches a fault of a scene's OMS on or off.
 func (r *rehearsal) fault(ctx context.Context, scene, method, fault string) error {
 	w := httptest.NewRecorder()
 	r.sims[scene].ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, "/sim/faults",

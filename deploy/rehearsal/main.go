@@ -1,7 +1,8 @@
-// Rehearsal plays every scenario of the simulated OMS, in time-lapse, to the exporter, a real
-// Prometheus with the rules and a real Alertmanager with the routes, all on loopback. It prints
-// which alerts arrived at which receiver, when, and which were inhibited by what. It fails if
-// an expected alert did not come or one came that nobody expects.
+// Rehearsal runs every scenario of the simulated OMS, in time-lapse, against
+// the exporter, a real Prometheus with the rules and a real Alertmanager with
+// the routes, all on loopback. It prints which alerts arrived at which receiver
+// and when, and which were inhibited by what. It fails if an expected alert is
+// missing or an unexpected one arrives.
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"oms_exporter/deploy/internal/rules"
+	"oms_exporter/deploy"
 )
 
 // options are what the command line sets.
@@ -39,16 +40,16 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.deploy, "deploy", ".", "the directory deploy of the repository")
-	flag.Float64Var(&o.speed, "speed", 60, "how many times faster than real time everything happens")
-	flag.Uint64Var(&o.seed, "seed", 1, "the same seed makes the same tasks")
+	flag.StringVar(&o.deploy, "deploy", ".", "directory deploy of the repository")
+	flag.Float64Var(&o.speed, "speed", 60, "how many times as fast as real time")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of the simulated tasks")
 	flag.DurationVar(&o.least, "least", 100*time.Minute,
-		"simulated time to watch for unexpected alerts")
-	flag.DurationVar(&o.most, "most", 4*time.Hour, "simulated time to wait for expected ones")
+		"minimum simulated time, to watch for unexpected alerts")
+	flag.DurationVar(&o.most, "most", 4*time.Hour, "maximum simulated time, to await expected alerts")
 	flag.StringVar(&o.only, "scenes", ".*", "regular expression of the scenes to play")
-	flag.StringVar(&o.prometheusBinary, "prometheus", "prometheus", "program of Prometheus")
+	flag.StringVar(&o.prometheusBinary, "prometheus", "prometheus", "path of the program Prometheus")
 	flag.StringVar(&o.alertmanagerBinary, "alertmanager", "prometheus-alertmanager",
-		"program of Alertmanager")
+		"path of the program Alertmanager")
 	flag.BoolVar(&o.keep, "keep", false, "keep the files of the processes")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,27 +61,40 @@ func main() {
 	}
 }
 
-// A rehearsal is one that is under way.
+// A rehearsal is a run of the stack and what has been observed of it.
 type rehearsal struct {
 	*stack
 	pages pages
 	seen  seen
-	acts  map[string]error // how the acts ended that did, by scene
+	acts  map[string]error         // results of finished acts, by scene
+	holds map[string]time.Duration // "for" of each alert
 }
 
-// run rehearses and prints what came of it. It is an error if that is not what should.
+// run rehearses and prints the result. It returns an error if that is not what
+// is expected.
 func run(ctx context.Context, o options, out io.Writer) error {
 	chosen, err := choose(o.only)
 	if err != nil {
 		return err
 	}
-	r := &rehearsal{seen: make(seen), acts: make(map[string]error)}
+	r := &rehearsal{
+		seen: make(seen), acts: make(map[string]error), holds: make(map[string]time.Duration),
+	}
+	rules, err := deploy.Rules()
+	if err != nil {
+		return err
+	}
+	for _, rule := range slices.Backward(rules) { // the first of several with one name wins
+		if hold, err := model.ParseDuration(rule.For); err == nil { // an alert without one fires at once
+			r.holds[rule.Alert] = time.Duration(hold)
+		}
+	}
 	r.stack, err = start(ctx, o, chosen, &r.pages)
 	defer func() { r.stop() }()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d scenes, %g times as fast: at least %s, at most %s\n",
+	fmt.Fprintf(out, "%d scenes at %g times the speed: at least %s, at most %s\n",
 		len(chosen), o.speed, r.real(o.least), r.real(o.most))
 	if err := r.play(ctx, chosen); err != nil {
 		return err
@@ -104,7 +118,7 @@ func choose(only string) ([]scene, error) {
 	return chosen, nil
 }
 
-// play lets the scenes happen until each has come to what is wanted of it.
+// play runs the scenes until each has sent its expected alerts, or time is up.
 func (r *rehearsal) play(ctx context.Context, chosen []scene) error {
 	type end struct {
 		scene string
@@ -138,25 +152,25 @@ func (r *rehearsal) play(ctx context.Context, chosen []scene) error {
 	}
 }
 
-// missing returns the alerts that a scene wants and that have not arrived.
+// missing returns the expected alerts of a scene that have not arrived.
 func (r *rehearsal) missing(s scene) []string {
 	return slices.DeleteFunc(slices.Clone(s.want), func(name string) bool {
 		return len(r.pages.of(s.name, fired(name))) > 0
 	})
 }
 
-// A row is what came of an alert in a scene.
+// A row is the result for one alert in a scene.
 type row struct {
 	alert     string
 	receivers []string
-	tasks     int           // that it arrived about
-	first     time.Duration // simulated, from the beginning to its first arrival; 0: it did not arrive
-	quickest  time.Duration // simulated, from when its condition held to its arrival
+	tasks     int           // how many tasks it arrived for
+	first     time.Duration // simulated time of its first arrival; 0: it did not arrive
+	quickest  time.Duration // simulated, from when its condition was met to its arrival
 	resolved  int
-	inhibited []string // by whom
+	inhibited []string // by which alerts
 }
 
-// rows returns what came of the alerts of a scene, in the order in which they arrived.
+// rows returns the results for the alerts of a scene, in order of arrival.
 func (r *rehearsal) rows(s scene) []row {
 	var rows []row
 	for _, name := range r.seen.names(s.name) {
@@ -167,7 +181,7 @@ func (r *rehearsal) rows(s scene) []row {
 			if !slices.Contains(row.receivers, p.receiver) {
 				row.receivers = append(row.receivers, p.receiver)
 			}
-			held := r.simulated(p.at.Sub(p.StartsAt)) + hold(name)
+			held := r.simulated(p.at.Sub(p.StartsAt)) + r.holds[name]
 			if row.first == 0 {
 				row.first, row.quickest = r.simulated(p.at.Sub(r.began)), held
 			}
@@ -186,20 +200,7 @@ func (r *rehearsal) rows(s scene) []row {
 	return rows
 }
 
-// hold is how long the condition of an alert has to hold before it fires.
-func hold(name string) time.Duration {
-	for _, g := range rules.Alerts() {
-		for _, rule := range g.Rules {
-			if rule.Alert == name {
-				d, _ := model.ParseDuration(cmp.Or(rule.For, "0s"))
-				return time.Duration(d)
-			}
-		}
-	}
-	return 0
-}
-
-// report prints what arrived, and returns what is wrong with it.
+// report prints what arrived, and returns an error for what is wrong with it.
 func (r *rehearsal) report(out io.Writer, chosen []scene) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SCENE\tEXPECTED\tALERT\tTASKS\tARRIVED AT\tFIRST\tTIME TO PAGE\tRESOLVED\t"+
@@ -214,7 +215,7 @@ func (r *rehearsal) report(out io.Writer, chosen []scene) error {
 			expected := s.expects(row.alert)
 			if expected == "" {
 				expected = "NO"
-				wrong = append(wrong, fmt.Errorf("%s: nobody expects %s", s.name, row.alert))
+				wrong = append(wrong, fmt.Errorf("%s: unexpected alert %s", s.name, row.alert))
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, expected, row)
 		}
@@ -227,13 +228,14 @@ func (r *rehearsal) report(out io.Writer, chosen []scene) error {
 		}
 	}
 	wrong = append(wrong, t.Flush())
-	fmt.Fprintf(out, "Then the exporter was stopped: %s came for %d of %d targets, "+
-		"in %d notifications to pager.\n", exporterAlert, r.down(chosen), len(chosen),
+	fmt.Fprintf(out, "Then the exporter was stopped: %s fired for %d of %d targets. "+
+		"Notifications to pager: %d.\n", exporterAlert, r.down(chosen), len(chosen),
 		r.pages.notifications("pager", exporterAlert))
 	return errors.Join(append(wrong, r.acts["exporter"])...)
 }
 
-// expects says whether an alert has to come in a scene or may; it is empty if neither.
+// expects says whether an alert must or may arrive in a scene; it is empty if
+// neither.
 func (s *scene) expects(alert string) string {
 	switch {
 	case slices.Contains(s.want, alert):

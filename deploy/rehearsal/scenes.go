@@ -1,15 +1,16 @@
 package main
 
-// A scene is an OMS whose tasks all go through the same, and the alerts that have to follow.
+// A scene is an OMS whose tasks all follow one scenario, and the alerts that
+// must result.
 type scene struct {
-	name      string   // the name of the target, which Prometheus shows as instance
-	scenarios []string // of the simulated OMS; empty: the scene's name
-	tasks     int      // 0: 4
-	want      []string // alerts that have to arrive at a receiver
-	may       []string // alerts that may be there, and need not
+	name      string   // of the target, and so the instance in Prometheus
+	scenarios []string // of the simulated OMS; default: the scene's name
+	tasks     int      // default: 4
+	want      []string // alerts that must arrive at a receiver
+	may       []string // alerts that may arrive
 
-	act   act                           // what is done to the OMS meanwhile; nil: nothing
-	check func(*rehearsal, scene) error // what else has to be true in the end; nil: nothing
+	act   act                           // what is done to the OMS meanwhile, if anything
+	check func(*rehearsal, scene) error // what else must be true at the end, if anything
 }
 
 // scenes is the rehearsal. Every scenario of the simulated OMS has a scene.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,29 +10,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"oms_exporter/deploy/internal/process"
 	"oms_exporter/deploy/internal/timelapse"
 	"oms_exporter/omsclient/omssim"
 )
 
-// A stack is everything that is rehearsed, on loopback: simulated OMS, one for each scene, the
-// exporter, Prometheus with the rules, Alertmanager, and what listens in place of its receivers.
+// A stack is everything that a rehearsal runs, on loopback: a simulated OMS for
+// each scene, the exporter, Prometheus with the rules, Alertmanager, and a
+// server in place of its receivers.
 type stack struct {
 	options
 	dir          string
 	began        time.Time // when the simulated clocks began to run
 	sims         map[string]http.Handler
-	exporter     *process
-	prometheus   string // URL
+	exporter     *process.Process
 	alertmanager string // URL
 	listeners    []*http.Server
-	processes    []*process
+	processes    []*process.Process
 }
 
-// begin is the time on the simulated clocks when a rehearsal begins. With it the same tasks
-// are in the same trouble at the same time in every rehearsal.
+// begin is the simulated time at which a rehearsal begins. It is constant so
+// that the same tasks have the same trouble at the same time in every
+// rehearsal.
 var begin = time.Date(2026, time.January, 10, 20, 0, 0, 0, time.UTC)
 
 // now is the time on the simulated clocks.
@@ -42,17 +41,17 @@ func (s *stack) now() time.Time {
 	return begin.Add(s.simulated(time.Since(s.began)))
 }
 
-// simulated is how much simulated time passes in a real one.
+// simulated converts a real duration into simulated time.
 func (s *stack) simulated(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * s.speed)
 }
 
-// real is how much real time a simulated one takes.
+// real converts a simulated duration into real time.
 func (s *stack) real(simulated time.Duration) time.Duration {
 	return time.Duration(float64(simulated) / s.speed)
 }
 
-// start starts everything. The receivers of Alertmanager deliver to pages.
+// start starts everything. Alertmanager notifies the handler pages.
 func start(ctx context.Context, o options, scenes []scene, pages http.Handler) (*stack, error) {
 	s := &stack{options: o, sims: make(map[string]http.Handler), began: time.Now()}
 	var err error
@@ -74,7 +73,7 @@ func start(ctx context.Context, o options, scenes []scene, pages http.Handler) (
 
 // serve serves a handler on a free port and returns its URL.
 func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
-	l, err := listen(ctx)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +83,8 @@ func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// startExporter starts the simulated OMS of every scene, and an exporter that knows them.
+// startExporter starts the simulated OMS of every scene, and an exporter with
+// all of them.
 func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	var config strings.Builder
 	config.WriteString("targets:\n")
@@ -115,12 +115,8 @@ func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build the exporter: %w\n%s", err, out)
 	}
-	address, err := freeAddress(ctx)
-	if err != nil {
-		return err
-	}
-	s.exporter, err = s.run(ctx, "exporter", address, "/-/ready", binary,
-		"--config.file="+s.path("exporter.yml"), "--web.listen-address="+address,
+	var err error
+	s.exporter, err = s.run(ctx, "exporter", binary, "--config.file="+s.path("exporter.yml"),
 		"--scrape.timeout-offset=0.05s", "--log.level=error")
 	return err
 }
@@ -137,29 +133,32 @@ func (s *stack) startAlertmanager(ctx context.Context, hook string) error {
 	if err := s.write("alertmanager.yml", config); err != nil {
 		return err
 	}
-	address, err := freeAddress(ctx)
+	p, err := s.run(ctx, "alertmanager", s.alertmanagerBinary,
+		"--config.file="+s.path("alertmanager.yml"), "--storage.path="+s.path("alertmanager"),
+		"--cluster.listen-address=")
 	if err != nil {
 		return err
 	}
-	s.alertmanager = "http://" + address
-	_, err = s.run(ctx, "alertmanager", address, "/-/ready", s.alertmanagerBinary,
-		"--config.file="+s.path("alertmanager.yml"), "--storage.path="+s.path("alertmanager"),
-		"--web.listen-address="+address, "--cluster.listen-address=")
-	return err
+	s.alertmanager = "http://" + p.Address
+	return nil
 }
 
 func (s *stack) startPrometheus(ctx context.Context) error {
-	for _, name := range []string{"oms_recording.rules.yml", "oms_alerts.rules.yml"} {
-		original, err := os.ReadFile(filepath.Join(s.deploy, "prometheus", "rules", name))
+	files, err := filepath.Glob(filepath.Join(s.deploy, "prometheus", "rules", "*.yml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		original, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
 		// The simulated clock runs ahead on purpose.
 		rules, err := timelapse.Rules(original, s.speed, "OMSClockSkew")
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", file, err)
 		}
-		if err := s.write(name, rules); err != nil {
+		if err := s.write(filepath.Base(file), rules); err != nil {
 			return err
 		}
 	}
@@ -173,19 +172,25 @@ scrape_configs:
   - job_name: oms_exporter
     static_configs: [{targets: [%[4]q]}]
 `, s.real(30*time.Second), s.path("*.rules.yml"), strings.TrimPrefix(s.alertmanager, "http://"),
-		s.exporter.address)
+		s.exporter.Address)
 	if err := s.write("prometheus.yml", []byte(config)); err != nil {
 		return err
 	}
-	address, err := freeAddress(ctx)
-	if err != nil {
-		return err
-	}
-	s.prometheus = "http://" + address
-	_, err = s.run(ctx, "prometheus", address, "/-/ready", s.prometheusBinary,
-		"--config.file="+s.path("prometheus.yml"), "--storage.tsdb.path="+s.path("prometheus"),
-		"--web.listen-address="+address, "--rules.alert.resend-delay=15s")
+	_, err = s.run(ctx, "prometheus", s.prometheusBinary, "--config.file="+s.path("prometheus.yml"),
+		"--storage.tsdb.path="+s.path("prometheus"), "--rules.alert.resend-delay=15s")
 	return err
+}
+
+// run runs a program until the stack is stopped.
+func (s *stack) run(
+	ctx context.Context, name, program string, args ...string,
+) (*process.Process, error) {
+	args = append(args, "--web.listen-address="+process.Address)
+	p, err := process.Start(ctx, s.path(name+".log"), "/-/ready", program, args...)
+	if err == nil {
+		s.processes = append(s.processes, p)
+	}
+	return p, err
 }
 
 func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
@@ -194,10 +199,10 @@ func (s *stack) write(name string, content []byte) error {
 	return os.WriteFile(s.path(name), content, 0o600)
 }
 
-// stop stops everything and removes what it has written.
+// stop stops everything and removes its files.
 func (s *stack) stop() {
 	for _, p := range s.processes {
-		p.stop()
+		p.Stop()
 	}
 	for _, l := range s.listeners {
 		l.Close() //nolint:errcheck // it ends with the program anyway
@@ -206,94 +211,5 @@ func (s *stack) stop() {
 		fmt.Fprintln(os.Stderr, "kept:", s.dir)
 		return
 	}
-	os.RemoveAll(s.dir) //nolint:errcheck // what is left is in the directory for temporary files
-}
-
-var client = &http.Client{Timeout: 10 * time.Second}
-
-// A process is a program that serves HTTP.
-type process struct {
-	address string
-	cmd     *exec.Cmd
-	ended   chan struct{}
-}
-
-// run starts a program and waits until it answers at a path.
-func (s *stack) run(
-	ctx context.Context, name, address, ready, binary string, args ...string,
-) (*process, error) {
-	log, err := os.Create(s.path(name + ".log"))
-	if err != nil {
-		return nil, err
-	}
-	p := &process{
-		address: address, ended: make(chan struct{}),
-		cmd: exec.CommandContext(context.WithoutCancel(ctx), binary, args...), // stop ends it
-	}
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	err = p.cmd.Start()
-	log.Close() //nolint:errcheck // the process has its own
-	if err != nil {
-		return nil, fmt.Errorf("%w (Debian's packages are prometheus and prometheus-alertmanager)", err)
-	}
-	s.processes = append(s.processes, p)
-	go func() {
-		p.cmd.Wait() //nolint:errcheck // whoever waits for it to answer says so
-		close(p.ended)
-	}()
-	if err := p.wait(ctx, "http://"+address+ready); err != nil {
-		output, _ := os.ReadFile(s.path(name + ".log"))
-		return nil, fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(output))
-	}
-	return p, nil
-}
-
-// wait waits until the process answers, for a minute at most.
-func (p *process) wait(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		if response, err := client.Do(request); err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-p.ended:
-			return errors.New("it has stopped")
-		case <-ctx.Done():
-			return errors.New("it does not answer")
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// stop asks the process to end and waits until it has.
-func (p *process) stop() {
-	p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-	select {
-	case <-p.ended:
-	case <-time.After(10 * time.Second):
-		p.cmd.Process.Kill() //nolint:errcheck // it may have ended
-		<-p.ended
-	}
-}
-
-// freeAddress returns a loopback address that nobody listens on.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := listen(ctx)
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-// listen listens on a free port.
-func listen(ctx context.Context) (net.Listener, error) {
-	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	os.RemoveAll(s.dir) //nolint:errcheck // anything left is in the directory for temporary files
 }

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// An alert is what a receiver or Alertmanager says about one.
+// An alert is one as Alertmanager describes it.
 type alert struct {
 	Labels      map[string]string
 	StartsAt    time.Time // when it began to fire, after its "for"
 	Fingerprint string
 }
 
-// A page is the news of an alert at a receiver.
+// A page is an alert that fired or was resolved, as it arrived at a receiver.
 type page struct {
 	receiver string
 	at       time.Time // real time
@@ -27,14 +27,15 @@ type page struct {
 	alert
 }
 
-// pages are the pages that arrived, in their order. It is the receivers' handler.
+// pages are the pages that arrived, in order. It is the handler of all
+// receivers.
 type pages struct {
 	mu     sync.Mutex
 	groups int
 	all    []page
 }
 
-// ServeHTTP takes a notification as Alertmanager sends it to webhooks.
+// ServeHTTP receives a notification as Alertmanager sends it to webhooks.
 func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var notification struct {
 		Alerts []struct {
@@ -70,7 +71,8 @@ func (p *pages) of(scene string, match func(page) bool) []page {
 	return found
 }
 
-// notifications returns in how many notifications to a receiver an alert came.
+// notifications returns how many notifications to a receiver contained an alert
+// that fired.
 func (p *pages) notifications(receiver, name string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,21 +85,22 @@ func (p *pages) notifications(receiver, name string) int {
 	return len(groups)
 }
 
-// fired reports whether a page is the first news of an alert.
+// fired matches pages that say that one of these alerts fires.
 func fired(names ...string) func(page) bool {
 	return func(p page) bool { return !p.resolved && slices.Contains(names, p.Labels["alertname"]) }
 }
 
-// seen is what Alertmanager has known of alerts: by scene and name, who inhibited it.
+// seen has every alert that Alertmanager has had, by scene and name, with those
+// that inhibited it.
 type seen map[[2]string][]string
 
-// get asks a server for a JSON document.
+// get reads a JSON document from a server.
 func get(ctx context.Context, url string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func get(ctx context.Context, url string, into any) error {
 	return nil
 }
 
-// look asks Alertmanager for the alerts that it has now, and adds them.
+// look adds the alerts that Alertmanager has now.
 func (s seen) look(ctx context.Context, url string) error {
 	var alerts []struct {
 		alert
@@ -134,7 +137,7 @@ func (s seen) look(ctx context.Context, url string) error {
 	return nil
 }
 
-// names returns the alerts of a scene that Alertmanager has seen.
+// names returns the alerts that Alertmanager has had of a scene.
 func (s seen) names(scene string) []string {
 	var names []string
 	for key := range s {
@@ -145,7 +148,7 @@ func (s seen) names(scene string) []string {
 	return names
 }
 
-// minutes is a duration in whole minutes of the simulated time.
+// minutes formats a duration in whole minutes.
 func minutes(d time.Duration) string {
 	return fmt.Sprintf("%.0f min", d.Minutes())
 }

@@ -1,5 +1,5 @@
-// Package compose_test loads deploy/compose.yaml as docker compose does, and checks what docker
-// compose does not.
+// Package compose_test loads deploy/compose.yaml as docker compose does, and
+// checks more than that does.
 package compose_test
 
 import (
@@ -33,7 +33,7 @@ func load(t *testing.T) *types.Project {
 	return project
 }
 
-// tag is a version, to the patch.
+// tag is an image with a full version.
 var tag = regexp.MustCompile(`^[\w./-]+:v?\d+\.\d+\.\d+$`)
 
 func TestImagesAreBuiltHereOrPinned(t *testing.T) {
@@ -48,7 +48,7 @@ func TestImagesAreBuiltHereOrPinned(t *testing.T) {
 	}
 }
 
-func TestPortsAreOnLoopbackAndOfServicesThatThereAre(t *testing.T) {
+func TestPortsAreOnLoopback(t *testing.T) {
 	ports := 0
 	for name, service := range load(t).Services {
 		for _, port := range service.Ports {
@@ -58,7 +58,7 @@ func TestPortsAreOnLoopbackAndOfServicesThatThereAre(t *testing.T) {
 			}
 		}
 		if len(service.Ports) > 0 && service.NetworkMode != "" {
-			t.Errorf("%s publishes ports of a network that is not its own", name)
+			t.Errorf("%s publishes ports of another container's network", name)
 		}
 	}
 	if ports == 0 {
@@ -96,11 +96,11 @@ func TestServicesShareANetworkAndWaitForWhatTheyNeed(t *testing.T) {
 	project := load(t)
 	for name, service := range project.Services {
 		if name != "oms" && service.NetworkMode != "service:oms" {
-			t.Errorf("%s is not on the network of oms, so localhost is another", name)
+			t.Errorf("%s is not on the network of oms, so its localhost is another", name)
 		}
 		for other, dependency := range service.DependsOn {
 			if dependency.Condition == types.ServiceConditionHealthy && project.Services[other].HealthCheck == nil {
-				t.Errorf("%s waits for ever: %s has no health check", name, other)
+				t.Errorf("%s waits forever: %s has no health check", name, other)
 			}
 		}
 		if !service.ReadOnly || len(service.CapDrop) == 0 || len(service.SecurityOpt) == 0 {
@@ -109,7 +109,8 @@ func TestServicesShareANetworkAndWaitForWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// TestConfigurationsFitTheStack checks that what the configurations of deploy/ call is there.
+// TestConfigurationsFitTheStack checks that the addresses and files in the
+// configurations exist.
 func TestConfigurationsFitTheStack(t *testing.T) {
 	project := load(t)
 	published := map[string]bool{}
@@ -140,12 +141,12 @@ func TestConfigurationsFitTheStack(t *testing.T) {
 		}
 	}
 	if len(targets) < 2 {
-		t.Errorf("prometheus.yml names only %v", targets)
+		t.Errorf("prometheus.yml has only the targets %v", targets)
 	}
 	for _, target := range targets {
 		host, port, _ := strings.Cut(target, ":")
 		if host != "localhost" || !published[port] {
-			t.Errorf("prometheus.yml names %s, where nothing of the stack is", target)
+			t.Errorf("prometheus.yml has the target %s, which is not in the stack", target)
 		}
 	}
 	for _, rules := range prometheus.Rules {
@@ -154,23 +155,23 @@ func TestConfigurationsFitTheStack(t *testing.T) {
 		}
 	}
 
-	// The receiver stands for all whom alertmanager.yml calls.
+	// The receiver replaces all receivers of alertmanager.yml.
 	calls := regexp.MustCompile(`(?m)^[^#\n]*\burl: (\S+)`).FindAllStringSubmatch(read(t, "alertmanager/alertmanager.yml"), -1)
 	if len(calls) == 0 {
-		t.Error("alertmanager.yml calls nobody")
+		t.Error("alertmanager.yml has no receiver")
 	}
 	port := project.Services["receiver"].Entrypoint[3]
 	for _, call := range calls {
 		if !strings.HasPrefix(call[1], "http://127.0.0.1:"+port+"/") {
-			t.Errorf("alertmanager.yml calls %s, the receiver listens on port %s", call[1], port)
+			t.Errorf("alertmanager.yml notifies %s, but the receiver listens on port %s", call[1], port)
 		}
 	}
 
-	// Grafana's provisioning names a variable and a directory.
+	// Grafana's provisioning uses a variable and a directory.
 	grafana := project.Services["grafana"]
 	if !strings.Contains(read(t, "grafana/provisioning/datasources/prometheus.yml"), "$PROMETHEUS_URL") ||
 		grafana.Environment["PROMETHEUS_URL"] == nil {
-		t.Error("Grafana is not told of Prometheus")
+		t.Error("Grafana has no address of Prometheus")
 	}
 	mounted := false
 	for _, volume := range grafana.Volumes {

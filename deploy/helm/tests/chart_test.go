@@ -1,5 +1,6 @@
-// Package chart_test tests the Helm chart: what it makes of values, against the Go types of
-// Kubernetes and of the Prometheus operator, and that what it makes starts.
+// Package chart_test tests the Helm chart: that it renders valid objects, by
+// the Go types of Kubernetes and of the Prometheus operator, and that the
+// rendered program starts.
 package chart_test
 
 import (
@@ -46,7 +47,7 @@ const (
 
 var update = flag.Bool("update", false, "rewrite the chart's README.md")
 
-// one and several are the least values of the two ways.
+// one and several are the minimal values for one OMS and for several.
 const (
 	one     = "oms: {url: 'https://oms.example:8089', username: viewer}\nsecret: {existing: oms}\n"
 	several = `
@@ -69,7 +70,7 @@ podDisruptionBudget: {enabled: true}
 `
 )
 
-// valueSets are values that users have.
+// valueSets are values as users have them.
 var valueSets = map[string]string{
 	"one":         one,
 	"several":     several,
@@ -147,15 +148,15 @@ func load(t testing.TB) *chart.Chart {
 	return c
 }
 
-// An object of Kubernetes, and where it comes from.
+// An object of Kubernetes, and its text.
 type object struct {
 	runtime.Object
 	meta metav1.Object
 	text string
 }
 
-// render returns the objects that the chart makes of values. A field that their types do not
-// have fails the test.
+// render returns the objects that the chart renders from values. The test fails
+// if one has a field that its type does not have.
 func render(t testing.TB, text string) []object {
 	t.Helper()
 	files, err := manifests(load(t), values(t, text))
@@ -243,7 +244,7 @@ func TestEveryValueSetMakesValidObjects(t *testing.T) {
 				kind := o.Object.GetObjectKind().GroupVersionKind().Kind
 				id := kind + "/" + o.meta.GetNamespace() + "/" + o.meta.GetName()
 				if seen[id] {
-					t.Errorf("%s is there twice", id)
+					t.Errorf("duplicate object %s", id)
 				}
 				seen[id] = true
 				for _, problem := range validation.IsDNS1123Label(o.meta.GetName()) {
@@ -263,7 +264,7 @@ func TestEveryValueSetMakesValidObjects(t *testing.T) {
 	}
 }
 
-// expectConsistent checks what one object says of another.
+// expectConsistent checks the references between objects.
 func expectConsistent(t *testing.T, objects []object) {
 	t.Helper()
 	deployment := only[*appsv1.Deployment](t, objects)
@@ -294,7 +295,7 @@ func expectConsistent(t *testing.T, objects []object) {
 		t.Errorf("the Service leads to the port %q, the container has %q", target, port.Name)
 	}
 	if test := only[*corev1.Pod](t, objects); labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(test.Labels)) {
-		t.Error("the Service leads to the pod of helm test, too")
+		t.Error("the Service also selects the pod of helm test")
 	}
 
 	volumes := map[string]bool{}
@@ -315,7 +316,7 @@ func expectConsistent(t *testing.T, objects []object) {
 		delete(volumes, mount.Name)
 	}
 	if len(volumes) > 0 {
-		t.Errorf("nobody mounts %v", volumes)
+		t.Errorf("volumes that are not mounted: %v", volumes)
 	}
 }
 
@@ -340,7 +341,7 @@ func TestPodsAreRestricted(t *testing.T) {
 				"read-only":            *c.ReadOnlyRootFilesystem,
 				"no capabilities":      slices.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}),
 				"a limit of memory":    !pod.Containers[0].Resources.Limits.Memory().IsZero(),
-				"no limit of a second": pod.Containers[0].Resources.Limits.Cpu().IsZero(), // it would delay scrapes
+				"no limit of a second": pod.Containers[0].Resources.Limits.Cpu().IsZero(), // throttling would delay scrapes
 			} {
 				if !holds {
 					t.Errorf("%s, %s lacks: %s", name, kind, what)
@@ -370,7 +371,7 @@ func TestRulesAreThoseOfTheRepository(t *testing.T) {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(have)), func(spec any) bool {
 			return reflect.DeepEqual(spec, want)
 		}) {
-			t.Errorf("no PrometheusRule has what %s has", file)
+			t.Errorf("no PrometheusRule has the content of %s", file)
 		}
 		if strings.Contains(file, "alerts") && !strings.Contains(read(t, file), "{{ $labels.") {
 			t.Errorf("%s has no template: this test proves nothing", file)
@@ -420,10 +421,10 @@ func TestDashboardsAreThoseOfTheRepository(t *testing.T) {
 	for _, file := range files {
 		name := filepath.Base(file)
 		if want := read(t, file); strings.TrimSpace(have[name]) != strings.TrimSpace(want) {
-			t.Errorf("the ConfigMap of %s has not what the file has", name)
+			t.Errorf("the ConfigMap of %s differs from the file", name)
 		}
-		if size := len(have[name]); size > 200<<10 { // kubectl apply keeps a copy in an annotation
-			t.Errorf("%s has %d bytes; 256 KiB are the most", name, size)
+		if size := len(have[name]); size > 200<<10 { // kubectl apply stores a copy in an annotation
+			t.Errorf("%s has %d bytes, which is near the limit of 256 KiB", name, size)
 		}
 	}
 	if len(have) != len(files) {
@@ -451,7 +452,7 @@ func TestThePackageHasWhatSymbolicLinksLeadTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(have, want) {
-		t.Error("the package makes other objects than the directory")
+		t.Error("the package renders other objects than the directory")
 	}
 }
 
@@ -496,7 +497,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			values := map[string]any{}
-			if err := yaml.Unmarshal([]byte(text), &values); err != nil { // keys twice: the last stands
+			if err := yaml.Unmarshal([]byte(text), &values); err != nil { // of duplicate keys, the last counts
 				t.Fatal(err)
 			}
 			if _, err := manifests(load(t), values); err == nil || !strings.Contains(err.Error(), want) {
@@ -549,7 +550,8 @@ func TestTheNetworkPolicyLetsOutToThePortsOfOMS(t *testing.T) {
 	}
 }
 
-// TestScrapingIsThatOfThePlainConfiguration compares with deploy/prometheus.
+// TestScrapingIsThatOfThePlainConfiguration compares the chart with
+// deploy/prometheus.
 func TestScrapingIsThatOfThePlainConfiguration(t *testing.T) {
 	type job struct {
 		Name        string `json:"job_name"`

@@ -13,13 +13,13 @@ const introduction = `# oms-exporter
 
 A Helm chart for oms_exporter: a Deployment with its Service and, for the Prometheus operator, a ServiceMonitor or ScrapeConfig, the rules and the dashboards of this repository. [INSTALL.md](../../INSTALL.md) shows how to use it.
 
-Two ways to say which OMS: ` + "`oms.url`" + ` for one, or ` + "`config`" + ` for several, which is the exporter's configuration file. Passwords come from a Secret and are mounted as files; when the Secret changes, the exporter uses the new password without a restart. What the values get wrong is refused before anything is installed.
+Set ` + "`oms.url`" + ` for one OMS, or ` + "`config`" + `, the exporter's configuration file, for several. Passwords come from a Secret and are mounted as files; when the Secret changes, the exporter uses the new password without a restart. Wrong values are rejected before anything is installed.
 
-The rules and dashboards are symbolic links in the repository, and files in the package. Tools that do not follow links, such as Flux with a GitRepository, need the package.
+In the repository, rules and dashboards are symbolic links; in the package, they are files. Tools that do not follow links, such as Flux with a GitRepository, need the package.
 
 ## Values
 
-This part is made from values.yaml: ` + "`go test ./... -update`" + ` in deploy/helm/tests.
+This table is generated from values.yaml: ` + "`go test ./... -update`" + ` in deploy/helm/tests.
 
 | value | default | meaning |
 |---|---|---|
@@ -38,12 +38,12 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	if have, err := os.ReadFile(file); err != nil || string(have) != want {
-		t.Errorf("%s is not what values.yaml says (%v): go test ./... -update", file, err)
+		t.Errorf("%s is out of date (%v): run go test ./... -update", file, err)
 	}
 }
 
-// rows returns the table of values: every one with a comment that begins with "--". A value
-// without one holds others.
+// rows returns the rows of the table: values with a comment that begins with
+// "--". A value without one must contain others.
 func rows(t *testing.T, prefix string, values *yaml.Node) []string {
 	t.Helper()
 	var table []string
@@ -72,7 +72,7 @@ func hasHelp(values *yaml.Node) bool {
 	return strings.Contains(values.Content[0].HeadComment, "# -- ")
 }
 
-// flow renders a value in a line.
+// flow renders a value on one line.
 func flow(t *testing.T, value *yaml.Node) string {
 	t.Helper()
 	var fold func(*yaml.Node)

@@ -20,16 +20,16 @@ import (
 
 const patience = 20 * time.Second
 
-// TestWhatIsRenderedStarts runs the container's command with the files that the objects mount,
-// against a simulated OMS, and asks what the probes ask.
+// TestWhatIsRenderedStarts runs the container's command, with the files that it
+// mounts and against a simulated OMS, and its probes.
 func TestWhatIsRenderedStarts(t *testing.T) {
 	program := build(t)
 	oms := simulate(t, program)
 	hash := "$2y$04$bvIG6PO5CrTz2bwxQp7wHeT/3wrwHCWQvqjiFPRGqHVEsGpzfcB3u"
 	for name, test := range map[string]struct {
 		values string
-		path   string // where oms_up is
-		locked bool   // whether it asks for a password
+		path   string // of oms_up
+		locked bool   // it asks for a password
 	}{
 		"one": {
 			values: "oms: {url: 'OMS', username: viewer}\nsecret: {files: {password: " + secret + "}}\n",
@@ -71,13 +71,13 @@ func TestWhatIsRenderedStarts(t *testing.T) {
 						t.Errorf("%s: %d %s", probe.HTTPGet.Path, status, body)
 					}
 				case probe.Exec != nil:
-					ask := exec.CommandContext(t.Context(), program, probe.Exec.Command[1:]...)
-					ask.Env = []string{"OMS_EXPORTER_HEALTH_URL=" + url + "/-/healthy"}
-					if output, err := ask.CombinedOutput(); err != nil {
+					check := exec.CommandContext(t.Context(), program, probe.Exec.Command[1:]...)
+					check.Env = []string{"OMS_EXPORTER_HEALTH_URL=" + url + "/-/healthy"}
+					if output, err := check.CombinedOutput(); err != nil {
 						t.Errorf("%q: %v %s", probe.Exec.Command, err, output)
 					}
 				default:
-					t.Errorf("a probe without question: %+v", probe)
+					t.Errorf("a probe without a check: %+v", probe)
 				}
 			}
 			if test.locked {
@@ -93,7 +93,7 @@ func TestWhatIsRenderedStarts(t *testing.T) {
 	}
 }
 
-// build builds the program of this repository.
+// build builds the exporter.
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "oms_exporter")
@@ -105,7 +105,7 @@ func build(t *testing.T) string {
 	return program
 }
 
-// mount writes the files that the container mounts, below a directory that stands for
+// mount writes the files that the container mounts to a directory in place of
 // /etc/oms_exporter.
 func mount(t *testing.T, objects []object) (root string, container corev1.Container) {
 	t.Helper()
@@ -157,8 +157,8 @@ func simulate(t *testing.T, program string) (url string) {
 var listening = regexp.MustCompile(
 	`(?:simulating an OMS" url=http://|Listening on" address=|"address":")(127\.0\.0\.1:\d+)`)
 
-// launch starts a program and returns the URL at which it listens. The test ends it, which has
-// to be a success.
+// launch starts a program and returns the URL at which it listens. It ends with
+// the test, and must then exit with 0.
 func launch(t *testing.T, env []string, program string, args ...string) (url string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -188,7 +188,7 @@ func launch(t *testing.T, env []string, program string, args ...string) (url str
 	t.Cleanup(func() {
 		cancel()
 		log := <-logged
-		_ = command.Wait() // says that it was canceled, whatever the status
+		_ = command.Wait() // it reports only that the context was canceled
 		if code := command.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("%q ended with %d:\n%s", args, code, log)
 		}

@@ -19,10 +19,11 @@ func cutover() board {
 const (
 	ready = `oms:task_cutover_readiness:ratio{<sel>} == 1`
 	// switched are migrations that have been switched over.
-	switched = `oms_task_step_status{step=~"` + switchSteps + `", status="FINISHED", <sel>}`
-	// needed are the gates that readiness goes by; settings have neither job nor instance.
+	switched = `oms_task_step_status{step=~"<switch>", status="FINISHED", <sel>}`
+	// needed selects the gates that are required; settings have neither job nor
+	// instance.
 	needed = `and on (gate) (oms:setting_cutover_gate:bool == 1)`
-	// lacking are the tasks that are not ready, from those that lack least on.
+	// lacking are the tasks that are not ready.
 	lacking = `(oms:task_cutover_readiness:ratio{<sel>} < 1 <in>)`
 )
 
@@ -35,7 +36,7 @@ func cutoverWave() row {
 			queries: []query{
 				{
 					expr: `count(` + ready + ` <in>) <or none>`, legend: "ready",
-					style: []dashboard.DynamicConfigValue{coloured(steps("text", at(1, "green")))},
+					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "green")))},
 				},
 				{expr: `count(oms:task_cutover_readiness:ratio{<sel>} <in>) <or none>`, legend: "of"},
 			},
@@ -107,7 +108,7 @@ func cutoverWave() row {
 				before they are explained: the console lists them by table.`,
 			queries: []query{{
 				expr: `sort_desc(topk(20,
-					oms_task_step_inconsistent_records{step=~"` + verifySteps + `", <sel>} <in>
+					oms_task_step_inconsistent_records{step=~"<verify>", <sel>} <in>
 				))`,
 				legend: "{{task_name}}",
 			}},
@@ -147,7 +148,8 @@ func whatBlocks() panel {
 	}
 }
 
-// applied is up to when changes of tasks that are to be switched have arrived.
+// applied is the time up to which changes of the tasks to be switched over are
+// applied.
 const applied = `(
 	oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>}
 	and <task> oms:task_cutover_candidate:bool{<sel>} <in>
@@ -163,9 +165,9 @@ func cutoverDrain() row {
 			queries: []query{
 				{
 					expr: `count(` + applied + ` > $write_stopped_at) <or none>`, legend: "across",
-					style: []dashboard.DynamicConfigValue{coloured(steps("text", at(1, "green")))},
+					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "green")))},
 				},
-				// A task without a checkpoint is not across, as far as anybody can tell.
+				// A task without a checkpoint does not count as across.
 				{
 					expr: `count(oms:task_cutover_candidate:bool{<sel>} <in>) <or none>`, legend: "of",
 				},
@@ -186,7 +188,8 @@ func cutoverDrain() row {
 	}}
 }
 
-// drained says of each task whether it is across, those that are furthest from it first.
+// drained says for each task whether it is across, those that are furthest from
+// it first.
 func drained() panel {
 	const rest = `topk(50, $write_stopped_at - ` + applied + `)`
 	return panel{

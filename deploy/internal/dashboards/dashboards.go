@@ -1,7 +1,7 @@
-// Package dashboards is the catalogue of Grafana dashboards on the exporter's metrics and the
-// recording rules: boards, panels and queries as data. fleet.go, task.go, cutover.go and
-// exporter.go say what is shown, vocabulary.go what they say often, looks.go how a kind of panel
-// looks. Adding a panel is an entry there and `go generate ./...`.
+// Package dashboards is the catalogue of Grafana dashboards: boards, panels and
+// queries as data. fleet.go, task.go, cutover.go and exporter.go define the
+// boards, vocabulary.go what they share, looks.go the kinds of panels. To add a
+// panel, add an entry to a board and run `go generate ./...`.
 package dashboards
 
 import (
@@ -16,65 +16,65 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 )
 
-// schemaVersion is that of Grafana 9.3. Later ones bring what is older up to date when they load
-// it; earlier ones would not know what a later version means.
+// schemaVersion is that of Grafana 9.3. Later versions of Grafana migrate it
+// when they load a board; earlier ones do not know later schemas.
 const schemaVersion = 37
 
 // A board is a dashboard: the answer to one question.
 type board struct {
 	uid, title string
 	question   string
-	refresh    string // how often it asks anew
-	from       string // what it shows when it is opened, up to now
+	refresh    string // interval
+	from       string // start of the default time range, which ends now
 	variables  []variable
-	filter     string // which tasks: matchers on oms_task_info, for <these>; none: all of them
+	filter     string // matchers on oms_task_info that choose the tasks of <these>; default: all
 	alerts     annotation
 	rows       []row
 }
 
-// A row is a heading and what stands below it, from left to right.
+// A row is a heading and the panels below it, from left to right.
 type row struct {
 	title  string
 	panels []panel
 }
 
-// A panel shows the answers to its queries.
+// A panel shows the results of its queries.
 type panel struct {
 	title string
-	says  string // what to conclude from it: whole sentences
+	says  string // how to read it, in whole sentences
 	look  look
 	w, h  uint32
 	unit  string
 
-	queries []query // none in a table, whose columns are queries
+	queries []query // none in a table: its columns are the queries
 	table   *table
 
-	mapping  mapping // words and colours for values
+	mapping  mapping // words and colors for values
 	steps    []dashboard.Threshold
 	min, max *float64
-	nothing  string // what it shows where there are no series
+	nothing  string // what it shows if there are no series
 	links    []dashboard.DashboardLink
 
-	// perWidth is how many points a query over time has at most; 0: as many as Grafana likes. A
-	// query over all tasks costs as much as it has points.
+	// perWidth is the maximum number of points of a query over time; 0 leaves
+	// it to Grafana. The cost of a query over all tasks is proportional to it.
 	perWidth float64
 }
 
-// A query is PromQL with <names> for what words says once.
+// A query is PromQL with <names>, which words expands.
 type query struct {
 	expr, legend string
-	style        []dashboard.DynamicConfigValue // how its series look, where that differs
+	style        []dashboard.DynamicConfigValue // of its series, if it differs from the panel's
 }
 
-// An annotation marks times on every panel over time.
+// An annotation marks times on all panels over time.
 type annotation struct {
 	name, expr, title, text, tags, color string
 }
 
-// A look makes a panel one of Grafana's kinds.
+// A look sets a panel's type and options.
 type look func(p *dashboard.Panel)
 
-// expand returns an expression with everything that <names> stand for, on one line.
+// expand replaces the <names> of an expression, and puts it on one line.
 func (b *board) expand(expr string) string {
 	return expandWith(expr, b.words())
 }
@@ -82,7 +82,7 @@ func (b *board) expand(expr string) string {
 func expandWith(expr string, words *strings.Replacer) string {
 	for strings.Contains(expr, "<") {
 		next := words.Replace(expr)
-		if next == expr { // what is left is "less than"
+		if next == expr { // only comparisons are left
 			break
 		}
 		expr = next
@@ -112,7 +112,7 @@ func (b *board) build() dashboard.Dashboard { //nolint:staticcheck // version 2 
 	return d
 }
 
-// panels lays the rows out: from left to right, then below.
+// panels lays out the rows: panels from left to right, then on the next line.
 func (b *board) panels() []dashboard.PanelOrRowPanel {
 	var all []dashboard.PanelOrRowPanel
 	var id, y uint32
@@ -140,7 +140,7 @@ func (b *board) panels() []dashboard.PanelOrRowPanel {
 	return all
 }
 
-// columns is how wide Grafana's grid is.
+// columns is the width of Grafana's grid.
 const columns = 24
 
 // build returns the panel as Grafana knows it.
@@ -183,7 +183,8 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 // refID names the queries of a panel, A, B, C and so on.
 func refID(i int) string { return string(rune('A' + i)) }
 
-// build returns the query as the kind of panel wants its answer: for now, or over time.
+// build returns the query as this kind of panel needs it: instant, or over
+// time.
 func (q *query) build(b *board, kind, ref string) variants.Dataquery {
 	target := &prometheus.Dataquery{
 		RefId: &ref, Datasource: source(), Expr: b.expand(q.expr),
@@ -198,7 +199,8 @@ func (q *query) build(b *board, kind, ref string) variants.Dataquery {
 	case "table", "barchart":
 		target.Format = cog.ToPtr(prometheus.PromQueryFormatTable)
 	case "stat", "gauge", "bargauge":
-		// Only the present counts. Over time they would show the last value of what is gone.
+		// Instant: over time, they would show the last value of series that are
+		// gone.
 	default:
 		target.Instant, target.Range = cog.ToPtr(false), cog.ToPtr(true)
 	}
@@ -212,7 +214,7 @@ func source() *common.DataSourceRef {
 	return &common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
 }
 
-// override changes how the fields that a matcher finds look.
+// override changes the look of the fields that a matcher finds.
 func override(
 	matcher, what string, properties ...dashboard.DynamicConfigValue,
 ) dashboard.DashboardFieldConfigSourceOverrides {
@@ -222,7 +224,8 @@ func override(
 	}
 }
 
-// annotations are what every board marks: alerts, and when nothing was known.
+// annotations are those of every board: alerts, and outages of OMS or its
+// exporter.
 func (b *board) annotations() []dashboard.AnnotationQuery {
 	list := []dashboard.AnnotationQuery{{
 		Name: "Annotations & Alerts", BuiltIn: cog.ToPtr(1.0), Type: cog.ToPtr("dashboard"),
@@ -241,41 +244,38 @@ func (b *board) annotations() []dashboard.AnnotationQuery {
 	return list
 }
 
-// Options are what differs between installations. Both are constants at the top of each board's
-// settings, too.
-type Options struct {
-	RunbookBase string // what comes before the name of a runbook's page, with its last slash
-	ConsoleURL  string // of OMS
-}
+// Addresses outside Grafana, which become constants of each board. To use
+// others, replace them in the generated files, as grafana/README.md shows.
+const (
+	RunbookBase = "https://example.com/oms_exporter/deploy/runbooks/" // followed by ALERT.md
+	consoleURL  = "https://oms.example:8089"
+)
 
-// ConsoleURL is what stands for the address of OMS's console until somebody says it.
-const ConsoleURL = "https://oms.example:8089"
-
-func boards(o Options) []board {
+func boards() []board {
 	list := []board{fleet(), task(), cutover(), exporter()}
 	for i := range list {
 		list[i].variables = append(list[i].variables,
-			constant("oms_console_url", "OMS console", o.ConsoleURL, "Where links to the console lead."),
-			constant("runbook_base", "Runbooks", o.RunbookBase,
+			constant("oms_console_url", "OMS console", consoleURL, "Where links to the console lead."),
+			constant("runbook_base", "Runbooks", RunbookBase,
 				"What comes before the name of an alert's page, with its last slash."))
 	}
 	return list
 }
 
-// Files returns the dashboards as Grafana imports them, by the names of their files.
-func Files(o Options) (map[string][]byte, error) {
-	files := make(map[string][]byte)
-	for _, b := range boards(o) {
+// Files returns the dashboards as Grafana imports them, by file name.
+func Files() (map[string]string, error) {
+	files := make(map[string]string)
+	for _, b := range boards() {
 		content, err := json.MarshalIndent(b.build(), "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.uid, err)
 		}
-		files[b.uid+".json"] = append([]byte(legible.Replace(string(content))), '\n')
+		files["grafana/dashboards/"+b.uid+".json"] = legible.Replace(string(content)) + "\n"
 	}
 	return files, nil
 }
 
-// legible undoes what encoding/json does for the sake of HTML.
+// legible undoes the escaping of HTML by encoding/json.
 var legible = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
 
 // sentence returns text on one line.

@@ -7,7 +7,8 @@ import (
 )
 
 func exporter() board {
-	// Not by oms_up: an exporter that is down, or of several OMS, has none of its own.
+	// Not from oms_up: an exporter that is down, or that has several OMS, has
+	// none of its own.
 	jobs, instances := job, instance
 	jobs.query = `label_values(oms:exporter_up:bool, job)`
 	instances.query = `label_values(oms:exporter_up:bool{job=~"$job"}, instance)`
@@ -115,7 +116,7 @@ func exporterListing() row {
 	}}
 }
 
-// secondOpinion compares what OMS alarms about with what the rules do.
+// secondOpinion compares the alarms of OMS with the alerts of the rules.
 func secondOpinion() row {
 	const (
 		ours = `ALERTS{

@@ -6,8 +6,9 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/heatmap"
 )
 
-// How many points a query over time has at most that looks at all tasks to show a few, one that
-// counts all tasks, and one that sorts all tasks: 3, 6 and 8 minutes apart in 6 hours.
+// The maximum number of points of queries over time that look at all tasks to
+// show a few, that count all tasks, and that sort all tasks: every 3, 6 and 8
+// minutes in 6 hours.
 const (
 	coarse   = 120
 	coarser  = 60
@@ -64,7 +65,7 @@ func fleetGlance() row {
 				{
 					expr:   `count(<count> (oms:task_late:seconds{level="critical", <sel>} <in>)) <or none>`,
 					legend: "critically late",
-					style:  []dashboard.DynamicConfigValue{coloured(steps("text", at(1, "red")))},
+					style:  []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
 				},
 			},
 		},
@@ -98,7 +99,7 @@ func fleetGlance() row {
 			}},
 		},
 		{
-			title: "Tasks by status", w: 24, h: 3, look: coloursByName(named), unit: "short",
+			title: "Tasks by status", w: 24, h: 3, look: colorsByName(named), unit: "short",
 			says: `How many tasks OMS lists in which status. Released and deleted ones are missing
 				where the exporter leaves them out.`,
 			queries: []query{{
@@ -109,13 +110,14 @@ func fleetGlance() row {
 	}}
 }
 
-// coloursByName gives series that are named like a state that state's colour.
-func coloursByName(l look) look {
+// colorsByName gives a series that is named like a state the color of that
+// state.
+func colorsByName(l look) look {
 	return func(p *dashboard.Panel) {
 		l(p)
 		for _, status := range append(taskStates.names(), "RUNNING_MODIFYING", "RUNNING_MERGING") {
 			p.FieldConfig.Overrides = append(p.FieldConfig.Overrides,
-				override("byName", status, fixed(colours[status])))
+				override("byName", status, fixed(colors[status])))
 		}
 	}
 }
@@ -128,7 +130,8 @@ func (m mapping) names() []string {
 	return names
 }
 
-// worst are the links that need a person most: by what they may be behind, not by seconds.
+// worst are the tasks that are most behind relative to their thresholds, not in
+// seconds.
 const worst = `topk(20,
 	oms:task_effective_delay:seconds{<sel>}
 	/ <task> group_left ()
@@ -178,7 +181,7 @@ func fleetTrouble() row {
 	}}
 }
 
-// bare is the look of tables, which their columns make.
+// bare is the look of tables, whose columns set everything.
 func bare(*dashboard.Panel) {}
 
 func firingAlerts() panel {
@@ -301,7 +304,7 @@ func fleetHistory() row {
 		},
 		{
 			title: "Alarms raised by OMS itself, by rule", w: 12, h: 8, look: chart("rule"),
-			unit: "short", steps: steps(colours["ALARM"]),
+			unit: "short", steps: steps(colors["ALARM"]),
 			says: `A second opinion: OMS judges by thresholds of its own and counts over a window of
 				its own, so the counts fall, too. Many alarms where this board is calm, or the other
 				way round, say that thresholds differ.`,
@@ -330,8 +333,9 @@ func fleetHistory() row {
 	}}
 }
 
-// fleetDelays counts links in bands of delay, each twice as wide as the one before. The bands
-// have digits for names, so that however Grafana sorts them they are in order.
+// fleetDelays counts tasks in bands of delay, each twice as wide as the one
+// before. Bands are named by digits, so that they are in order however Grafana
+// sorts them.
 func fleetDelays() panel {
 	bands := []string{
 		"up to 30 s", "1 min", "2 min", "4 min", "8 min", "16 min", "32 min", "64 min", "128 min",

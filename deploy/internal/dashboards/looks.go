@@ -14,7 +14,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
-// last takes the only value that a query for now has.
+// last takes the only value of an instant query.
 func last() common.ReduceDataOptions {
 	return common.ReduceDataOptions{
 		Calcs: []string{"lastNotNull"}, Values: cog.ToPtr(false), Fields: cog.ToPtr(""),
@@ -31,7 +31,7 @@ func tooltip(mode common.TooltipDisplayMode, order common.SortOrder) common.VizT
 	return common.VizTooltipOptions{Mode: mode, Sort: order}
 }
 
-// figures are large figures, one for each series, with its name where there are several.
+// figures are large numbers, one per series, with names if there are several.
 func figures(p *dashboard.Panel) {
 	p.Type = "stat"
 	p.Options = &stat.Options{
@@ -42,7 +42,7 @@ func figures(p *dashboard.Panel) {
 	}
 }
 
-// named are large figures with the names of their series, be it only one.
+// named are large numbers that always have the name of their series.
 func named(p *dashboard.Panel) {
 	figures(p)
 	if options, ok := p.Options.(*stat.Options); ok {
@@ -58,7 +58,7 @@ func dial(p *dashboard.Panel) {
 	}
 }
 
-// bars are a bar for each series.
+// bars has one bar per series.
 func bars(p *dashboard.Panel) {
 	p.Type = "bargauge"
 	p.Options = &bargauge.Options{
@@ -73,7 +73,7 @@ func bars(p *dashboard.Panel) {
 	}
 }
 
-// timeline shows from when to when each series was in which state.
+// timeline shows when each series was in which state.
 func timeline(p *dashboard.Panel) {
 	p.Type = "state-timeline"
 	p.FieldConfig.Defaults.Custom = &statetimeline.FieldConfig{
@@ -88,7 +88,7 @@ func timeline(p *dashboard.Panel) {
 	}
 }
 
-// history shows yes or no at regular times, a box for each.
+// history shows yes or no as boxes at regular times.
 func history(p *dashboard.Panel) {
 	p.Type = "status-history"
 	p.FieldConfig.Defaults.Custom = &statushistory.FieldConfig{
@@ -101,7 +101,7 @@ func history(p *dashboard.Panel) {
 	}
 }
 
-// heat shows how many are how high, in buckets that the query makes.
+// heat is a heat map; the query makes the buckets.
 func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 	return func(p *dashboard.Panel) {
 		p.Type = "heatmap"
@@ -131,7 +131,7 @@ func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 	}
 }
 
-// chart has a bar for each value of a label.
+// chart has one bar per value of a label.
 func chart(label string) look {
 	return func(p *dashboard.Panel) {
 		p.Type = "barchart"
@@ -160,7 +160,7 @@ func chart(label string) look {
 	}
 }
 
-// A line says how the lines of a panel over time look.
+// A line is a style of lines over time.
 type line struct {
 	fill    float64
 	stacked bool
@@ -168,8 +168,8 @@ type line struct {
 	drawn   bool // the thresholds are drawn as lines
 }
 
-// look returns the kind of panel that has lines over time. Nulls stay gaps: what is missing has
-// to look missing.
+// look makes it a panel with lines over time. Nulls stay gaps: missing data
+// must look missing.
 func (l line) look(p *dashboard.Panel) {
 	p.Type = "timeseries"
 	custom := &common.GraphFieldConfig{
@@ -205,7 +205,7 @@ func (l line) look(p *dashboard.Panel) {
 
 func lines(p *dashboard.Panel) { line{}.look(p) }
 
-// Parts of how a series looks.
+// Properties of how a series looks.
 
 func property(id string, value any) dashboard.DynamicConfigValue {
 	return dashboard.DynamicConfigValue{Id: id, Value: value}
@@ -223,9 +223,9 @@ func dashed() dashboard.DynamicConfigValue {
 	return property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{10, 10}})
 }
 
-func coloured(steps []dashboard.Threshold) dashboard.DynamicConfigValue {
+func colored(steps []dashboard.Threshold) dashboard.DynamicConfigValue {
 	return property("thresholds", thresholds(steps))
 }
 
-// word gives what is about a state that state's colour.
-func word(w string) dashboard.DynamicConfigValue { return fixed(colours[w]) }
+// word is the color of a state.
+func word(w string) dashboard.DynamicConfigValue { return fixed(colors[w]) }

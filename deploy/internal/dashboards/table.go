@@ -10,16 +10,17 @@ import (
 	sdk "github.com/grafana/grafana-foundation-sdk/go/table"
 )
 
-// A table has a row for each combination of the labels that all of its queries have, and a column
-// for each query and for the labels of the first that are to be seen.
+// A table has one row per combination of the labels that all its queries share,
+// and one column per query and per shown label.
 type table struct {
-	by      []string // the labels of a row, besides job and instance
+	by      []string // labels of a row, besides job and instance
 	columns []column
-	sort    string // the title of the column to sort by, downwards
-	rising  bool   // upwards
+	sort    string // title of the column to sort by, descending
+	rising  bool   // ascending
 }
 
-// A column shows a query's values, or a label: of the first query, or of its own.
+// A column shows the values of a query or a label, which is of its own query or
+// else of the first one.
 type column struct {
 	title string
 	expr  string
@@ -50,8 +51,9 @@ const (
 	gauged = "gradient-gauge"
 )
 
-// build makes the panel a table and returns its queries. Each query keeps the labels of a row
-// and the first also those that are shown, so that rows of different queries can be merged.
+// build makes the panel a table and returns its queries. Each query keeps the
+// labels of a row, and the first one also those that are shown, so that Grafana
+// can merge their rows.
 func (t *table) build(p *dashboard.Panel) []query {
 	p.Type = "table"
 	p.FieldConfig.Defaults.Custom = map[string]any{
@@ -74,10 +76,11 @@ func (t *table) build(p *dashboard.Panel) []query {
 	return queries
 }
 
-// overrides say how the columns look.
+// overrides are the looks of the columns.
 func (t *table) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 	var list []dashboard.DashboardFieldConfigSourceOverrides
-	// Labels that only links need are hidden: were they taken away, links would not find them.
+	// Labels that only links need are hidden; if they were removed, links could
+	// not use them.
 	hidden := t.keys()
 	asked := 0
 	for _, c := range t.columns {
@@ -103,7 +106,7 @@ func (t *table) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 // keys are the labels of a row.
 func (t *table) keys() []string { return append([]string{"job", "instance"}, t.by...) }
 
-// queries returns the queries of the columns, and where each field of the data comes.
+// queries returns the queries of the columns, and the position of each field.
 func (t *table) queries() ([]query, map[string]int) {
 	first := t.keys()
 	for _, c := range t.columns {
@@ -124,7 +127,7 @@ func (t *table) queries() ([]query, map[string]int) {
 		switch {
 		case len(queries) == 0:
 			labels = first
-			order["Value"] = len(order) // its name while it is the only one with an answer
+			order["Value"] = len(order) // its name if no other query has a result
 		case c.label != "":
 			labels = append(labels, c.label)
 		}
@@ -148,7 +151,7 @@ func arrange(order map[string]int) []dashboard.DataTransformerConfig {
 	}
 }
 
-// build returns how the column that has this name in the data looks.
+// build returns the look of the column that has this name in the data.
 func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverrides {
 	properties := []dashboard.DynamicConfigValue{property("displayName", c.title)}
 	add := func(id string, value any) {
@@ -176,7 +179,7 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 	if len(c.links) > 0 {
 		add("links", c.links)
 	}
-	if name == "Value #A" { // the only query with an answer has a value without its letter
+	if name == "Value #A" { // the value has no letter if no other query has a result
 		return override("byRegexp", "/^Value( #A)?$/", properties...)
 	}
 	return override("byName", name, properties...)

@@ -131,7 +131,7 @@ func taskNow() row {
 	}}
 }
 
-// described adds what the task is.
+// described adds the labels that describe a task.
 const described = `* <task> group_left (
 	task_type, importance, task_owner, source_type, source_name, sink_type, sink_name
 ) oms_task_info{<one>}`
@@ -144,7 +144,7 @@ func fraction(level string) string {
 
 func number(f float64) *float64 { return &f }
 
-// ordered gives what has a step also a label that sorts steps as the console shows them.
+// ordered adds a label that sorts steps in the order of the console.
 const ordered = `* <step> group_left (order)
 	count_values without () ("order", 1000 + oms_task_step_order{<one>})`
 
@@ -203,7 +203,8 @@ func taskSteps() row {
 	}}
 }
 
-// ends are the queries of a figure at both ends of each step.
+// ends are the queries of a metric at both the source and the sink of each
+// step.
 func ends(figure string) []query {
 	return []query{
 		{expr: `oms_task_step_source_` + figure + `{<one>}`, legend: "{{step}}: source"},

@@ -1,29 +1,26 @@
 package dashboards
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+	"oms_exporter/omsclient"
 )
 
 const (
-	tag    = "oms" // of every board: their links to one another go by it
+	tag    = "oms" // of every board, so that boards can link to one another
 	madeBy = "Made by `go generate ./...` in deploy from deploy/internal/dashboards."
-)
-
-// Step families, by the names of steps[].name.
-const (
-	verifySteps = "FULL_VERIFIER|FULL_VALIDATION"
-	switchSteps = "TRANSFER_APP_SWITCH|APP_SWITCH"
 )
 
 // words returns what the <names> in a board's expressions stand for.
 func (b *board) words() *strings.Replacer {
-	// A task's tags are series of their own, and a task without any has none. oms_task_info
-	// has no label tag, which is to say an empty one: where all tags are chosen, ".*" finds
-	// every task by it.
+	// Tags are series of their own, and a task without tags has none. But
+	// oms_task_info has no label tag, which counts as an empty one: if all tags
+	// are chosen, ".*" matches every task.
 	const tagged = `{__name__=~"oms_task_info|oms_task_tag_info", <sel>, tag=~"$tag"}`
 	these := `oms:task_whose:info{<sel>` + b.filter + `}`
 	ended := `last_over_time(` + these + `[1h] @ end())`
@@ -40,27 +37,33 @@ func (b *board) words() *strings.Replacer {
 		"<link>", "on (job, instance, task_id, direction)",
 		"<step>", "on (job, instance, task_id, step)",
 
-		// Which tasks the variables of the board choose, and the same at the end of the time
-		// range, which is found once and not anew for each point. It looks back an hour, so that
-		// an outage does not hide what was before it.
+		// The tasks that the variables of the board choose, and the same at the
+		// end of the time range, which is evaluated once instead of for each
+		// point. The latter looks back an hour, so that an outage does not hide
+		// what was before it.
 		"<these>", these,
 		"<in>", "and <task> <these>",
 		"<ended>", ended,
 		"<in ended>", "and <task> <ended>",
-		// The same for alerts, which say themselves whose they are. What OMS does not list, be it
-		// that it does not answer, stays: its alerts are not over.
+		// The same for alerts, which carry these labels themselves. Tasks that
+		// OMS does not list, for example because it does not answer, stay:
+		// their alerts are not over.
 		"<whose>", b.filter,
 		"<unless others>", "unless <task> (oms_task_info{<sel>} unless <task> "+tagged+")",
-		// None of something, where anything is known.
+		// 0 instead of no series, if OMS answers.
 		"<or none>", "or 0 * count(oms_up{<sel>} == 1)",
-		// Adds the labels that say what a task is and whose.
+		// Adds the type, importance and owner of a task.
 		"<who>", "* <task> group_left (task_type, importance, task_owner) <these>",
 		"<count>", "count by (job, instance, task_id)",
+
+		"<verify>", strings.Join(omsclient.FullVerifySteps(), "|"),
+		"<switch>", strings.Join(omsclient.SwitchoverSteps(), "|"),
 	)
 }
 
-// colours of words. A word has one colour on every panel, and never a colour without a word.
-var colours = map[string]string{
+// colors are those of words. A word has the same color on every panel, and no
+// color comes without a word.
+var colors = map[string]string{
 	"INIT": grey, "RUNNING": "blue", "RUNNING_MODIFYING": "light-blue",
 	"RUNNING_MERGING": "super-light-blue", "MONITORING": "green", "SUSPEND": "yellow",
 	"FAILED": "red", "FINISHED": "dark-green", "RELEASING": "light-purple",
@@ -87,26 +90,10 @@ type meaning struct {
 
 // The states, as the recording rules number them.
 var (
-	taskStates = mapping{
-		{1, "INIT"},
-		{2, "RUNNING"},
-		{3, "SUSPEND"},
-		{4, "FAILED"},
-		{5, "FINISHED"},
-		{6, "RELEASING"},
-		{7, "RELEASED"},
-		{8, "DELETED"},
-		{9, "UNKNOWN"},
-	}
-	stepStates = mapping{
-		{1, "INIT"},
-		{2, "RUNNING"},
-		{3, "MONITORING"},
-		{4, "SUSPEND"},
-		{5, "FAILED"},
-		{6, "FINISHED"},
-		{7, "UNKNOWN"},
-	}
+	taskStates = numbered(slices.DeleteFunc(omsclient.Statuses(), func(s string) bool {
+		return strings.HasPrefix(s, "RUNNING_")
+	}))
+	stepStates  = numbered(omsclient.StepStatuses())
 	reachable   = mapping{{1, "answering"}, {0, "DOWN"}, {-1, "EXPORTER DOWN"}}
 	yesNo       = mapping{{1, "yes"}, {0, "no"}}
 	loaded      = mapping{{1, "loaded"}, {0, "REFUSED"}}
@@ -116,6 +103,15 @@ var (
 	inStep      = mapping{{0, "in step"}}
 )
 
+// numbered numbers states from 1 on; all others have the number after them.
+func numbered(states []string) mapping {
+	var m mapping
+	for i, state := range append(states, "UNKNOWN") {
+		m = append(m, meaning{i + 1, state})
+	}
+	return m
+}
+
 // build returns the mapping as Grafana knows it.
 func (m mapping) build() []dashboard.ValueMapping {
 	if m == nil {
@@ -124,7 +120,7 @@ func (m mapping) build() []dashboard.ValueMapping {
 	results := make(map[string]dashboard.ValueMappingResult)
 	for i, meaning := range m {
 		results[strconv.Itoa(meaning.value)] = dashboard.ValueMappingResult{
-			Text: &meaning.word, Color: cog.ToPtr(colours[meaning.word]), Index: cog.ToPtr(int32(i)),
+			Text: &meaning.word, Color: cog.ToPtr(colors[meaning.word]), Index: cog.ToPtr(int32(i)),
 		}
 	}
 	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{
@@ -132,12 +128,12 @@ func (m mapping) build() []dashboard.ValueMapping {
 	}}}
 }
 
-// at is a threshold: from a value on, a colour.
+// at is a threshold: a color for this value and above.
 func at(value float64, color string) dashboard.Threshold {
 	return dashboard.Threshold{Value: &value, Color: color}
 }
 
-// steps are thresholds, the first colour for what is below all others.
+// steps are thresholds, with a base color below the first one.
 func steps(base string, above ...dashboard.Threshold) []dashboard.Threshold {
 	return append([]dashboard.Threshold{{Color: base}}, above...)
 }
@@ -145,11 +141,12 @@ func steps(base string, above ...dashboard.Threshold) []dashboard.Threshold {
 // Thresholds that several panels share.
 var (
 	plain = steps("text")
-	none  = steps("text", at(1, "orange")) // trouble that should not be there at all
-	// Under 30 s is the noise of OMS's own sampling: in step, as far as anybody can tell.
+	none  = steps("text", at(1, "orange")) // for trouble of which there should be none
+	// Under 30 s is the noise of OMS's own sampling: as far as anybody can
+	// tell, in step.
 	noise  = steps("green", at(30, "text"))
-	window = steps("red", at(0.2, "orange"), at(0.5, "green")) // what is left to resume from
-	// What a link is behind, in terms of what it may be.
+	window = steps("red", at(0.2, "orange"), at(0.5, "green")) // the share of log retention that is left
+	// A delay as a share of its threshold.
 	share = steps("green", at(0.5, "yellow"), at(1, "red"))
 	// Seconds of the source's time applied per second.
 	pace = steps("red", at(0.9, "yellow"), at(1, "green"))
@@ -167,13 +164,14 @@ type variable struct {
 	name, label string
 	says        string
 	kind        dashboard.VariableType
-	query       string // PromQL with <names>, within a function of Grafana's; or the value
+	query       string // PromQL with <names>, in a function of Grafana; for other kinds the value
 	regex       string
-	all         string // what stands for all, which is then the default; empty: one at a time
+	all         string // the regular expression for all, which is then the default; empty: a single choice
 	hidden      bool
 }
 
-// Variables, by what they choose. Where two boards have one, links carry its value along.
+// Variables, by what they choose. Links between boards keep the value of those
+// that both have.
 var (
 	datasource = variable{
 		name: "datasource", label: "Data source", kind: dashboard.VariableTypeDatasource,
@@ -212,7 +210,8 @@ var (
 	}
 	taskID = variable{
 		name: "task_id", label: "Task", kind: dashboard.VariableTypeQuery,
-		// Those with alerts come first, so that links from alerts find them among many tasks.
+		// Tasks with alerts come first, so that links from alerts find theirs
+		// among many.
 		query: "query_result(topk(500, oms_task_info{<sel>, task_name=~`.*${find:regex}.*`}" +
 			` + <task> group_left () <count> (ALERTS{alertstate="firing", scope="task", <sel>})` +
 			" or oms_task_info{<sel>, task_name=~`.*${find:regex}.*`}))",
@@ -227,7 +226,7 @@ var (
 	}
 )
 
-// constant is a variable that only whoever installs the boards changes.
+// constant is a hidden variable, which is set when the boards are installed.
 func constant(name, label, value, says string) variable {
 	return variable{
 		name: name, label: label, kind: dashboard.VariableTypeConstant, query: value, says: says,
@@ -258,7 +257,8 @@ func (v *variable) build(b *board) dashboard.VariableModel {
 	return m
 }
 
-// asQuery makes it a choice of what Prometheus knows, asked anew when the time range changes.
+// asQuery makes it a choice among values from Prometheus, which are read again
+// when the time range changes.
 func (v *variable) asQuery(m *dashboard.VariableModel, query string) {
 	m.Datasource = source()
 	m.Definition = &query
@@ -287,7 +287,7 @@ func option(text, value string) dashboard.VariableOption {
 	}
 }
 
-// outages marks when nothing was known of an OMS, because of it or of its exporter.
+// outages marks when an OMS or its exporter did not answer.
 var outages = annotation{
 	name: "OMS outages", color: "dark-red", tags: "instance",
 	expr:  `(oms_up{<sel>} or oms:exporter_up:bool{<sel>}) == bool 0`,
@@ -295,7 +295,8 @@ var outages = annotation{
 	text:  "OMS or its exporter did not answer. Gaps are not all-clears.",
 }
 
-// taskAlerts marks alerts about tasks, one mark for each alert and OMS however many tasks.
+// taskAlerts marks alerts about tasks: one mark per alert and OMS, however many
+// tasks there are.
 var taskAlerts = annotation{
 	name: "Alerts", color: "orange", tags: "alertname,severity",
 	expr: `count by (job, instance, alertname, severity) (
@@ -312,9 +313,10 @@ func link(title, url string) dashboard.DashboardLink {
 	}
 }
 
-// Where links from a task lead. fields is how Grafana names the labels of what was clicked:
-// rows of a table have fields, series have labels. The name comes last and only narrows the
-// choice of tasks, so that odd characters in it break nothing.
+// toTask is the link to a task's board. fields is where Grafana has the labels
+// of what was clicked: __data.fields of a table row, __field.labels of a
+// series. The task's name comes last and only narrows the choice of tasks, so
+// that odd characters in it break nothing.
 func toTask(fields string) dashboard.DashboardLink {
 	label := func(name string) string { return "${" + fields + "." + name + "}" }
 	return link("OMS / Task", "/d/oms-task/oms-task?${datasource:queryparam}"+

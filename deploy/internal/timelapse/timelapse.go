@@ -1,9 +1,10 @@
-// Package timelapse rewrites rules of Prometheus and settings of Alertmanager so that hours
-// of a simulated OMS, whose clock runs faster, pass in minutes and mean the same.
+// Package timelapse rewrites Prometheus rules and Alertmanager configurations
+// for a simulated OMS whose clock runs faster: hours pass in minutes, and every
+// rule keeps its meaning.
 //
-// What is seconds of OMS's time, in values and thresholds, stays. What Prometheus and
-// Alertmanager measure by their own clocks is divided by the speed: ranges, offsets, for,
-// intervals, waits. A derivative by Prometheus' clock is divided too.
+// Values and thresholds, which are in seconds of OMS's clock, stay. What
+// Prometheus and Alertmanager measure by their own clocks is divided by the
+// speed: ranges, offsets, for, intervals, waits, and derivatives.
 package timelapse
 
 import (
@@ -17,11 +18,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ownClock are metrics that the exporter stamps by its own clock, not by OMS's. Their ages are
-// multiplied, so that they too are seconds of the simulated time.
+// ownClock are metrics that the exporter stamps by its own clock, not by OMS's.
+// Their age is multiplied by the speed, so that it is in simulated seconds too.
 var ownClock = []string{"oms_last_successful_scrape_timestamp_seconds"}
 
-// Expr returns a PromQL expression that says at a speed what expr says in real time.
+// Expr returns the PromQL expression that means at this speed what expr means
+// in real time.
 func Expr(expr string, speed float64) (string, error) {
 	root, err := parse(expr)
 	if err != nil {
@@ -39,16 +41,16 @@ func parse(expr string) (parser.Expr, error) {
 	return root, nil
 }
 
-// rewrite rewrites the expression at a place, from the leaves on.
-func rewrite(place *parser.Expr, speed float64) {
-	for _, child := range places(*place) {
+// rewrite rewrites an expression in place, leaves first.
+func rewrite(expr *parser.Expr, speed float64) {
+	for _, child := range operands(*expr) {
 		rewrite(child, speed)
 	}
-	switch e := (*place).(type) {
+	switch e := (*expr).(type) {
 	case *parser.VectorSelector:
 		e.OriginalOffset = divide(e.OriginalOffset, speed)
 		if slices.Contains(ownClock, e.Name) {
-			*place = must(fmt.Sprintf("(time() - %s * (time() - %s))", number(speed), e))
+			*expr = must(fmt.Sprintf("(time() - %s * (time() - %s))", number(speed), e))
 		}
 	case *parser.MatrixSelector:
 		e.Range = divide(e.Range, speed)
@@ -61,13 +63,13 @@ func rewrite(place *parser.Expr, speed float64) {
 		e.OriginalOffset = divide(e.OriginalOffset, speed)
 	case *parser.Call:
 		if e.Func.Name == "deriv" || e.Func.Name == "rate" || e.Func.Name == "irate" {
-			*place = must(fmt.Sprintf("(%s / %s)", e, number(speed)))
+			*expr = must(fmt.Sprintf("(%s / %s)", e, number(speed)))
 		}
 	}
 }
 
-// places returns where the operands of an expression stand.
-func places(e parser.Expr) []*parser.Expr {
+// operands returns pointers to the operands of an expression.
+func operands(e parser.Expr) []*parser.Expr {
 	switch e := e.(type) {
 	case *parser.AggregateExpr:
 		return []*parser.Expr{&e.Expr}
@@ -90,7 +92,7 @@ func places(e parser.Expr) []*parser.Expr {
 	}
 }
 
-// must parses what this package has put together from parsed parts.
+// must parses an expression that was put together from parsed parts.
 func must(expr string) parser.Expr {
 	e, err := parse(expr)
 	if err != nil {
@@ -114,7 +116,7 @@ func Duration(text string, speed float64) (string, error) {
 	return model.Duration(divide(time.Duration(d), speed)).String(), nil
 }
 
-// Rules returns a rule file for a speed, without the rules that drop names.
+// Rules returns a rule file for a speed, without the rules named in drop.
 func Rules(file []byte, speed float64, drop ...string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(file, &root); err != nil {
@@ -150,8 +152,9 @@ func named(rule *yaml.Node) string {
 	return ""
 }
 
-// Alertmanager returns the configuration of an Alertmanager for a speed. All of its receivers
-// post to webhook and their name. It is always within its time intervals.
+// Alertmanager returns an Alertmanager configuration for a speed. Each receiver
+// becomes a webhook at the URL webhook followed by its name. Time intervals
+// become always.
 func Alertmanager(file []byte, speed float64, webhook string) ([]byte, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(file, &root); err != nil {
@@ -198,7 +201,7 @@ func redirect(list *yaml.Node, webhook string) error {
 	return list.Encode(redirected)
 }
 
-// always lets every time interval of a list be at all times.
+// always makes every time interval of a list match at all times.
 func always(list *yaml.Node) error {
 	for _, interval := range list.Content {
 		for i := 0; i+1 < len(interval.Content); i += 2 {
@@ -214,7 +217,8 @@ func always(list *yaml.Node) error {
 	return nil
 }
 
-// walk calls visit for every key and value of every mapping, from the outside in.
+// walk calls visit for every key and value of every mapping, from the outside
+// in.
 func walk(n *yaml.Node, visit func(key string, value *yaml.Node) error) error {
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# dpkg says "configure" and the former version, rpm how many versions there are now.
+# dpkg passes "configure" and the previous version; rpm passes the number of installed versions.
 set -e
 
 upgrade=
@@ -15,7 +15,7 @@ if [ -d /run/systemd/system ]; then
   [ -z "$upgrade" ] || systemctl try-restart oms_exporter.service
 fi
 
-# It cannot start before it knows an OMS, so it is not started.
+# It cannot start before an OMS is configured, so it is not started.
 if [ -z "$upgrade" ]; then
   cat <<'TEXT'
 oms_exporter: name your OMS in /etc/default/oms_exporter, put the password into

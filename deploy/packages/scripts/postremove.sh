@@ -1,5 +1,5 @@
 #!/bin/sh
-# dpkg says "remove" and "purge"; rpm 0, and keeps changed configuration and the user.
+# dpkg passes "remove" or "purge"; rpm passes 0, and keeps changed configuration and the user.
 set -e
 
 case "$1" in
@@ -9,7 +9,7 @@ case "$1" in
     fi
     ;;
   purge)
-    # With the passwords, which no package has put there.
+    # Including the passwords, which are not part of the package.
     rm -rf /etc/oms_exporter
     if getent passwd oms_exporter >/dev/null; then
       userdel oms_exporter

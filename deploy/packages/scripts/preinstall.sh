@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before the files are unpacked, since one of them belongs to this group.
+# Before the files are unpacked, because one of them belongs to this group.
 set -e
 
 if ! getent passwd oms_exporter >/dev/null; then

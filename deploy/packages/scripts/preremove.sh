@@ -1,5 +1,5 @@
 #!/bin/sh
-# dpkg says "remove", rpm 0. An upgrade goes on running until it is restarted.
+# dpkg passes "remove", rpm passes 0. On an upgrade, the service runs until it is restarted.
 set -e
 
 case "$1" in

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Names get suffixes of up to 15 characters. */}}
+{{/* Other names append up to 15 characters to it. */}}
 {{- define "oms-exporter.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" }}
@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the files, or nothing. */}}
+{{/* The name of the Secret with the files, if any. */}}
 {{- define "oms-exporter.secret" -}}
 {{- if .Values.secret.existing }}
 {{- .Values.secret.existing }}
@@ -54,12 +54,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.webConfig.tls_server_config }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{/* Instance in metrics and alerts: pods are named anew at each rollout. */}}
+{{/* The instance in metrics and alerts: pod names change at each rollout. */}}
 {{- define "oms-exporter.instance" -}}
 {{- default .Release.Name .Values.serviceMonitor.instance }}
 {{- end }}
 
-{{/* The ports of the URLs of all OMS, as JSON. */}}
+{{/* The ports of all OMS URLs, as JSON. */}}
 {{- define "oms-exporter.ports" -}}
 {{- $urls := list }}
 {{- with .Values.oms.url }}{{ $urls = append $urls . }}{{ end }}
@@ -74,7 +74,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $ports | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* What a schema cannot say, or not well. */}}
+{{/* Checks that a schema cannot express well. */}}
 {{- define "oms-exporter.check" -}}
 {{- $values := .Values }}
 {{- if and $values.oms.url $values.config }}
@@ -100,7 +100,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Fails if a secret stands in the configuration, which is a ConfigMap. */}}
+{{/* Fails if the configuration, which is a ConfigMap, contains a secret. */}}
 {{- define "oms-exporter.noSecrets" -}}
 {{- $path := .path }}
 {{- if kindIs "map" .value }}

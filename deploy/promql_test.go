@@ -1,4 +1,4 @@
-package names
+package deploy_test
 
 import (
 	"errors"
@@ -12,23 +12,36 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// metricName is the label that holds the name of a metric.
+// metricName is the label that has the name of a metric.
 const metricName = "__name__"
 
-// labels returns the labels of an expression's result, and what is wrong with its names.
-func (n *Names) labels(expr string) (set, error) {
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
-	if err != nil {
-		return nil, err
-	}
-	w := walk{names: n}
-	result := w.labels(parsed)
-	return result, errors.Join(w.problems...)
+func parseExpr(expr string) (parser.Expr, error) {
+	return parser.NewParser(parser.Options{}).ParseExpr(expr)
 }
 
-// A walk follows label sets through an expression.
+// eachNode visits the nodes of an expression, if it parses: another test finds
+// those that do not.
+func eachNode(expr string, visit func(node parser.Node, path []parser.Node)) {
+	if parsed, err := parseExpr(expr); err == nil {
+		parser.Inspect(parsed, func(node parser.Node, path []parser.Node) error {
+			visit(node, path)
+			return nil
+		})
+	}
+}
+
+func eachSelector(expr string, visit func(s *parser.VectorSelector, path []parser.Node)) {
+	eachNode(expr, func(node parser.Node, path []parser.Node) {
+		if s, ok := node.(*parser.VectorSelector); ok {
+			visit(s, path)
+		}
+	})
+}
+
+// A walk follows label sets through an expression. Prometheus takes a metric or
+// label that does not exist for series that are not there yet; a walk finds it.
 type walk struct {
-	names    *Names
+	series   map[string]set
 	problems []error
 }
 
@@ -36,7 +49,7 @@ func (w *walk) wrong(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Errorf(format, args...))
 }
 
-// want notes those of the labels that are not there.
+// want reports those of the labels that do not exist.
 func (w *walk) want(there set, labels []string, where string) {
 	for _, l := range labels {
 		if !there[l] {
@@ -45,7 +58,8 @@ func (w *walk) want(there set, labels []string, where string) {
 	}
 }
 
-// labels returns the labels that the result of an expression may have: none for a scalar.
+// labels returns the labels that the result of an expression may have: none for
+// a scalar.
 func (w *walk) labels(expr parser.Expr) set {
 	switch e := expr.(type) {
 	case *parser.VectorSelector:
@@ -81,17 +95,17 @@ func (w *walk) selector(s *parser.VectorSelector) set {
 		}
 		if m.Type == labels.MatchEqual {
 			name = m.Value
-			there = w.names.series[name]
+			there = w.series[name]
 			continue
 		}
 		name = m.String()
-		for series, of := range w.names.series {
+		for series, of := range w.series {
 			if m.Matches(series) {
 				there = there.plus(of)
 			}
 		}
 	}
-	if len(there) == 0 && !w.names.Has(name) {
+	if len(there) == 0 && w.series[name] == nil {
 		w.wrong("there is no metric %s", name)
 		return set{}
 	}
@@ -103,7 +117,7 @@ func (w *walk) selector(s *parser.VectorSelector) set {
 	return there
 }
 
-// choosing are the aggregations that keep series as they are.
+// choosing are the aggregations that keep series unchanged.
 var choosing = []parser.ItemType{parser.TOPK, parser.BOTTOMK, parser.LIMITK, parser.LIMIT_RATIO}
 
 func (w *walk) aggregate(a *parser.AggregateExpr) set {
@@ -111,7 +125,7 @@ func (w *walk) aggregate(a *parser.AggregateExpr) set {
 		w.labels(a.Param)
 	}
 	of := w.labels(a.Expr)
-	if len(w.problems) == 0 { // otherwise what is missing may be missing because of them
+	if len(w.problems) == 0 { // otherwise these may be why a label is missing
 		w.want(of, a.Grouping, "on "+a.Expr.String())
 	}
 	result := make(set)
@@ -165,8 +179,8 @@ func (w *walk) binary(b *parser.BinaryExpr) set {
 	return result
 }
 
-// matching checks the labels of on, ignoring, group_left and group_right. What on names has to
-// be on both sides: a label that only one of them has matches nothing.
+// matching checks the labels of on, ignoring, group_left and group_right. Those
+// of on must exist on both sides: if only one has a label, nothing matches.
 func (w *walk) matching(b *parser.BinaryExpr, left, right set) {
 	m := b.VectorMatching
 	if m.On {
@@ -201,7 +215,8 @@ func (w *walk) call(c *parser.Call) set {
 	return result
 }
 
-// relabel adds the label that label_replace or label_join makes, and checks those it reads.
+// relabel adds the label that label_replace or label_join makes, and checks
+// those that it reads.
 func (w *walk) relabel(c *parser.Call, of set) {
 	var texts []string
 	for _, arg := range c.Args[1:] {
@@ -220,7 +235,7 @@ func (w *walk) relabel(c *parser.Call, of set) {
 	of[texts[0]] = true
 }
 
-// equalities returns the labels that absent gives to its result.
+// equalities returns the labels of the result of absent.
 func equalities(expr parser.Expr) set {
 	if m, ok := expr.(*parser.MatrixSelector); ok {
 		expr = m.VectorSelector
@@ -236,36 +251,21 @@ func equalities(expr parser.Expr) set {
 	return result
 }
 
-// mentioned returns the metrics that an expression names.
-func mentioned(expr string) set {
-	metrics := make(set)
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
-	if err != nil {
-		return metrics
-	}
-	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			metrics[s.Name] = true
-		}
-		return nil
-	})
-	return metrics
-}
-
 var (
 	labelUse = regexp.MustCompile(`\$labels\.(\w+)`)
-	// What a template asks Prometheus, up to the end of what is done with the answer.
+	// A query of a template.
 	queryUse  = regexp.MustCompile(`printf "((?:[^"\\]|\\.)*)"[^}]*\| query \}\}`)
 	answerUse = regexp.MustCompile(`\$s\.Labels\.(\w+)`)
 )
 
-// A query is what a template asks Prometheus, and the labels that it shows of the answer.
+// A query is what a template asks Prometheus, and the labels of the result that
+// it shows.
 type query struct {
 	expr   string
 	labels []string
 }
 
-// queries returns what a template asks.
+// queries returns the queries of a template.
 func queries(template string) []query {
 	var found []query
 	at := queryUse.FindAllStringSubmatchIndex(template, -1)
@@ -283,29 +283,24 @@ func queries(template string) []query {
 	return found
 }
 
-// CheckTemplate checks the template of a rule whose expression has these labels: $labels, what it
-// asks Prometheus with query, and the labels of the answers.
-func (n *Names) CheckTemplate(template string, labels []string) error {
-	var problems []error
+// CheckTemplate checks a template of a rule whose expression has these labels:
+// its uses of $labels, its queries, and the labels of their results.
+func (s *series) CheckTemplate(template string, labels []string) error {
+	w := walk{series: s.labels}
 	for _, use := range labelUse.FindAllStringSubmatch(template, -1) {
-		if !slices.Contains(labels, use[1]) {
-			problems = append(problems, fmt.Errorf("there is no $labels.%s", use[1]))
-		}
+		w.want(setOf(labels), []string{use[1]}, "in $labels")
 	}
-	if asked := strings.Count(template, "| query"); asked != len(queries(template)) {
-		problems = append(problems, fmt.Errorf("cannot read every query of %s", template))
+	asked := queries(template)
+	if strings.Count(template, "| query") != len(asked) {
+		w.wrong("cannot read every query of %s", template)
 	}
-	for _, q := range queries(template) {
-		of, err := n.Labels(q.expr)
+	for _, q := range asked {
+		of, err := s.Labels(q.expr)
 		if err != nil {
-			problems = append(problems, err)
+			w.problems = append(w.problems, err)
 			continue
 		}
-		for _, l := range q.labels {
-			if !slices.Contains(of, l) {
-				problems = append(problems, fmt.Errorf("there is no label %s on %s", l, q.expr))
-			}
-		}
+		w.want(setOf(of), q.labels, "on "+q.expr)
 	}
-	return errors.Join(problems...)
+	return errors.Join(w.problems...)
 }
