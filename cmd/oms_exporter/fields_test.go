@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,75 +18,37 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-const fieldsPage = "../../deploy/docs/fields.md"
-
-// TestFields checks the page that says which metrics are made from which field. It is not
-// written but measured: each field is taken out of a listing, and what changes depends on it.
-func TestFields(t *testing.T) {
-	have := readFile(t, fieldsPage)
-	want, err := replacePart(have, "fields", fieldTable(t))
-	switch {
-	case err != nil:
-		t.Errorf("%s: %v", fieldsPage, err)
-	case have == want:
-	case *update:
-		if err := os.WriteFile(fieldsPage, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	default:
-		t.Errorf("%s is not what the program does; run go generate ./...\n%s",
-			fieldsPage, difference(have, want))
-	}
-}
-
-// fieldTable renders all fields of a project, and the metrics that depend on each.
-func fieldTable(t *testing.T) string {
-	t.Helper()
+// TestEveryFieldThatIsReadMakesAMetric takes each field out of a listing and looks at which
+// metrics change. Fields that are decoded change some, ignored ones none, and no metric of a task
+// comes from nowhere.
+func TestEveryFieldThatIsReadMakesAMetric(t *testing.T) {
 	tasks := everyScenario(t)
 	whole := families(t, tasks)
-	var b strings.Builder
-	b.WriteString("| field | metrics |\n|---|---|\n")
 	used := make(map[string]bool)
-	var add func(path []string, prefix string, fields []omsclient.Field)
-	add = func(path []string, prefix string, fields []omsclient.Field) {
+	var see func(path []string, fields []omsclient.Field)
+	see = func(path []string, fields []omsclient.Field) {
 		for _, f := range fields {
-			path, name := append(slices.Clone(path), f.Name), prefix+f.Name
+			path := append(slices.Clone(path), f.Name)
 			if len(f.Below) > 0 {
-				if f.List {
-					name += "[]"
-				}
-				add(path, name+".", f.Below)
+				see(path, f.Below)
 				continue
 			}
 			depend := dependents(whole, families(t, without(tasks, path)))
 			if f.Ignored != (len(depend) == 0) {
-				t.Errorf("%s: ignored: %t, metrics that depend on it: %q", name, f.Ignored, depend)
+				t.Errorf("%s: ignored: %t, metrics that depend on it: %q",
+					strings.Join(path, "."), f.Ignored, depend)
 			}
 			for _, metric := range depend {
 				used[metric] = true
 			}
-			fmt.Fprintf(&b, "| `%s` | %s |\n", name, metricsCell(depend))
 		}
 	}
-	add(nil, "", omsclient.Fields())
+	see(nil, omsclient.Fields())
 	for metric := range whole {
 		if !used[metric] {
 			t.Errorf("no field makes %s", metric)
 		}
 	}
-	return b.String()
-}
-
-// metricsCell renders the metrics that depend on a field.
-func metricsCell(metrics []string) string {
-	const most = 12 // more are all, by a label
-	switch {
-	case len(metrics) == 0:
-		return "not read"
-	case len(metrics) > most:
-		return "every metric of the task, as a label"
-	}
-	return "`" + strings.Join(metrics, "`, `") + "`"
 }
 
 // everyScenario returns tasks that do everything that simulated tasks do, with all fields, none
