@@ -177,8 +177,8 @@ func adviseTLS(e *evidence, err error) string {
 	case errors.As(err, &record):
 		return "the server does not speak TLS: check the port, or use http"
 	}
-	return "check which TLS versions, ciphers and client certificates OMS, or a proxy in front of it, " +
-		"accepts"
+	return "check which TLS versions, ciphers and client certificates are accepted by OMS, " +
+		"or by a proxy in front of it"
 }
 
 // rejected describes the certificate that was not accepted, if that is the error.

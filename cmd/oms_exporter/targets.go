@@ -129,7 +129,8 @@ func (t *targets) replace() error {
 	}
 	before := *t.current.Load()
 	after := make(map[string]*target, len(loaded.Targets))
-	for name, cfg := range loaded.Targets {
+	for _, name := range slices.Sorted(maps.Keys(loaded.Targets)) {
+		cfg := loaded.Targets[name]
 		if old := before[name]; old != nil && reflect.DeepEqual(old.config, cfg) {
 			after[name] = old
 		} else if after[name], err = t.newTarget(name, cfg); err != nil {
