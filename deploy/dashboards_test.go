@@ -182,8 +182,11 @@ func TestDashboardsAreDashboards(t *testing.T) {
 // A boardRule is a rule for all dashboards.
 type boardRule struct {
 	name  string
-	check func(t *testing.T, b *drawnBoard, found func(where, format string, args ...any))
+	check func(t *testing.T, b *drawnBoard, found report)
 }
+
+// A report says what breaks a rule, and in which panel or other part of a board.
+type report func(where, format string, args ...any)
 
 // An exception is a panel that may break a rule.
 type exception struct{ rule, board, panel, reason string }
@@ -238,7 +241,7 @@ var lintExceptions = func() []exception {
 // lintRules are the rules of Grafana's dashboard-linter, under its names. The
 // linter itself cannot be installed everywhere.
 var lintRules = []boardRule{
-	{"template-datasource", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"template-datasource", func(_ *testing.T, b *drawnBoard, found report) {
 		sources := slices.DeleteFunc(slices.Clone(b.Templating.List), func(v drawnVariable) bool {
 			return v.Type != "datasource"
 		})
@@ -250,13 +253,13 @@ var lintRules = []boardRule{
 			found(v.Name, "label %q, query %q", v.Label, v.query())
 		}
 	}},
-	{"template-job", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"template-job", func(_ *testing.T, b *drawnBoard, found report) {
 		lintChoice(b, "job", "Job", found)
 	}},
-	{"template-instance", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"template-instance", func(_ *testing.T, b *drawnBoard, found report) {
 		lintChoice(b, "instance", "Instance", found)
 	}},
-	{"template-label-promql", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"template-label-promql", func(_ *testing.T, b *drawnBoard, found report) {
 		for _, v := range b.Templating.List {
 			if v.Type != "query" {
 				continue
@@ -270,14 +273,14 @@ var lintRules = []boardRule{
 			}
 		}
 	}},
-	{"template-on-time-change-reload", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"template-on-time-change-reload", func(_ *testing.T, b *drawnBoard, found report) {
 		for _, v := range b.Templating.List {
 			if v.Type == "query" && v.Refresh != 2 {
 				found(v.Name, "refresh is %d, want 2", v.Refresh)
 			}
 		}
 	}},
-	{"panel-datasource", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panel-datasource", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			used := []drawnSource{p.Datasource}
 			for _, target := range p.Targets {
@@ -290,14 +293,14 @@ var lintRules = []boardRule{
 			}
 		})
 	}},
-	{"panel-title-description", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panel-title-description", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if p.Title == "" || p.Description == "" {
 				found(p.Title, "title or description is missing")
 			}
 		})
 	}},
-	{"panel-units", func(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panel-units", func(t *testing.T, b *drawnBoard, found report) {
 		t.Helper()
 		b.eachPanel(func(p *drawnPanel) {
 			units := []string{p.FieldConfig.Defaults.Unit}
@@ -315,31 +318,29 @@ var lintRules = []boardRule{
 			}
 		})
 	}},
-	{"panel-no-targets", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panel-no-targets", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if len(p.Targets) == 0 {
 				found(p.Title, "no query")
 			}
 		})
 	}},
-	{"target-promql", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
-		b.eachPanel(func(p *drawnPanel) {
-			for _, target := range p.Targets {
-				if _, err := parsePromQL(target.Expr); err != nil {
-					found(p.Title, "%s: %v", target.RefID, err)
-				}
+	{"target-promql", func(_ *testing.T, b *drawnBoard, found report) {
+		b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+			if _, err := parsePromQL(target.Expr); err != nil {
+				found(p.Title, "%s: %v", target.RefID, err)
 			}
 		})
 	}},
 	{"target-rate-interval", lintRateInterval},
-	{"target-job", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"target-job", func(_ *testing.T, b *drawnBoard, found report) {
 		lintMatcher(b, "job", found)
 	}},
-	{"target-instance", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"target-instance", func(_ *testing.T, b *drawnBoard, found report) {
 		lintMatcher(b, "instance", found)
 	}},
 	{"target-counter-agg", lintCounters},
-	{"uneditable-dashboard", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"uneditable-dashboard", func(_ *testing.T, b *drawnBoard, found report) {
 		if b.Editable == nil || *b.Editable {
 			found("dashboard", "it is editable")
 		}
@@ -359,7 +360,15 @@ func (b *drawnBoard) eachPanel(visit func(p *drawnPanel)) {
 	}
 }
 
-func lintChoice(b *drawnBoard, name, label string, found func(string, string, ...any)) {
+func (b *drawnBoard) eachTarget(visit func(p *drawnPanel, target drawnTarget)) {
+	b.eachPanel(func(p *drawnPanel) {
+		for _, target := range p.Targets {
+			visit(p, target)
+		}
+	})
+}
+
+func lintChoice(b *drawnBoard, name, label string, found report) {
 	i := slices.IndexFunc(b.Templating.List, func(v drawnVariable) bool { return v.Name == name })
 	if i < 0 {
 		found(name, "there is no such variable")
@@ -372,19 +381,17 @@ func lintChoice(b *drawnBoard, name, label string, found func(string, string, ..
 	}
 }
 
-func lintMatcher(b *drawnBoard, label string, found func(string, string, ...any)) {
+func lintMatcher(b *drawnBoard, label string, found report) {
 	want := label + `=~"$` + label + `"`
-	b.eachPanel(func(p *drawnPanel) {
-		for _, target := range p.Targets {
-			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, _ []parser.Node) {
-				for _, m := range s.LabelMatchers {
-					if m.String() == want {
-						return
-					}
+	b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+		eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, _ []parser.Node) {
+			for _, m := range s.LabelMatchers {
+				if m.String() == want {
+					return
 				}
-				found(p.Title, "%s: %s has no %s", target.RefID, s, want)
-			})
-		}
+			}
+			found(p.Title, "%s: %s has no %s", target.RefID, s, want)
+		})
 	})
 }
 
@@ -395,37 +402,33 @@ const rateInterval = "7m13s"
 // rates are the functions that a counter needs.
 var rates = []string{"rate", "irate", "increase"}
 
-func lintRateInterval(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
-	b.eachPanel(func(p *drawnPanel) {
-		for _, target := range p.Targets {
-			eachNode(interpolate(target.Expr, macros), func(node parser.Node, _ []parser.Node) {
-				c, ok := node.(*parser.Call)
-				if !ok || !slices.Contains(rates, c.Func.Name) {
-					return
-				}
-				if !strings.HasSuffix(c.Args[0].String(), "["+rateInterval+"]") {
-					found(p.Title, "%s: %s is not over $__rate_interval", target.RefID, c)
-				}
-			})
-		}
+func lintRateInterval(_ *testing.T, b *drawnBoard, found report) {
+	b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+		eachNode(interpolate(target.Expr, macros), func(node parser.Node, _ []parser.Node) {
+			c, ok := node.(*parser.Call)
+			if !ok || !slices.Contains(rates, c.Func.Name) {
+				return
+			}
+			if !strings.HasSuffix(c.Args[0].String(), "["+rateInterval+"]") {
+				found(p.Title, "%s: %s is not over $__rate_interval", target.RefID, c)
+			}
+		})
 	})
 }
 
-func lintCounters(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
-	b.eachPanel(func(p *drawnPanel) {
-		for _, target := range p.Targets {
-			eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, path []parser.Node) {
-				if !strings.HasSuffix(s.Name, "_total") {
+func lintCounters(_ *testing.T, b *drawnBoard, found report) {
+	b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+		eachSelector(interpolate(target.Expr, macros), func(s *parser.VectorSelector, path []parser.Node) {
+			if !strings.HasSuffix(s.Name, "_total") {
+				return
+			}
+			if len(path) > 1 {
+				if c, ok := path[len(path)-2].(*parser.Call); ok && slices.Contains(rates, c.Func.Name) {
 					return
 				}
-				if len(path) > 1 {
-					if c, ok := path[len(path)-2].(*parser.Call); ok && slices.Contains(rates, c.Func.Name) {
-						return
-					}
-				}
-				found(p.Title, "%s: the counter %s is not in rate, irate or increase", target.RefID, s)
-			})
-		}
+			}
+			found(p.Title, "%s: the counter %s is not in rate, irate or increase", target.RefID, s)
+		})
 	})
 }
 
@@ -478,7 +481,7 @@ var kinds = []string{
 }
 
 var houseRules = []boardRule{
-	{"it opens with the right settings", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"it opens with the right settings", func(_ *testing.T, b *drawnBoard, found report) {
 		want := openings[b.UID]
 		if b.file != b.UID+".json" || b.Refresh != want[0] || b.Time.From != want[1] || b.Time.To != "now" ||
 			b.Timezone != "browser" || b.GraphTooltip != 1 || b.SchemaVersion != 37 ||
@@ -487,12 +490,12 @@ var houseRules = []boardRule{
 				b.GraphTooltip, b.SchemaVersion, b.Tags)
 		}
 	}},
-	{"its description asks a question", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"its description asks a question", func(_ *testing.T, b *drawnBoard, found report) {
 		if !strings.Contains(b.Description, "? ") {
 			found("dashboard", "%q", b.Description)
 		}
 	}},
-	{"descriptions are sentences", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"descriptions are sentences", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if !regexp.MustCompile(`^\S.{30,}[.]$`).MatchString(p.Description) || strings.Contains(p.Description, "  ") {
 				found(p.Title, "%q", p.Description)
@@ -505,14 +508,14 @@ var houseRules = []boardRule{
 		}
 	}},
 	{"panels lie in the grid without overlapping", layout},
-	{"panels are of kinds that all versions of Grafana have", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panels are of kinds that all versions of Grafana have", func(_ *testing.T, b *drawnBoard, found report) {
 		for _, p := range b.Panels {
 			if !slices.Contains(kinds, p.Type) {
 				found(p.Title, "%s", p.Type)
 			}
 		}
 	}},
-	{"panels that show the present query the present", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"panels that show the present query the present", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			now := slices.Contains([]string{"stat", "gauge", "bargauge", "table", "barchart"}, p.Type)
 			for _, target := range p.Targets {
@@ -522,16 +525,14 @@ var houseRules = []boardRule{
 			}
 		})
 	}},
-	{"unknown is not zero", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
-		b.eachPanel(func(p *drawnPanel) {
-			for _, target := range p.Targets {
-				if strings.Contains(target.Expr, "vector(") {
-					found(p.Title, "%s is a number even if nothing is known", target.RefID)
-				}
+	{"unknown is not zero", func(_ *testing.T, b *drawnBoard, found report) {
+		b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+			if strings.Contains(target.Expr, "vector(") {
+				found(p.Title, "%s is a number even if nothing is known", target.RefID)
 			}
 		})
 	}},
-	{"nulls stay gaps", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"nulls stay gaps", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if p.Type != "timeseries" && p.Type != "state-timeline" {
 				return
@@ -546,7 +547,7 @@ var houseRules = []boardRule{
 	{"alerts and outages are annotated", annotated},
 	{"variables that are used exist, and those that exist are used", variables},
 	{"links are not broken", linked},
-	{"titles are different", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"titles are different", func(_ *testing.T, b *drawnBoard, found report) {
 		seen := map[string]bool{}
 		for _, p := range b.Panels {
 			if seen[p.Title] {
@@ -555,7 +556,7 @@ var houseRules = []boardRule{
 			seen[p.Title] = true
 		}
 	}},
-	{"queries of a panel have different letters", func(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+	{"queries of a panel have different letters", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			seen := map[string]bool{}
 			for _, target := range p.Targets {
@@ -571,7 +572,7 @@ var houseRules = []boardRule{
 	}},
 }
 
-func layout(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func layout(_ *testing.T, b *drawnBoard, found report) {
 	taken := map[[2]int]string{}
 	ids := map[int]bool{}
 	for _, p := range b.Panels {
@@ -598,7 +599,7 @@ func layout(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 // colorOf keeps the color of each word over all boards.
 var colorOf = map[string]string{}
 
-func wording(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func wording(t *testing.T, b *drawnBoard, found report) {
 	t.Helper()
 	b.eachPanel(func(p *drawnPanel) {
 		mappings := slices.Clone(p.FieldConfig.Defaults.Mappings)
@@ -634,7 +635,7 @@ func wording(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
 // delays are the series that are delays.
 var delays = regexp.MustCompile(`oms:task_effective_delay:seconds|oms_task_sync_delay_seconds`)
 
-func noiseFloor(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func noiseFloor(_ *testing.T, b *drawnBoard, found report) {
 	b.eachPanel(func(p *drawnPanel) {
 		unit := p.FieldConfig.Defaults.Unit
 		shows := false
@@ -658,7 +659,7 @@ func noiseFloor(_ *testing.T, b *drawnBoard, found func(string, string, ...any))
 	})
 }
 
-func annotated(_ *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func annotated(_ *testing.T, b *drawnBoard, found report) {
 	asked := map[string]string{}
 	for _, a := range b.Annotations.List {
 		if a.BuiltIn == 1 {
@@ -683,7 +684,7 @@ var ownVariables = []string{
 	"__range", "__rate_interval", "__interval", "__url_time_range", "__data", "__field",
 }
 
-func variables(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func variables(t *testing.T, b *drawnBoard, found report) {
 	t.Helper()
 	texts := map[string]string{}
 	b.eachPanel(func(p *drawnPanel) {
@@ -720,7 +721,7 @@ func (b *drawnBoard) has(variable string) bool {
 	return slices.ContainsFunc(b.Templating.List, func(v drawnVariable) bool { return v.Name == variable })
 }
 
-func linked(t *testing.T, b *drawnBoard, found func(string, string, ...any)) {
+func linked(t *testing.T, b *drawnBoard, found report) {
 	t.Helper()
 	boards := map[string]*drawnBoard{}
 	all := drawnBoards(t)
@@ -859,13 +860,11 @@ func (q *boardQuery) name() string { return q.panel + " " + q.ref }
 func (b *drawnBoard) queries(t *testing.T) []boardQuery {
 	t.Helper()
 	var all []boardQuery
-	b.eachPanel(func(p *drawnPanel) {
-		for _, target := range p.Targets {
-			all = append(all, boardQuery{
-				panel: p.Title, ref: target.RefID, expr: target.Expr, legend: target.LegendFormat,
-				instant: target.Instant, points: p.MaxDataPoints,
-			})
-		}
+	b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+		all = append(all, boardQuery{
+			panel: p.Title, ref: target.RefID, expr: target.Expr, legend: target.LegendFormat,
+			instant: target.Instant, points: p.MaxDataPoints,
+		})
 	})
 	for _, v := range b.Templating.List {
 		if v.Type != "query" {

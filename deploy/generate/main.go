@@ -123,7 +123,8 @@ func readAlerts(dir string) ([]alert, error) {
 func tables(alerts []alert, base string) string {
 	var b strings.Builder
 	for _, scope := range []struct{ name, heading string }{
-		{"exporter", "### About the exporter\n"}, {"oms", "\n### About an OMS\n"},
+		{"exporter", "### About the exporter\n"},
+		{"oms", "\n### About an OMS\n"},
 		{"task", "\n### About a task\n"},
 	} {
 		b.WriteString(scope.heading + "\n| alert | severity | for | when |\n|---|---|---|---|\n")
