@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ func (h *handler) write(
 ) {
 	agreed := negotiate(r)
 	format := expfmt.Format(agreed.Get("Content-Type"))
-	if tasks == nil || !slices.Contains(collector.TextFormats, format.FormatType()) {
+	if tasks == nil || !collector.CanEncode(format) {
 		h.writeOrdinarily(w, r, tasks, others)
 		return
 	}
@@ -57,18 +56,8 @@ func (h *handler) write(
 func answer(
 	w io.Writer, tasks *collector.Snapshot, key string, encode func(io.Writer) error,
 ) error {
-	body, shared, err := tasks.Answer(key, func() ([]byte, error) {
-		var b bytes.Buffer
-		err := encode(&b)
-		return b.Bytes(), err
-	})
-	if err == nil && shared {
-		_, err = w.Write(body)
-	} else if err == nil {
-		// A compressor writes crumbs, each of which would go the long way to the connection.
-		buffered := bufio.NewWriterSize(w, 64<<10)
-		err = cmp.Or(encode(buffered), buffered.Flush())
-	}
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	err := cmp.Or(encode(buffered), buffered.Flush())
 	return err
 }
 

@@ -278,7 +278,7 @@ func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 		"How long before Prometheus' own timeout to answer a scrape.").
 		Default("0.5s").DurationVar(&s.timeoutOffset)
 	s.groups = map[string]*bool{}
-	for _, g := range collector.Groups {
+	for _, g := range collector.Groups() {
 		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").Default("true").Bool()
 	}
 }
