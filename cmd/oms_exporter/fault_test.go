@@ -237,7 +237,7 @@ func TestAnUnknownValueIsLoggedOnce(t *testing.T) {
 	scrape(t, p)
 	got := scrape(t, p)
 
-	line := `msg="OMS sent a value that is not known or not readable" field=status value=SOME_NEW_STATE`
+	line := `msg="OMS sent an unknown or unreadable value" field=status value=SOME_NEW_STATE`
 	if n := strings.Count(p.stderr.String(), line); n != 1 {
 		t.Errorf("logged %d times, want 1:\n%s", n, p.stderr)
 	}

@@ -222,7 +222,7 @@ func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 		"How long before the timeout that Prometheus names a scrape is answered.").
 		Default("0.5s").DurationVar(&s.timeoutOffset)
 	s.groups = map[string]*bool{}
-	for _, g := range collector.Groups {
+	for _, g := range collector.Groups() {
 		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").Default("true").Bool()
 	}
 }

@@ -242,7 +242,7 @@ func TestMetricsAreCompressedForThoseWhoWantIt(t *testing.T) {
 
 func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
 	golden := parseText(t, readFile(t, goldenMetrics))
-	for _, group := range collector.Groups {
+	for _, group := range collector.Groups() {
 		t.Run(group.Name, func(t *testing.T) {
 			_, url := newOMS(t, omssim.Options{Projects: projects(t)})
 			p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics",
