@@ -235,7 +235,7 @@ func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 		text(t, c)
 
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that could not be read, counted at each listing.
+# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that cannot be read, once for each listing.
 # TYPE oms_exporter_unknown_values_total counter
 oms_exporter_unknown_values_total{field="importance"} 2
 oms_exporter_unknown_values_total{field="incrTimestampCheckpoint"} 2
@@ -286,7 +286,7 @@ oms_exporter_api_requests_total{action="ListProjects",code="connect"} 1
 # HELP oms_exporter_api_response_bytes_total Bytes of OMS's answers, as read.
 # TYPE oms_exporter_api_response_bytes_total counter
 oms_exporter_api_response_bytes_total{action="ListProjects"} 2015
-# HELP oms_exporter_inconsistent_listings_total Listings exported although the number of tasks and totalCount disagreed, even when listed again.
+# HELP oms_exporter_inconsistent_listings_total Listings exported although tasks and totalCount disagreed, even when listed again.
 # TYPE oms_exporter_inconsistent_listings_total counter
 oms_exporter_inconsistent_listings_total 1
 # HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another scrape.

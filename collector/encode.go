@@ -314,7 +314,7 @@ func (e *encoder) appendValue(b []byte, v float64) []byte {
 	switch {
 	case math.IsInf(v, +1):
 		return append(b, "+Inf"...)
-	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts, for which this is faster
+	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts; this is faster
 		b = strconv.AppendInt(b, int64(v), 10)
 	default:
 		b = strconv.AppendFloat(b, v, 'g', -1, 64)

@@ -87,7 +87,7 @@ func (s *Snapshot) Encode(
 	w io.Writer, format expfmt.Format, others []*dto.MetricFamily, wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
-		return fmt.Errorf("cannot encode metrics as %q: it is neither the text format nor OpenMetrics", format)
+		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
 	}
 	var families []family
 	for _, t := range s.tables {
