@@ -30,6 +30,7 @@ type handler struct {
 	web     *webSettings
 	logger  log.Logger
 	errors  *slog.Logger
+	answers answers
 }
 
 func newHandler(
