@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type handler struct {
 	own     *prometheus.Registry // of the exporter's own metrics
 	scrape  *scrapeSettings
 	web     *webSettings
+	limits  *limits
 	logger  log.Logger
 	errors  *slog.Logger
 }
@@ -37,16 +39,15 @@ func newHandler(
 ) (http.Handler, error) {
 	h := &handler{
 		targets: targets, own: own, scrape: &s.scrape, web: &s.web,
-		logger: stamped(base), errors: bridged(base),
+		limits: newLimits(s.web.maxRequests), logger: stamped(base), errors: bridged(base),
 	}
 	landing, err := h.landing()
 	if err != nil {
 		return nil, err
 	}
-	limit := limiter(s.web.maxRequests)
 	mux := http.NewServeMux()
 	mux.Handle("GET /", landing)
-	mux.Handle("GET /probe", limit(http.HandlerFunc(h.probe)))
+	mux.Handle("GET /probe", h.limits.admit(http.HandlerFunc(h.probe)))
 	mux.HandleFunc("GET /sd", h.discover)
 	mux.HandleFunc("GET /status", h.status)
 	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
@@ -61,7 +62,7 @@ func newHandler(
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	metrics := limit(http.HandlerFunc(h.metrics))
+	metrics := h.limits.admit(http.HandlerFunc(h.metrics))
 	if !s.web.disableExporterMetrics {
 		metrics = promhttp.InstrumentMetricHandler(own, metrics)
 	}
@@ -112,15 +113,12 @@ func respond(body string) http.HandlerFunc {
 // metrics serves the exporter's own metrics, and the tasks of the OMS that flags
 // describe, if any. The exporter's metrics already include this scrape.
 func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
-	var tasks *collector.Snapshot
-	if only := h.targets.get(flagsTarget); only != nil {
-		tasks = h.tasksOf(only, r) //nolint:contextcheck // its context is the request's, bounded
-	}
 	var others prometheus.Gatherers
 	if !h.web.disableExporterMetrics {
-		others = append(h.targets.gatherers(), h.own)
+		own := append(h.targets.gatherers(), h.own)
+		others = prometheus.Gatherers{suited(r, own)}
 	}
-	h.write(w, r, tasks, others)
+	h.answer(w, r, h.targets.get(flagsTarget), others)
 }
 
 // probe serves the tasks of one target, by its name in the configuration. An
@@ -138,51 +136,37 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
 			http.StatusNotFound)
 	default:
-		tasks := h.tasksOf(target, r) //nolint:contextcheck // its context is the request's, bounded
-		h.write(w, r, tasks, nil)
+		h.answer(w, r, target, nil)
 	}
 }
 
-// tasksOf scrapes an OMS.
-func (h *handler) tasksOf(t *target, r *http.Request) *collector.Snapshot {
-	ctx, cancel := withBudget(r, h.scrape.timeoutOffset)
+// answer answers with the tasks of a target, if there is one, and other metrics. Only
+// writing takes a place; waiting for OMS does not.
+func (h *handler) answer(
+	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
+) {
+	most := h.scrape.timeout
+	if t != nil {
+		most = cmp.Or(time.Duration(t.config.Timeout), most)
+	}
+	b := budgetOf(r, most, h.scrape.timeoutOffset)
+	b.cutOff(w)
+	var tasks *collector.Snapshot
+	if t != nil {
+		tasks = scrapeUntil(b.listing, t, r)
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), b.waiting)
+	defer cancel()
+	if release, ok := h.limits.place(ctx, w); ok {
+		defer release()
+		h.write(w, r, tasks, others)
+	}
+}
+
+func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snapshot {
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	return t.collector.Scrape(ctx)
-}
-
-// withBudget returns the context of a scrape. A header says when Prometheus gives
-// up; the answer must be there a little earlier.
-func withBudget(r *http.Request, offset time.Duration) (context.Context, context.CancelFunc) {
-	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
-	if err != nil || !(seconds > 0) || seconds > 24*3600 {
-		return context.WithCancel(r.Context())
-	}
-	timeout := time.Duration(seconds * float64(time.Second))
-	if timeout > offset {
-		timeout -= offset
-	}
-	return context.WithTimeout(r.Context(), timeout)
-}
-
-// limiter limits the number of requests in progress, over all handlers; 0 is no
-// limit.
-func limiter(most int) func(http.Handler) http.Handler {
-	if most == 0 {
-		return func(next http.Handler) http.Handler { return next }
-	}
-	slots := make(chan struct{}, most)
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				next.ServeHTTP(w, r)
-			default:
-				http.Error(w, fmt.Sprintf("limit of concurrent requests reached (%d), try again later", most),
-					http.StatusServiceUnavailable)
-			}
-		})
-	}
 }
 
 // discover serves the targets of the configuration in the format of Prometheus'

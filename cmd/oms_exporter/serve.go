@@ -168,23 +168,26 @@ func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
 	return &account, nil
 }
 
-// listenAndServe answers requests until ctx is done, then lets those in progress
-// finish.
+// listenAndServe answers requests until ctx is done. Then those in progress may finish,
+// within a grace period. What is still in progress after it, because OMS or a scraper
+// hangs, is cut off; the stop does not fail for that.
 func listenAndServe(
 	ctx context.Context, handler http.Handler, s *webSettings, base log.Logger,
 ) error {
-	const gracePeriod = 10 * time.Second
+	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	logger := bridged(base)
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
+	server := newServer(handler, logger)
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
 		defer cancel()
-		stopped <- server.Shutdown(ctx)
+		err := server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			level.Warn(stamped(base)).Log("msg", "requests still in progress are cut off",
+				"grace_period", gracePeriod)
+			err = server.Close()
+		}
+		stopped <- err
 	})
 	err := web.ListenAndServe(server, &web.FlagConfig{
 		WebListenAddresses: &s.listenAddresses,
@@ -197,6 +200,20 @@ func listenAndServe(
 	err = <-stopped
 	level.Info(stamped(base)).Log("msg", "stopped")
 	return err
+}
+
+// newServer returns a server that no client can keep busy for long. How long writing an
+// answer may take depends on the request; see [budget].
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of bodies, which nothing here needs
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
 }
 
 // bridged returns a logger for libraries that use slog. It adds the time itself,
