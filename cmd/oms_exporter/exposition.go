@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
+	"weak"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -22,15 +25,15 @@ import (
 	"oms_exporter/collector"
 )
 
-// write answers with the tasks of a snapshot, if there is one, and other metrics
-// among them.
+// write answers with the metrics of a snapshot, if there is one, and others among
+// them.
 func (h *handler) write(
 	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
 ) {
 	agreed := negotiate(r)
 	format := expfmt.Format(agreed.Get("Content-Type"))
 	if tasks == nil || !collector.CanEncode(format) {
-		h.writeOrdinarily(w, r, tasks, others)
+		h.writeThroughPromhttp(w, r, tasks, others)
 		return
 	}
 	encode := func(w io.Writer) error {
@@ -42,27 +45,85 @@ func (h *handler) write(
 		return errors.Join(tasks.Encode(body, format, families, wanted(r)), body.Close())
 	}
 	maps.Copy(w.Header(), agreed)
-	if err := answer(w, tasks, fmt.Sprintf("%q", []string{
-		agreed.Get("Content-Type"), agreed.Get("Content-Encoding"), r.URL.Query().Encode(),
-	}), encode); err != nil {
-		// It may have begun, so that it can only end too early.
+	var err error
+	if tasks.Shared() {
+		err = h.answers.write(w, tasks, fmt.Sprintf("%q", []string{
+			agreed.Get("Content-Type"), agreed.Get("Content-Encoding"), r.URL.Query().Encode(),
+		}), encode)
+	} else {
+		err = stream(w, encode)
+	}
+	if err != nil {
 		h.errors.Error("cannot write the metrics", "err", err)
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // part of the answer may be out; the scraper must not take it for all
 	}
 }
 
-// answer writes what encode writes. Scrapes that share the tasks and ask for the
-// same share that too; a single one has it as it comes.
-func answer(
-	w io.Writer, tasks *collector.Snapshot, key string, encode func(io.Writer) error,
-) error {
+// stream writes what encode writes, as it comes. A compressor makes many small writes;
+// the connection is to get few large ones.
+func stream(w io.Writer, encode func(io.Writer) error) error {
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	err := cmp.Or(encode(buffered), buffered.Flush())
+	return cmp.Or(encode(buffered), buffered.Flush())
+}
+
+// Answers are the bodies of answers that several scrapes get: those that share a
+// snapshot and ask for the same. A body is encoded once, and kept for as long as any of
+// the scrapes has the snapshot. The zero value is ready for use.
+type answers struct {
+	mu sync.Mutex
+
+	// The keys are weak, so that the map does not keep a snapshot in memory. When a
+	// snapshot is gone, no scrape can ask for its bodies any more, and they go too.
+	of map[weak.Pointer[collector.Snapshot]]bodies
+}
+
+// Bodies are those of one snapshot, by what was asked for.
+type bodies map[string]func() ([]byte, error)
+
+// write writes what encode writes for a snapshot, or has written for it under the same
+// key.
+func (a *answers) write(
+	w io.Writer, s *collector.Snapshot, key string, encode func(io.Writer) error,
+) error {
+	body, err := a.body(s, key, encode)()
+	if err == nil {
+		_, err = w.Write(body)
+	}
+	runtime.KeepAlive(s)
 	return err
 }
 
-// writeOrdinarily answers through client_golang.
-func (h *handler) writeOrdinarily(
+func (a *answers) body(
+	s *collector.Snapshot, key string, encode func(io.Writer) error,
+) func() ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	of := weak.Make(s)
+	if a.of[of] == nil {
+		if a.of == nil {
+			a.of = map[weak.Pointer[collector.Snapshot]]bodies{}
+		}
+		a.of[of] = bodies{}
+		runtime.AddCleanup(s, a.forget, of)
+	}
+	if a.of[of][key] == nil {
+		a.of[of][key] = sync.OnceValues(func() ([]byte, error) {
+			var b bytes.Buffer
+			err := encode(&b)
+			return b.Bytes(), err
+		})
+	}
+	return a.of[of][key]
+}
+
+func (a *answers) forget(s weak.Pointer[collector.Snapshot]) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.of, s)
+}
+
+// writeThroughPromhttp answers as any exporter does, which is slower.
+func (h *handler) writeThroughPromhttp(
 	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
 ) {
 	if tasks != nil {
@@ -77,9 +138,9 @@ func (h *handler) writeOrdinarily(
 
 func handlerOptions() promhttp.HandlerOpts { return promhttp.HandlerOpts{EnableOpenMetrics: true} }
 
-// negotiate returns the headers of an answer: which format and compression it
-// has to have. promhttp knows; it is asked to answer the same request with no
-// metrics at all.
+// negotiate returns the headers of the answer to a request: its format and its
+// compression. So that the rules are those of client_golang, promhttp answers the same
+// request here, with no metrics at all.
 func negotiate(r *http.Request) http.Header {
 	nothing := headersOnly{}
 	promhttp.HandlerFor(prometheus.Gatherers{}, handlerOptions()).ServeHTTP(nothing, r)
@@ -98,14 +159,14 @@ func (headersOnly) Write(b []byte) (int, error) { return len(b), nil }
 // WriteHeader implements [http.ResponseWriter].
 func (headersOnly) WriteHeader(int) {}
 
-// wanted says which families a request asks for; by default all.
+// wanted reports which metrics a request asks for by name[]; by default all.
 func wanted(r *http.Request) func(name string) bool {
 	names := r.URL.Query()["name[]"]
 	return func(name string) bool { return len(names) == 0 || slices.Contains(names, name) }
 }
 
-// Compressors are costly to make and cheap to use again. The fastest level costs
-// a fraction of the usual one and compresses metrics nearly as well.
+// Compressors are costly to make and cheap to reuse. The fastest level takes a fraction
+// of the time of the default one, and compresses metrics nearly as well.
 var (
 	gzips = sync.Pool{New: func() any {
 		w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
@@ -118,14 +179,14 @@ var (
 	}}
 )
 
-// A compressor is a compressing writer that can be used again.
+// A compressor is a compressing writer that can be reused.
 type compressor interface {
 	io.WriteCloser
 	Reset(w io.Writer)
 }
 
-// compress returns a writer of an encoding that promhttp has agreed to. Its end
-// must be written by Close.
+// compress returns a writer that compresses in an encoding that promhttp has agreed to.
+// Close ends what is compressed, and must be called.
 func compress(w io.Writer, encoding string) io.WriteCloser {
 	switch encoding {
 	case "gzip":
@@ -139,7 +200,7 @@ func compress(w io.Writer, encoding string) io.WriteCloser {
 func borrow(pool *sync.Pool, w io.Writer) io.WriteCloser {
 	c, ok := pool.Get().(compressor)
 	if !ok {
-		return plain{w} // the pools hold nothing else
+		return plain{w} // never: the pools hold nothing else
 	}
 	c.Reset(w)
 	return &borrowed{c, pool}

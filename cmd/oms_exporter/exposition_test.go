@@ -12,13 +12,17 @@ import (
 	"net/url"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 	"weak"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -97,6 +101,101 @@ var acceptEncodings = []string{
 var queries = []string{
 	"", "?name[]=oms_up", "?name[]=oms_other_total&name[]=oms_task_status", "?name[]=", "?name[]=none",
 	"?name=oms_up&target=x", "?" + url.Values{"name[]": {"oms_up", "oms_up"}}.Encode(),
+}
+
+// A countedGatherer has no metrics, and knows how often it was asked for them: once for
+// each answer that is encoded.
+type countedGatherer struct{ asked atomic.Int32 }
+
+func (g *countedGatherer) Gather() ([]*dto.MetricFamily, error) {
+	g.asked.Add(1)
+	return nil, nil
+}
+
+func TestScrapesThatShareASnapshotShareTheBytesOfTheirAnswers(t *testing.T) {
+	h := &handler{errors: slog.New(slog.DiscardHandler)}
+	own := new(countedGatherer)
+	ask := func(s *collector.Snapshot, accept, encoding, query string) negotiated {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics"+query, nil)
+		setUnlessEmpty(r, "Accept", accept)
+		setUnlessEmpty(r, "Accept-Encoding", encoding)
+		w := httptest.NewRecorder()
+		h.write(w, r, s, prometheus.Gatherers{own})
+		return readNegotiated(t, w.Result())
+	}
+	shared := sharedSnapshot(t)
+	alone := collector.New(twoTasks, collector.Options{}).Scrape(t.Context())
+
+	for i, asked := range []struct{ accept, encoding, query string }{
+		{"text/plain", "", ""},
+		{"text/plain", "gzip", ""},
+		{"text/plain", "gzip", "?name[]=oms_up"},
+		{"application/openmetrics-text;version=1.0.0", "gzip", ""},
+	} {
+		want := ask(shared, asked.accept, asked.encoding, asked.query)
+		got := ask(shared, asked.accept, asked.encoding, asked.query)
+
+		if got != want || got.body == "" {
+			t.Errorf("%v: first %.200q, then %.200q", asked, want, got)
+		}
+		if n := int(own.asked.Load()); n != i+1 {
+			t.Errorf("%v: %d answers encoded, want %d", asked, n, i+1)
+		}
+	}
+	own.asked.Store(0)
+	first, second := ask(alone, "text/plain", "", ""), ask(alone, "text/plain", "", "")
+	if n := own.asked.Load(); n != 2 || first != second || len(h.answers.of) != 1 {
+		t.Errorf("unshared: %d answers encoded of 2; answers kept of %d snapshots, want the shared one",
+			n, len(h.answers.of))
+	}
+}
+
+func TestAnswersAreKeptNoLongerThanTheirSnapshot(t *testing.T) {
+	var a answers
+	shared := sharedSnapshot(t)
+	encode := func(w io.Writer) error { return shared.Encode(w, "text/plain", nil, nil) }
+	if err := a.write(io.Discard, shared, "key", encode); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	if n := a.snapshots(); n != 1 {
+		t.Fatalf("answers kept of %d snapshots, want 1", n)
+	}
+	runtime.KeepAlive(shared)
+
+	shared, encode = nil, nil
+
+	for range 100 { // a cleanup runs some time after the collection that allows it
+		if runtime.GC(); a.snapshots() == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("answers kept of %d snapshots that are gone", a.snapshots())
+}
+
+func (a *answers) snapshots() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.of)
+}
+
+// sharedSnapshot returns what two scrapes share.
+func sharedSnapshot(t *testing.T) (s *collector.Snapshot) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := collector.New(func(ctx context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+			time.Sleep(time.Second) //nolint:forbidigo // synctest
+			return twoTasks(ctx, r)
+		}, collector.Options{})
+		other := make(chan *collector.Snapshot, 1)
+		go func() { other <- c.Scrape(t.Context()) }()
+		s = c.Scrape(t.Context())
+		if s != <-other {
+			t.Fatal("two scrapes at once have not the same snapshot")
+		}
+	})
+	return s
 }
 
 // What goes back to a pool may stay there: it must not grow with what it was used

@@ -32,6 +32,7 @@ type handler struct {
 	limits  *limits
 	logger  log.Logger
 	errors  *slog.Logger
+	answers answers
 }
 
 func newHandler(

@@ -77,8 +77,9 @@ func TestEndToEnd(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "oms_exporter")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary,
-		"oms_exporter/cmd/oms_exporter").CombinedOutput()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/oms_exporter")
+	build.Dir = "../.." // in the module of the exporter, with the versions it is released with
+	output, err := build.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

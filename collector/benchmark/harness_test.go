@@ -339,8 +339,9 @@ func (h *harness) measure(ctx context.Context, s setup) (ours, beside *figures, 
 	if len(measured) == 1 {
 		return &measured[0].figures, nil, nil
 	}
-	if theirs := measured[1].series; theirs != measured[0].series {
-		return nil, nil, fmt.Errorf("%d series, and %d beside", measured[0].series, theirs)
+	mine, theirs := measured[0].series, measured[1].series
+	if theirs > mine || float64(theirs) < comparable*float64(mine) {
+		return nil, nil, fmt.Errorf("%d series, and %d beside: they cannot be compared", mine, theirs)
 	}
 	return &measured[0].figures, &measured[1].figures, nil
 }
