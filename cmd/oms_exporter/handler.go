@@ -6,19 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/time/rate"
 
 	"oms_exporter/collector"
 )
@@ -31,8 +33,8 @@ type handler struct {
 	web     *webSettings
 	limits  *limits
 	logger  log.Logger
-	errors  *slog.Logger
 	answers answers
+	slow    *rate.Sometimes // of warnings of slow scrapers
 }
 
 func newHandler(
@@ -40,7 +42,8 @@ func newHandler(
 ) (http.Handler, error) {
 	h := &handler{
 		targets: targets, own: own, scrape: &s.scrape, web: &s.web,
-		limits: newLimits(s.web.maxRequests), logger: stamped(base), errors: bridged(base),
+		limits: newLimits(s.web.maxRequests), logger: stamped(base),
+		slow: &rate.Sometimes{Interval: time.Minute},
 	}
 	landing, err := h.landing()
 	if err != nil {
@@ -119,7 +122,7 @@ func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
 		own := append(h.targets.gatherers(), h.own)
 		others = prometheus.Gatherers{suited(r, own)}
 	}
-	h.answer(w, r, h.targets.get(flagsTarget), others)
+	h.expose(w, r, h.targets.get(flagsTarget), others)
 }
 
 // probe serves the tasks of one target, by its name in the configuration. An
@@ -137,13 +140,13 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
 			http.StatusNotFound)
 	default:
-		h.answer(w, r, target, nil)
+		h.expose(w, r, target, nil)
 	}
 }
 
-// answer answers with the tasks of a target, if there is one, and other metrics. Only
+// expose answers with the tasks of a target, if there is one, and other metrics. Only
 // writing takes a place; waiting for OMS does not.
-func (h *handler) answer(
+func (h *handler) expose(
 	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
 ) {
 	most := h.scrape.timeout
@@ -152,15 +155,23 @@ func (h *handler) answer(
 	}
 	b := budgetOf(r, most, h.scrape.timeoutOffset)
 	b.cutOff(w)
+	start := time.Now()
 	var tasks *collector.Snapshot
 	if t != nil {
 		tasks = scrapeUntil(b.listing, t, r)
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), b.waiting)
 	defer cancel()
-	if release, ok := h.limits.place(ctx, w); ok {
-		defer release()
-		h.write(w, r, tasks, others)
+	release, ok := h.limits.place(ctx, w)
+	if !ok {
+		return
+	}
+	defer release()
+	answer := &meter{ResponseWriter: w}
+	err := h.write(answer, r, tasks, others)
+	h.logAnswer(answer, t, tasks, time.Since(start), err)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
 	}
 }
 
@@ -168,6 +179,29 @@ func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snap
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	return t.collector.Scrape(ctx)
+}
+
+// logAnswer logs what a scrape was answered, or why it was not.
+func (h *handler) logAnswer(
+	answer *meter, t *target, tasks *collector.Snapshot, took time.Duration, err error,
+) {
+	logger := h.logger
+	if t != nil && t.name != flagsTarget {
+		logger = log.With(logger, "target", t.name)
+	}
+	switch {
+	case errors.Is(answer.err, os.ErrDeadlineExceeded):
+		h.slow.Do(func() {
+			level.Warn(logger).Log("msg", "a scraper did not read its answer in time and was cut off; "+
+				"this is logged once a minute", "bytes", answer.bytes, "duration", took)
+		})
+	case err != nil && answer.err == nil:
+		level.Error(logger).Log("msg", "cannot write the metrics", "err", err)
+	}
+	level.Debug(logger).Log("msg", "scrape answered",
+		"format", answer.Header().Get("Content-Type"),
+		"encoding", answer.Header().Get("Content-Encoding"), "bytes", answer.bytes,
+		"shared", tasks != nil && tasks.Shared(), "duration", took, "err", err)
 }
 
 // discover serves the targets of the configuration in the format of Prometheus'
