@@ -77,6 +77,8 @@ func (c *alarmCount) sortedTotals() []omsclient.RuleCount {
 	for rule, n := range c.totals {
 		totals = append(totals, omsclient.RuleCount{Rule: rule, Count: n})
 	}
-	slices.SortFunc(totals, func(a, b omsclient.RuleCount) int { return strings.Compare(a.Rule, b.Rule) })
+	slices.SortFunc(totals, func(a, b omsclient.RuleCount) int {
+		return strings.Compare(a.Rule, b.Rule)
+	})
 	return totals
 }

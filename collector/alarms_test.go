@@ -80,7 +80,7 @@ func TestAlarmsTotalAddsUpRises(t *testing.T) {
 
 				var got string
 				for _, stats = range test.listings {
-					got = text(t, c)
+					got = gathered(t, c)
 				}
 
 				if totals := totalsIn(got); !slices.Equal(totals, test.want) {
@@ -105,14 +105,14 @@ func TestAlarmsTotalOutlivesAFailedListing(t *testing.T) {
 			return listOf(t, `{"id": "np_1", "name": "n", "alarmStats": `+unsplit(count)+`}`)(ctx, r)
 		}, collector.Options{})
 
-		text(t, c)
+		gathered(t, c)
 		count, fail = 4, true
-		if totals := totalsIn(text(t, c)); totals != nil {
+		if totals := totalsIn(gathered(t, c)); totals != nil {
 			t.Errorf("a failed listing has totals: %q", totals)
 		}
 		fail = false
 
-		if totals := totalsIn(text(t, c)); !slices.Equal(totals, []string{` 3`}) {
+		if totals := totalsIn(gathered(t, c)); !slices.Equal(totals, []string{` 3`}) {
 			t.Errorf("got %q", totals)
 		}
 	})

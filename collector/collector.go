@@ -1,9 +1,9 @@
 // Package collector turns the projects of an OMS into metrics.
 //
-// A [Collector] lists all projects for each scrape, into a [Snapshot] of metrics.
-// Nothing is kept from one scrape to the next but counters, so a task that is gone
-// leaves no series. A scrape is complete or it is nothing: if any page of the
-// listing fails, the snapshot has no task, and oms_up is 0.
+// A [Collector] lists all projects for each scrape, into a [Snapshot] of metrics. No
+// task is kept from one scrape to the next, so one that is gone leaves no series. A
+// scrape is all or nothing: if any page of the listing fails, the snapshot has no
+// tasks, and oms_up is 0.
 //
 // # Usage
 //

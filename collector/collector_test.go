@@ -117,7 +117,7 @@ oms_scrape_pages 0
 # TYPE oms_up gauge
 oms_up 0
 `
-		if got := text(t, c); got != want {
+		if got := gathered(t, c); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	})
@@ -138,13 +138,13 @@ func TestTheLastSuccessIsRememberedWhileListingsFail(t *testing.T) {
 				}
 			}
 		}, collector.Options{})
-		text(t, c)
+		gathered(t, c)
 		synctest.Wait()
 		fail.Store(true)
 		time.Sleep(time.Hour) //nolint:forbidigo // synctest
 
 		// The clock of a test bubble starts at the beginning of the year 2000.
-		if got := text(t, c); !strings.Contains(got, "\noms_last_successful_scrape_timestamp_seconds 9.466848e+08\n") {
+		if got := gathered(t, c); !strings.Contains(got, "\noms_last_successful_scrape_timestamp_seconds 9.466848e+08\n") {
 			t.Errorf("got\n%s", got)
 		}
 	})
@@ -231,11 +231,11 @@ func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 			Metrics: collector.NewMetrics(registry), Logger: log.NewLogfmtLogger(&lines),
 		})
 
-		text(t, c)
-		text(t, c)
+		gathered(t, c)
+		gathered(t, c)
 
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that could not be read, counted at each listing.
+# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that cannot be read, once for each listing.
 # TYPE oms_exporter_unknown_values_total counter
 oms_exporter_unknown_values_total{field="importance"} 2
 oms_exporter_unknown_values_total{field="incrTimestampCheckpoint"} 2
@@ -269,7 +269,7 @@ func TestOwnMetricsCountRequestsOfAListing(t *testing.T) {
 			}
 		}, collector.Options{Metrics: collector.NewMetrics(registry)})
 
-		text(t, c)
+		gathered(t, c)
 
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP oms_exporter_api_certificate_expiry_timestamp_seconds When the first certificate of OMS's chain expires, as a Unix time in seconds.
@@ -286,7 +286,7 @@ oms_exporter_api_requests_total{action="ListProjects",code="connect"} 1
 # HELP oms_exporter_api_response_bytes_total Bytes of OMS's answers, as read.
 # TYPE oms_exporter_api_response_bytes_total counter
 oms_exporter_api_response_bytes_total{action="ListProjects"} 2015
-# HELP oms_exporter_inconsistent_listings_total Listings exported although the number of tasks and totalCount disagreed, even when listed again.
+# HELP oms_exporter_inconsistent_listings_total Listings exported although tasks and totalCount disagreed, even when listed again.
 # TYPE oms_exporter_inconsistent_listings_total counter
 oms_exporter_inconsistent_listings_total 1
 # HELP oms_exporter_scrapes_coalesced_total Scrapes that shared the listing of another scrape.
@@ -357,7 +357,7 @@ func TestMarkdownIsATable(t *testing.T) {
 func exposition(t *testing.T, options collector.Options, projects ...string) (got string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		got = text(t, collector.New(listOf(t, projects...), options))
+		got = gathered(t, collector.New(listOf(t, projects...), options))
 	})
 	return got
 }
@@ -387,16 +387,17 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), r.Context().Err()
 }
 
-func text(t *testing.T, c prometheus.Collector) string {
+// gathered returns what a registry exports of a collector.
+func gathered(t *testing.T, c prometheus.Collector) string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(c)
-	gathered, err := registry.Gather()
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for _, family := range gathered {
+	for _, family := range families {
 		if _, err := expfmt.MetricFamilyToText(&b, family); err != nil {
 			t.Fatal(err)
 		}

@@ -186,15 +186,15 @@ type bucket struct {
 
 // buckets are the buckets of a table.
 type buckets[R any] struct {
-	leading  []label[R]
-	all      []*bucket
-	byText   map[string]*bucket
-	text     []byte  // scratch space
-	previous *bucket // of the row before
+	leading   []label[R]
+	all       []*bucket
+	byLeading map[string]*bucket
+	scratch   []byte
+	previous  *bucket // of the row before
 }
 
 func newBuckets[R any](leading []label[R]) *buckets[R] {
-	return &buckets[R]{leading: leading, byText: map[string]*bucket{}, previous: new(bucket)}
+	return &buckets[R]{leading: leading, byLeading: map[string]*bucket{}, previous: new(bucket)}
 }
 
 // of returns the bucket of the row that comes next.
@@ -220,14 +220,14 @@ func (bs *buckets[R]) holds(b *bucket, row R) bool {
 
 // find finds the bucket of a row, or makes it.
 func (bs *buckets[R]) find(row R) *bucket {
-	bs.text = appendLabels(bs.text[:0], bs.leading, row)
-	b := bs.byText[string(bs.text)]
+	bs.scratch = appendLabels(bs.scratch[:0], bs.leading, row)
+	b := bs.byLeading[string(bs.scratch)]
 	if b == nil {
-		b = &bucket{leading: string(bs.text), leadingValues: make([]string, len(bs.leading))}
+		b = &bucket{leading: string(bs.scratch), leadingValues: make([]string, len(bs.leading))}
 		for i, l := range bs.leading {
 			b.leadingValues[i] = l.value(row)
 		}
-		bs.byText[b.leading] = b
+		bs.byLeading[b.leading] = b
 		bs.all = append(bs.all, b)
 	}
 	return b
@@ -314,7 +314,7 @@ func (e *encoder) appendValue(b []byte, v float64) []byte {
 	switch {
 	case math.IsInf(v, +1):
 		return append(b, "+Inf"...)
-	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts, for which this is faster
+	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts; this is faster
 		b = strconv.AppendInt(b, int64(v), 10)
 	default:
 		b = strconv.AppendFloat(b, v, 'g', -1, 64)

@@ -54,11 +54,11 @@ var (
 	}
 	inconsistentDoc = Doc{
 		Name: "oms_exporter_inconsistent_listings_total", Type: "counter",
-		Help: "Listings exported although the number of tasks and totalCount disagreed, even when listed again.",
+		Help: "Listings exported although tasks and totalCount disagreed, even when listed again.",
 	}
 	unknownDoc = Doc{
 		Name: "oms_exporter_unknown_values_total", Type: "counter", Labels: []string{"field"},
-		Help: "Values that OMS's documents do not name or that could not be read, counted at each listing.",
+		Help: "Values that OMS's documents do not name or that cannot be read, once for each listing.",
 	}
 	certificateDoc = Doc{
 		Name: "oms_exporter_api_certificate_expiry_timestamp_seconds", Type: "gauge",

@@ -10,7 +10,8 @@ import (
 
 // Flights let scrapes that overlap share a listing. A scrape joins the flight that
 // is under way, or starts one; a flight lands when its listing ends, and then nobody
-// can join it any more. So no snapshot is older than the scrape that returns it.
+// can join it any more. So a listing always ends later than the scrapes that share it
+// began.
 type flights struct {
 	// take lists all projects, calls land when that has ended, and then makes a
 	// snapshot of them.
@@ -34,9 +35,9 @@ type flight struct {
 	deadline time.Time // the latest of all that have waited
 }
 
-// wait returns the snapshot of a flight. If ctx, which must have a deadline, is done
-// before, the others go on to wait and err is the reason. The last one to wait ends
-// the listing, and has a snapshot that says so.
+// wait returns the snapshot of a flight. If ctx ends first, err is why, and the listing
+// goes on for those who still wait. If nobody does, the listing is canceled, and the
+// snapshot says so. The context must have a deadline.
 func (fs *flights) wait(ctx context.Context) (s *Snapshot, err error) {
 	f := fs.join(ctx)
 	select {

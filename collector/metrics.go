@@ -149,7 +149,8 @@ var (
 	runningSteps = ofTasks(taskGroup,
 		[]label[*task]{{"step", func(t *task) string { return t.ExtraInfo.RunningStep }}},
 		gauge("oms_task_running_progress_ratio",
-			"extraInfo.runningProgress of extraInfo.runningStep, from 0 to 1. Most OMS versions leave it out.",
+			"extraInfo.runningProgress of extraInfo.runningStep, from 0 to 1. Most versions of OMS leave "+
+				"it out.",
 			func(t *task) (float64, bool) {
 				ratio, ok := divided(t.ExtraInfo.RunningProgress, 100)
 				return ratio, ok && t.ExtraInfo.RunningStep != ""

@@ -38,17 +38,11 @@ func perTask[R any](
 		group: group,
 		subjects: subjects[*Snapshot, *task]{
 			of:       func(s *Snapshot) []*task { return s.tasks },
-			labels:   identity,
+			labels:   identityLabels,
 			rendered: func(t *task) string { return t.identity },
 		},
 		rows: rows, labels: labels, metrics: metrics,
 	})
-}
-
-// identity are the labels that every series of a task has.
-var identity = []label[*task]{
-	{"task_id", func(t *task) string { return t.ID }},
-	{"task_name", func(t *task) string { return t.Name }},
 }
 
 // ofScrape makes a table with one row: the scrape.
@@ -237,6 +231,11 @@ func ofFlows(group string, metrics ...metric[flow]) table[*Snapshot] {
 	}, metrics)
 }
 
+var (
+	forwardSteps = omsclient.ForwardSteps()
+	reverseSteps = omsclient.ReverseSteps()
+)
+
 // flowRows reads the flows of a task from its incremental steps. What extraInfo says
 // is about the forward direction, and goes first.
 func flowRows(t *task, add func(flow)) {
@@ -315,16 +314,3 @@ func ruleLabels() []label[omsclient.RuleCount] {
 		{"rule", func(r omsclient.RuleCount) string { return r.Rule }},
 	}
 }
-
-// What OMS's documents name. The functions make a new slice at each call; these are
-// asked for each task, and nothing changes them.
-var (
-	knownTypes        = omsclient.Types()
-	knownStatuses     = omsclient.Statuses()
-	knownImportances  = omsclient.Importances()
-	knownStepNames    = omsclient.StepNames()
-	knownStepStatuses = omsclient.StepStatuses()
-
-	forwardSteps = omsclient.ForwardSteps()
-	reverseSteps = omsclient.ReverseSteps()
-)

@@ -2,6 +2,8 @@ package collector
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -37,7 +39,8 @@ func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
 	return s
 }
 
-// takeSnapshot lists all projects into a snapshot. It calls land when the listing has ended.
+// takeSnapshot lists all projects into a snapshot. It calls land as soon as the listing
+// has ended.
 func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool)) *Snapshot {
 	start := time.Now()
 	s := newSnapshot(c.tables)
@@ -54,6 +57,78 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 	c.options.Metrics.observe(&s.report)
 	c.record(s, start)
 	return s
+}
+
+// add takes in a project that OMS lists.
+func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
+	t := &task{Project: project}
+	s.fleet[fleetKey{t.Type, t.Status}]++
+	s.noteUnknown(t)
+	if exclude.matches(t) {
+		s.excluded++
+		return
+	}
+	s.tasks = append(s.tasks, t)
+}
+
+// noteUnknown counts the values of a task that the documents do not name.
+func (s *Snapshot) noteUnknown(t *task) {
+	expect := func(known []string, field, value string) {
+		if value != "" && !slices.Contains(known, value) {
+			s.unknown[unknownValue{field, value}]++
+		}
+	}
+	expect(knownTypes, "type", t.Type)
+	expect(knownStatuses, "status", t.Status)
+	expect(knownImportances, "importance", t.Importance)
+	for i := range t.Steps {
+		expect(knownStepNames, "steps.name", t.Steps[i].Name)
+		expect(knownStepStatuses, "steps.status", t.Steps[i].Status)
+	}
+}
+
+// fail empties a snapshot: half of the tasks would look like all of them.
+func (s *Snapshot) fail(err error) {
+	s.err = err
+	s.tasks, s.fleet, s.excluded = nil, nil, 0
+}
+
+// finish completes the tasks of a snapshot, in the order in which they will be written.
+// What is made for them in that order lies in memory in that order, which makes writing
+// faster.
+func (s *Snapshot) finish(thresholds *Thresholds) {
+	slices.SortFunc(s.tasks, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
+	for _, t := range s.tasks {
+		t.identity = string(appendLabels(nil, identityLabels, t))
+		t.threshold = thresholds.of(t)
+		t.steps = latestSteps(t.Steps)
+	}
+}
+
+// latestSteps returns the steps that have names. Of several with the same name it
+// returns the last: that is what OMS did last.
+func latestSteps(all []omsclient.Step) []*omsclient.Step {
+	latest := make([]*omsclient.Step, 0, len(all))
+	for i := range all {
+		again := false
+		for j := i + 1; j < len(all) && !again; j++ {
+			again = all[j].Name == all[i].Name
+		}
+		if all[i].Name != "" && !again {
+			latest = append(latest, &all[i])
+		}
+	}
+	return latest
+}
+
+// limit takes away all tasks if there are too many: half of a listing would look
+// like a whole one.
+func (s *Snapshot) limit(most int) (exceeded bool) {
+	if most == 0 || len(s.tasks) <= most {
+		return false
+	}
+	s.overLimit, s.tasks = len(s.tasks), nil
+	return true
 }
 
 // record adds a snapshot to the history, and completes it with what only the history

@@ -127,7 +127,7 @@ func TestTheOptionsBoundAScrapeWithoutADeadline(t *testing.T) {
 		c := collector.New(oms.list, collector.Options{Timeout: 7 * time.Second})
 		start := time.Now()
 
-		got := text(t, c)
+		got := gathered(t, c)
 
 		if took := time.Since(start); took != 7*time.Second {
 			t.Errorf("took %s", took)
@@ -151,7 +151,7 @@ func TestAScraperThatGivesUpHurtsNoOther(t *testing.T) {
 		if got := <-hasty; got.took != 2*time.Second ||
 			omsclient.ReasonOf(got.snapshot.Err()) != omsclient.Timeout {
 			t.Errorf("hasty: %v after %s", got.snapshot.Err(), got.took)
-		} else if series := text(t, got.snapshot); strings.Contains(series, "oms_scrape_pages") {
+		} else if series := gathered(t, got.snapshot); strings.Contains(series, "oms_scrape_pages") {
 			t.Errorf("hasty: what is not known has a value:\n%s", series)
 		}
 		if got := <-patient; got.took != 10*time.Second || got.snapshot.Err() != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +18,9 @@ import (
 type Snapshot struct {
 	tables []table[*Snapshot]
 
-	err         error // why there is no listing; nil: there is one
-	gaveUp      bool  // the scrape ended before its listing did, so nothing is known of that
-	shared      bool
+	err         error // why there are no tasks; nil: the listing is complete
+	gaveUp      bool  // the scrape ended before the listing, about which nothing is known
+	shared      bool  // by several scrapes
 	duration    time.Duration
 	lastSuccess time.Time // of any scrape; zero: none yet
 	report      omsclient.Report
@@ -36,10 +35,16 @@ type Snapshot struct {
 // A task is a project that has series.
 type task struct {
 	omsclient.Project
-	identity    string // the labels that all its series have, as text
+	identity    string // its identityLabels as appendLabels writes them
 	threshold   Threshold
 	alarmTotals []omsclient.RuleCount
 	steps       []*omsclient.Step // those of Steps that have series
+}
+
+// identityLabels are the labels that every series of a task has.
+var identityLabels = []label[*task]{
+	{"task_id", func(t *task) string { return t.ID }},
+	{"task_name", func(t *task) string { return t.Name }},
 }
 
 func (t *task) hasTag(name string) bool {
@@ -51,6 +56,15 @@ type fleetKey struct{ taskType, status string }
 // An unknownValue is one that OMS's documents do not name. The value is empty where
 // OMS sent something that cannot be read.
 type unknownValue struct{ field, value string }
+
+// The values that OMS's documents name. Nothing changes these slices.
+var (
+	knownTypes        = omsclient.Types()
+	knownStatuses     = omsclient.Statuses()
+	knownImportances  = omsclient.Importances()
+	knownStepNames    = omsclient.StepNames()
+	knownStepStatuses = omsclient.StepStatuses()
+)
 
 func newSnapshot(tables []table[*Snapshot]) *Snapshot {
 	return &Snapshot{
@@ -87,7 +101,7 @@ func (s *Snapshot) Encode(
 	w io.Writer, format expfmt.Format, others []*dto.MetricFamily, wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
-		return fmt.Errorf("cannot encode metrics as %q: it is neither the text format nor OpenMetrics", format)
+		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
 	}
 	var families []family
 	for _, t := range s.tables {
@@ -97,78 +111,6 @@ func (s *Snapshot) Encode(
 		families = append(families, gathered(f))
 	}
 	return encode(w, format, families, wanted)
-}
-
-// add takes in a project that OMS lists.
-func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
-	t := &task{Project: project}
-	s.fleet[fleetKey{t.Type, t.Status}]++
-	s.noteUnknown(t)
-	if exclude.matches(t) {
-		s.excluded++
-		return
-	}
-	s.tasks = append(s.tasks, t)
-}
-
-// noteUnknown counts the values of a task that the documents do not name.
-func (s *Snapshot) noteUnknown(t *task) {
-	expect := func(known []string, field, value string) {
-		if value != "" && !slices.Contains(known, value) {
-			s.unknown[unknownValue{field, value}]++
-		}
-	}
-	expect(knownTypes, "type", t.Type)
-	expect(knownStatuses, "status", t.Status)
-	expect(knownImportances, "importance", t.Importance)
-	for i := range t.Steps {
-		expect(knownStepNames, "steps.name", t.Steps[i].Name)
-		expect(knownStepStatuses, "steps.status", t.Steps[i].Status)
-	}
-}
-
-// fail empties a snapshot: half of the tasks would look like all of them.
-func (s *Snapshot) fail(err error) {
-	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, 0
-}
-
-// finish completes the tasks of a snapshot, in the order in which they will be written.
-// What is made for them in that order lies in memory in that order, which makes writing
-// faster.
-func (s *Snapshot) finish(thresholds *Thresholds) {
-	slices.SortFunc(s.tasks, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
-	for _, t := range s.tasks {
-		t.identity = string(appendLabels(nil, identity, t))
-		t.threshold = thresholds.of(t)
-		t.steps = latestSteps(t.Steps)
-	}
-}
-
-// latestSteps returns the steps that have names. Of several with the same name it
-// returns the last: that is what OMS did last.
-func latestSteps(all []omsclient.Step) []*omsclient.Step {
-	latest := make([]*omsclient.Step, 0, len(all))
-	for i := range all {
-		again := false
-		for j := i + 1; j < len(all) && !again; j++ {
-			again = all[j].Name == all[i].Name
-		}
-		if all[i].Name != "" && !again {
-			latest = append(latest, &all[i])
-		}
-	}
-	return latest
-}
-
-// limit takes away all tasks if there are too many: half of a listing would look
-// like a whole one.
-func (s *Snapshot) limit(most int) (exceeded bool) {
-	if most == 0 || len(s.tasks) <= most {
-		return false
-	}
-	s.overLimit, s.tasks = len(s.tasks), nil
-	return true
 }
 
 // clockSkew returns by how many seconds OMS's clock is ahead of the exporter's.

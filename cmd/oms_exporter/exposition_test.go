@@ -172,7 +172,7 @@ func TestAnswersAreKeptNoLongerThanTheirSnapshot(t *testing.T) {
 	}
 	runtime.KeepAlive(shared)
 
-	shared, encode = nil, nil
+	shared = nil
 
 	for range 100 { // a cleanup runs some time after the collection that allows it
 		if runtime.GC(); a.snapshots() == 0 {

@@ -340,7 +340,7 @@ func (h *harness) measure(ctx context.Context, s setup) (ours, beside *figures, 
 		return &measured[0].figures, nil, nil
 	}
 	mine, theirs := measured[0].series, measured[1].series
-	if theirs > mine || float64(theirs) < comparable*float64(mine) {
+	if theirs > mine || float64(theirs) < leastShare*float64(mine) {
 		return nil, nil, fmt.Errorf("%d series, and %d beside: they cannot be compared", mine, theirs)
 	}
 	return &measured[0].figures, &measured[1].figures, nil

@@ -72,14 +72,14 @@ func TestTheTextbookExportsTheSameSeries(t *testing.T) {
 				t.Errorf("only the textbook has %s", line)
 			}
 		}
-		if total < 300*20 || float64(compared) < comparable*float64(total) {
+		if total < 300*20 || float64(compared) < leastShare*float64(total) {
 			t.Errorf("of %d series, the textbook has %d", total, compared)
 		}
 	})
 }
 
-// comparable is the least share of our series that an exporter beside ours must have.
-const comparable = 0.9
+// leastShare is the least share of our series that an exporter beside ours must have.
+const leastShare = 0.9
 
 var plainText = expfmt.NewFormat(expfmt.TypeTextPlain)
 
