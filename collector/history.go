@@ -29,10 +29,11 @@ type history struct {
 	fetches     []Fetch // the latest first
 	alarms      alarmCounts
 	logged      map[unknownValue]bool
+	failures    failureLog
 }
 
 func newHistory() history {
-	return history{alarms: alarmCounts{}, logged: map[unknownValue]bool{}}
+	return history{alarms: alarmCounts{}, logged: map[unknownValue]bool{}, failures: failureLog{}}
 }
 
 // add remembers a listing, and forgets the oldest beyond the last ten.
@@ -52,4 +53,35 @@ func (h *history) isNew(v unknownValue) bool {
 	}
 	h.logged[v] = true
 	return true
+}
+
+// A failureKind is what failures must have in common to be logged once a minute.
+type failureKind struct {
+	reason omsclient.Reason
+	status int // of HTTP; 0: none
+}
+
+// A failureLog remembers when each kind was last logged, and how often it has occurred
+// since.
+type failureLog map[failureKind]*loggedFailure
+
+type loggedFailure struct {
+	at    time.Time
+	since int
+}
+
+// due reports whether a failure is to be logged, and how many of its kind have not been.
+func (l failureLog) due(kind failureKind) (since int, due bool) {
+	const pause = time.Minute
+	last := l[kind]
+	if last == nil {
+		last = new(loggedFailure)
+		l[kind] = last
+	} else if time.Since(last.at) < pause {
+		last.since++
+		return 0, false
+	}
+	since = last.since
+	*last = loggedFailure{at: time.Now()}
+	return since, true
 }
