@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,8 +14,56 @@ type Fetch struct {
 	Start    time.Time
 	Duration time.Duration
 	Tasks    int // with series
-	Report   omsclient.Report
-	Err      error // why it failed, or nil
+
+	// Requests are those of the report, or the notable ones if the listing took many:
+	// the first and the last, the slowest, and those that failed.
+	Requests []omsclient.Request
+
+	Report omsclient.Report // only the latest fetch has the requests of its report
+	Totals Totals
+	Err    error // why it failed, or nil
+}
+
+// Totals are those of all requests of a listing.
+type Totals struct {
+	Requests, Rows, Retries int
+	Bytes                   int64
+}
+
+func totalsOf(r *omsclient.Report) Totals {
+	return Totals{
+		Requests: len(r.Requests), Rows: r.Rows(), Retries: r.Retries(), Bytes: r.Bytes(),
+	}
+}
+
+// notable returns the requests that are worth keeping, at most 100, in order.
+func notable(all []omsclient.Request) []omsclient.Request {
+	const most, some = 100, 25
+	if len(all) <= most {
+		return all
+	}
+	indexes := make([]int, len(all))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	slowest := slices.Clone(indexes)
+	slices.SortStableFunc(slowest, func(a, b int) int {
+		return cmp.Compare(all[b].Duration, all[a].Duration)
+	})
+	failed := slices.DeleteFunc(slices.Clone(indexes), func(i int) bool { return all[i].Err == nil })
+	kept := map[int]bool{}
+	for _, chosen := range [][]int{
+		indexes[:some], indexes[len(indexes)-some:], slowest[:some], failed[:min(some, len(failed))],
+	} {
+		for _, i := range chosen {
+			kept[i] = true
+		}
+	}
+	requests := make([]omsclient.Request, 0, len(kept))
+	for _, i := range slices.Sorted(maps.Keys(kept)) {
+		requests = append(requests, all[i])
+	}
+	return requests
 }
 
 // Fetches returns the last ten listings, the latest first.
@@ -39,6 +89,10 @@ func newHistory() history {
 // add remembers a listing, and forgets the oldest beyond the last ten.
 func (h *history) add(f Fetch) {
 	const most = 10
+	f.Requests, f.Totals = notable(f.Report.Requests), totalsOf(&f.Report)
+	if len(h.fetches) > 0 {
+		h.fetches[0].Report.Requests = nil // there may be thousands
+	}
 	h.fetches = slices.Insert(h.fetches, 0, f)
 	h.fetches = h.fetches[:min(len(h.fetches), most)]
 }

@@ -183,7 +183,9 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		}
 	}
 	c.logListing(s)
-	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
+	c.history.add(Fetch{
+		Start: start, Duration: s.duration, Tasks: len(s.tasks), Report: s.report, Err: s.err,
+	})
 	s.lastSuccess = c.history.lastSuccess
 }
 

@@ -53,18 +53,18 @@ func newHandler(
 	mux.Handle("GET /", landing)
 	mux.Handle("GET /probe", h.limits.admit(http.HandlerFunc(h.probe)))
 	mux.HandleFunc("GET /sd", h.discover)
-	mux.HandleFunc("GET /status", h.status)
+	mux.Handle("GET /status", h.limits.admit(http.HandlerFunc(h.status)))
 	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", respond("oms_exporter is ready.\n"))
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 		mux.HandleFunc(method+" /-/reload", h.reload)
 	}
 	if s.web.enablePprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/", unhurried(pprof.Index))
+		mux.HandleFunc("GET /debug/pprof/cmdline", unhurried(pprof.Cmdline))
+		mux.HandleFunc("GET /debug/pprof/profile", unhurried(pprof.Profile))
+		mux.HandleFunc("GET /debug/pprof/symbol", unhurried(pprof.Symbol))
+		mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
 	}
 	metrics := h.limits.admit(http.HandlerFunc(h.metrics))
 	if !s.web.disableExporterMetrics {
@@ -73,7 +73,35 @@ func newHandler(
 	if err := handle(mux, "GET "+s.web.telemetryPath, metrics); err != nil {
 		return nil, usagef("--web.telemetry-path=%s: %w", s.web.telemetryPath, err)
 	}
-	return mux, nil
+	return h.guard(mux), nil
+}
+
+// guard protects all paths: from browsers that other sites direct here, and from clients
+// that do not read what they are sent.
+func (h *handler) guard(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{
+			"Cache-Control":          "no-store",
+			"X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; " +
+				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		} {
+			if w.Header().Get(name) == "" { // what --web.config.file says stands
+				w.Header().Set(name, value)
+			}
+		}
+		h.budgetOf(r, nil).cutOff(w)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unhurried gives a handler all the time that it takes. A profile may take minutes.
+func unhurried(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		budget{}.cutOff(w)
+		next(w, r)
+	}
 }
 
 // handle registers a handler under a pattern that the user has chosen. A mux
@@ -144,35 +172,35 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// budgetOf returns the budget of a request that is about a target, or about none.
+func (h *handler) budgetOf(r *http.Request, t *target) budget {
+	most := h.scrape.timeout
+	if t != nil {
+		most = cmp.Or(time.Duration(t.config.Timeout), most)
+	}
+	return budgetOf(r, most, h.scrape.timeoutOffset)
+}
+
 // expose answers with the tasks of a target, if there is one, and other metrics. Only
 // writing takes a place; waiting for OMS does not.
 func (h *handler) expose(
 	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
 ) {
-	most := h.scrape.timeout
-	if t != nil {
-		most = cmp.Or(time.Duration(t.config.Timeout), most)
-	}
-	b := budgetOf(r, most, h.scrape.timeoutOffset)
-	b.cutOff(w)
 	start := time.Now()
+	b := h.budgetOf(r, t)
+	b.cutOff(w)
 	var tasks *collector.Snapshot
 	if t != nil {
 		tasks = scrapeUntil(b.listing, t, r)
 	}
-	ctx, cancel := context.WithDeadline(r.Context(), b.waiting)
-	defer cancel()
-	release, ok := h.limits.place(ctx, w)
-	if !ok {
-		return
-	}
-	defer release()
-	answer := &meter{ResponseWriter: w}
-	err := h.write(answer, r, tasks, others)
-	h.logAnswer(answer, t, tasks, time.Since(start), err)
-	if err != nil {
-		panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
-	}
+	h.limits.inPlace(w, r, b.waiting, func() {
+		answer := &meter{ResponseWriter: w}
+		err := h.write(answer, r, tasks, others)
+		h.logAnswer(answer, t, tasks, time.Since(start), err)
+		if err != nil {
+			panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+		}
+	})
 }
 
 func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snapshot {
@@ -254,8 +282,8 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 	default:
 		err := h.targets.reload()
 		logReload(err, h.logger)
-		if err != nil {
-			http.Error(w, notReloaded+": "+err.Error(), http.StatusInternalServerError)
+		if err != nil { // it may quote the configuration, and anyone may ask
+			http.Error(w, notReloaded+"; the log says why", http.StatusInternalServerError)
 			return
 		}
 		fmt.Fprintln(w, reloaded)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -47,26 +46,32 @@ func (l *limits) admit(next http.Handler) http.Handler {
 	})
 }
 
-// place waits for a place to write an answer in. There is none, and the request has
-// been refused, if ok is false.
-func (l *limits) place(ctx context.Context, w http.ResponseWriter) (release func(), ok bool) {
+// inPlace writes an answer when there is a place to do so. If there is none in time, the
+// request is refused.
+func (l *limits) inPlace(
+	w http.ResponseWriter, r *http.Request, deadline time.Time, write func(),
+) {
 	if l.answers == nil {
-		return func() {}, true
+		write()
+		return
 	}
-	release = func() { <-l.answers }
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
 	select {
-	case l.answers <- struct{}{}: // even if the time is up
-		return release, true
+	case l.answers <- struct{}{}: // even if it is late
 	default:
+		select {
+		case l.answers <- struct{}{}:
+		case <-late.C:
+			http.Error(w, "too many answers are being written, try again later; "+
+				"--web.max-requests limits them", http.StatusServiceUnavailable)
+			return
+		case <-r.Context().Done():
+			return
+		}
 	}
-	select {
-	case l.answers <- struct{}{}:
-		return release, true
-	case <-ctx.Done():
-		http.Error(w, "too many answers are being written, try again later; "+
-			"--web.max-requests limits them", http.StatusServiceUnavailable)
-		return nil, false
-	}
+	defer func() { <-l.answers }()
+	write()
 }
 
 // A budget is the time that a request has, by what it is spent on.
@@ -95,6 +100,7 @@ func budgetOf(r *http.Request, most, offset time.Duration) budget {
 }
 
 // cutOff has the connection of a scraper closed that has not read its answer in time.
+// Without a time it has all the time.
 func (b budget) cutOff(w http.ResponseWriter) {
 	// Only a test's own writers have no deadlines.
 	_ = http.NewResponseController(w).SetWriteDeadline(b.reading)

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
+	"golang.org/x/time/rate"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -91,6 +93,7 @@ type targets struct {
 	wrap       transportWrapper
 	logger     log.Logger
 	reloads    *collector.Reloads
+	refused    atomic.Pointer[time.Time] // when the last reload was; nil: it was not
 	thresholds atomic.Pointer[collector.Thresholds]
 
 	reloading sync.Mutex
@@ -119,8 +122,15 @@ func (t *targets) reload() error {
 	defer t.reloading.Unlock()
 	err := t.replace()
 	t.reloads.Loaded(err)
+	if t.refused.Store(nil); err != nil {
+		now := time.Now().UTC()
+		t.refused.Store(&now)
+	}
 	return err
 }
+
+// refusedReload returns when the last reload was refused, or nil.
+func (t *targets) refusedReload() *time.Time { return t.refused.Load() }
 
 func (t *targets) replace() error {
 	loaded, err := t.load()
@@ -170,6 +180,7 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	options.Without = func(group string) bool { return !*t.scrape.groups[group] }
 	options.Thresholds, options.Logger = t.thresholds.Load, logger
 	options.Metrics = collector.NewMetrics(registerer)
+	options.Pace = rate.NewLimiter(2, 3) // a second, after a burst
 	return &target{
 		name: name, config: cfg, http: hc, own: own, collector: collector.New(client.List, options),
 	}, nil
