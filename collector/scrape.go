@@ -14,7 +14,7 @@ import (
 )
 
 // leastBudget is the time below which OMS is not asked: nothing could come of it.
-const leastBudget = 100 * time.Millisecond
+const leastBudget = 50 * time.Millisecond
 
 // Scrape lists all projects within the time that ctx and the options leave. If it
 // cannot read every one of them, the snapshot has no tasks, and its Err is why.
