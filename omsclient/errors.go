@@ -93,10 +93,15 @@ func ReasonOf(err error) Reason {
 // noAnswer returns the error for a request that an HTTP client could not get an
 // answer to. An [*Error] of its transport stays what it is.
 func noAnswer(ctx context.Context, err error) *Error {
-	var own *Error
+	var (
+		own    *Error
+		silent silence
+	)
 	switch {
 	case errors.As(err, &own):
 		return &Error{Reason: own.Reason, Err: cutError(cmp.Or(own.Err, err))}
+	case errors.As(context.Cause(ctx), &silent):
+		return &Error{Reason: Timeout, Err: silent}
 	case ctx.Err() != nil:
 		return &Error{Reason: endReason(ctx), Err: err}
 	case strings.Contains(err.Error(), "malformed"): // and quotes the answer

@@ -216,11 +216,15 @@ func (i *inflater) Read(b []byte) (int, error) {
 	return n, corrupt(err)
 }
 
-func (i *inflater) start() (err error) {
+func (i *inflater) start() error {
 	buffered := bufio.NewReaderSize(i.wire, 64<<10)
 	i.r = buffered
-	if magic, _ := buffered.Peek(2); string(magic) == "\x1f\x8b" {
-		i.r, err = gzip.NewReader(buffered)
+	if magic, _ := buffered.Peek(2); string(magic) != "\x1f\x8b" {
+		return nil
+	}
+	zipped, err := gzip.NewReader(buffered)
+	if err == nil {
+		i.r = zipped
 	}
 	return err
 }

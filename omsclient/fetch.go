@@ -153,6 +153,17 @@ func (c *Client) patience(ctx context.Context) time.Duration {
 	return patience
 }
 
+// A silence is for how long nothing came over a connection that had been idle.
+type silence time.Duration
+
+func (s silence) Error() string {
+	return fmt.Sprintf("no answer within %v on a connection kept from an earlier request",
+		time.Duration(s).Round(time.Millisecond))
+}
+
+// Is makes a silence a kind of timeout.
+func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // A watch follows an attempt on its way over one connection or several. net/http
 // itself moves on to the next one if a connection turns out to be closed.
 type watch struct {
@@ -179,10 +190,7 @@ func (w *watch) gotConnection(info httptrace.GotConnInfo) {
 	defer w.mu.Unlock()
 	w.reused = info.Reused
 	if info.IdleTime >= fresh && w.patience > 0 && !w.ended {
-		w.timer = time.AfterFunc(w.patience, func() {
-			w.abandon(fmt.Errorf("no answer within %v on a connection kept from an earlier request: %w",
-				w.patience.Round(time.Millisecond), context.DeadlineExceeded))
-		})
+		w.timer = time.AfterFunc(w.patience, func() { w.abandon(silence(w.patience)) })
 	}
 }
 

@@ -29,6 +29,9 @@ import (
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		*report = Report{Dropped: map[string]int{}}
+		if c.distrust.Swap(false) {
+			c.http.CloseIdleConnections() // those that were still in use the last time
+		}
 		l := &listing{client: c, report: report, seen: map[string]int{}, yield: yield}
 		start := time.Now()
 		consistent, err := l.pass(ctx)
@@ -60,6 +63,7 @@ func (c *Client) learn(report *Report, err error, seen int) {
 	case err != nil, seen == 0:
 		// What failed, or listed nothing, may be a node that is OMS no longer, while
 		// its name already leads to another one.
+		c.distrust.Store(true)
 		c.http.CloseIdleConnections()
 	}
 	slowest := time.Duration(0)
@@ -171,7 +175,8 @@ func (l *listing) take(p *page) (fresh int, err error) {
 		id := p.projects[i].ID
 		last := l.seen[id]
 		if limit := l.client.options.MaxProjects; last == 0 && len(l.seen) == limit {
-			return fresh, tooMany(l.report.Pages, fmt.Sprintf("OMS lists %d projects or more", limit+1), limit)
+			what := fmt.Sprintf("OMS lists %d projects or more", limit+1)
+			return fresh, tooMany(l.report.Pages, what, limit)
 		}
 		l.seen[id] = l.passes
 		switch {
