@@ -27,12 +27,13 @@ type Fetch struct {
 // Totals are those of all requests of a listing.
 type Totals struct {
 	Requests, Rows, Retries int
-	Bytes                   int64
+	Bytes, BytesOnWire      int64
 }
 
 func totalsOf(r *omsclient.Report) Totals {
 	return Totals{
-		Requests: len(r.Requests), Rows: r.Rows(), Retries: r.Retries(), Bytes: r.Bytes(),
+		Requests: len(r.Requests), Rows: r.Rows(), Retries: r.Retries(),
+		Bytes: r.Bytes(), BytesOnWire: r.BytesOnWire(),
 	}
 }
 

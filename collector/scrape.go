@@ -191,9 +191,16 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 
 // logListing logs what a listing took, for whoever asks for that much.
 func (c *Collector) logListing(s *Snapshot) {
+	reused := 0
+	for i := range s.report.Requests {
+		if s.report.Requests[i].Reused {
+			reused++
+		}
+	}
 	level.Debug(c.options.Logger).Log("msg", "listing ended", "reason", omsclient.ReasonOf(s.err),
 		"tasks", len(s.tasks), "pages", s.report.Pages, "bytes", s.report.Bytes(),
-		"requests", len(s.report.Requests), "retries", s.report.Retries(),
+		"bytes_on_wire", s.report.BytesOnWire(), "requests", len(s.report.Requests),
+		"on_kept_connections", reused, "retries", s.report.Retries(),
 		"duration", s.duration, "shared", s.shared)
 }
 

@@ -277,6 +277,35 @@ func TestStatusShowsARefusedReload(t *testing.T) {
 	}
 }
 
+func TestStatusShowsARefusedSecret(t *testing.T) {
+	t.Parallel()
+	_, url := newOMS(t, omssim.Options{Projects: projects(t), Username: "viewer", Password: "right"})
+	password := writeFile(t, "wrong")
+	p := start(t, "--oms.url="+url, "--oms.username=viewer", "--oms.password-file="+password)
+	status := func() (html string, secret *secretStatus) {
+		var doc statusDoc
+		if err := json.Unmarshal([]byte(get(t, p.url+"/status?format=json").body), &doc); err != nil {
+			t.Fatal(err)
+		}
+		return get(t, p.url+"/status").body, doc.Targets[0].Secret
+	}
+	const words = "OMS has refused the secret"
+
+	if html, secret := status(); secret != nil || strings.Contains(html, words) {
+		t.Errorf("before the first scrape: %+v\n%s", secret, html)
+	}
+	scrape(t, p)
+	if html, secret := status(); secret == nil || secret.Next.Sub(secret.Since) < 30*time.Second ||
+		!strings.Contains(html, words) || !strings.Contains(html, secret.Next.Format(time.DateTime)) {
+		t.Errorf("after a refusal: %+v\n%s", secret, html)
+	}
+	rewriteFile(t, password, "right")
+	scrape(t, p)
+	if html, secret := status(); secret != nil || strings.Contains(html, words) {
+		t.Errorf("after it was accepted: %+v\n%s", secret, html)
+	}
+}
+
 func TestStatusIsPrintable(t *testing.T) {
 	t.Parallel()
 	url := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -315,9 +344,10 @@ func TestDebugLoggingSaysWhatAScrapeDid(t *testing.T) {
 
 	log := p.stderr.String()
 	for _, want := range []string{
-		`level=debug .*target=hz msg="listing ended" reason= tasks=7 pages=2 bytes=\d{4,} .*requests=2 .*retries=0 .*duration=\S+ shared=false`,
+		`level=debug .*target=hz msg="listing ended" reason= tasks=7 pages=2 bytes=\d{4,} bytes_on_wire=\d{4,} requests=2 on_kept_connections=[01] retries=0 .*duration=\S+ shared=false`,
 		`level=debug .*target=hz msg="scrape answered" format="text/plain; version=0.0.4; .*" encoding=gzip bytes=\d{4,} shared=false duration=\S+ err=null`,
 		`level=debug .*target=hz msg="scrape answered" format="application/openmetrics-text; .*" encoding=gzip bytes=\d{4,}`,
+		`level=debug .*target=hz msg="listing ended" reason= tasks=7 .* on_kept_connections=2 `, // the second
 		`level=debug .*target=hz msg="listing ended" reason=auth tasks=0 pages=0`,
 	} {
 		if n := len(regexp.MustCompile("(?m)"+want).FindAllString(log, -1)); n == 0 {

@@ -20,7 +20,14 @@ type (
 	targetStatus struct {
 		Name    string        `json:"name"`
 		URL     string        `json:"url"`
-		Fetches []fetchStatus `json:"fetches"` // the latest first
+		Secret  *secretStatus `json:"refusedSecret,omitempty"` // nil: OMS has not refused it
+		Fetches []fetchStatus `json:"fetches"`                 // the latest first
+	}
+	// A secretStatus is that of a secret that OMS refuses, and that rests therefore.
+	secretStatus struct {
+		Since time.Time `json:"since"`
+		Next  time.Time `json:"next"` // when it is sent again, unless it changes before
+		Count int       `json:"count"`
 	}
 	fetchStatus struct {
 		Start        time.Time       `json:"start"`
@@ -29,6 +36,7 @@ type (
 		Pages        int             `json:"pages"`
 		Rows         int             `json:"rows"`
 		Bytes        int64           `json:"bytes"`
+		BytesOnWire  int64           `json:"bytesOnWire"`
 		Retries      int             `json:"retries"`
 		Sent         int             `json:"sent"` // requests; only the notable ones of many follow
 		Inconsistent bool            `json:"inconsistent"`
@@ -72,6 +80,9 @@ func (h *handler) statusDoc() statusDoc {
 		shown := targetStatus{
 			Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{},
 		}
+		if r, refused := t.client.Refused(); refused {
+			shown.Secret = &secretStatus{Since: r.Since.UTC(), Next: r.Next.UTC(), Count: r.Count}
+		}
 		for _, f := range t.collector.Fetches() {
 			shown.Fetches = append(shown.Fetches, statusOf(f))
 		}
@@ -83,9 +94,9 @@ func (h *handler) statusDoc() statusDoc {
 func statusOf(f collector.Fetch) fetchStatus {
 	shown := fetchStatus{
 		Start: f.Start.UTC(), Seconds: f.Duration.Seconds(), Tasks: f.Tasks, Pages: f.Report.Pages,
-		Rows: f.Totals.Rows, Bytes: f.Totals.Bytes, Retries: f.Totals.Retries, Sent: f.Totals.Requests,
-		Inconsistent: f.Report.Inconsistent, Reason: string(omsclient.ReasonOf(f.Err)),
-		Requests: []requestStatus{},
+		Rows: f.Totals.Rows, Bytes: f.Totals.Bytes, BytesOnWire: f.Totals.BytesOnWire,
+		Retries: f.Totals.Retries, Sent: f.Totals.Requests, Inconsistent: f.Report.Inconsistent,
+		Reason: string(omsclient.ReasonOf(f.Err)), Requests: []requestStatus{},
 	}
 	if f.Err != nil {
 		shown.Error = printable(f.Err.Error())

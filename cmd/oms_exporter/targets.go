@@ -29,6 +29,7 @@ type target struct {
 	name      string // or flagsTarget
 	config    *targetConfig
 	collector *collector.Collector
+	client    *omsclient.Client
 	http      *http.Client
 	own       *prometheus.Registry // of the exporter's own metrics about it
 }
@@ -182,7 +183,8 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	options.Metrics = collector.NewMetrics(registerer)
 	options.Pace = rate.NewLimiter(2, 3) // a second, after a burst
 	return &target{
-		name: name, config: cfg, http: hc, own: own, collector: collector.New(client.List, options),
+		name: name, config: cfg, http: hc, client: client, own: own,
+		collector: collector.New(client.List, options),
 	}, nil
 }
 
