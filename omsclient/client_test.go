@@ -142,6 +142,7 @@ func TestListAsksForAllTasksInTheOrderOfTheirCreation(t *testing.T) {
 				"https://oms.example:8089/api/v2?Action=ListProjects")
 			checkEqual(t, "header", got.Header, http.Header{
 				"Content-Type": {"application/json"}, "Accept": {"application/json"},
+				"Accept-Encoding": {"gzip"}, "Idempotency-Key": nil, // nil is not sent
 			})
 			checkEqual(t, "Content-Length", got.ContentLength, int64(len(body)))
 			checkEqual(t, "body", string(body), tt.want)
