@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"time"
@@ -149,12 +150,17 @@ func (t *targetConfig) unknownStatuses() []string {
 	return unknown
 }
 
-// clientOptions returns the settings of the client.
-func (t *targetConfig) clientOptions() omsclient.Options {
+// clientOptions returns the settings of the client, but for the credentials.
+func (t *targetConfig) clientOptions() (omsclient.Options, error) {
+	most := t.MaxTasks
+	if most == 0 {
+		most = math.MaxInt
+	}
+	zone, err := location(t.Timezone)
 	return omsclient.Options{
 		PageSize: t.PageSize, Concurrency: t.Concurrency, PageTimeout: time.Duration(t.PageTimeout),
-		Filter: omsclient.Filter(t.Filter),
-	}
+		MaxProjects: most, Filter: omsclient.Filter(t.Filter), Location: zone,
+	}, err
 }
 
 // collectorOptions returns the settings of the collector that are the target's own.

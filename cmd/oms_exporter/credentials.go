@@ -34,8 +34,6 @@ type credentials struct {
 	transport   http.RoundTripper // for these contents; nil before the first request
 }
 
-const reasonCredentials omsclient.Reason = "credentials"
-
 // RoundTrip implements [http.RoundTripper].
 func (c *credentials) RoundTrip(r *http.Request) (*http.Response, error) {
 	transport, _, err := c.current()
@@ -43,7 +41,7 @@ func (c *credentials) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
-		return nil, &omsclient.Error{Reason: reasonCredentials, Err: err}
+		return nil, &omsclient.Error{Reason: omsclient.Credentials, Err: err}
 	}
 	return transport.RoundTrip(r)
 }

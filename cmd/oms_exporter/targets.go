@@ -106,7 +106,12 @@ func (t *targets) replace() error {
 func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	credentials := &credentials{config: cfg.HTTPClient, setting: settingsOf(name)}
 	hc := &http.Client{Transport: t.wrap(name, credentials)}
-	client, err := omsclient.New(cfg.URL, hc, cfg.clientOptions())
+	settings, err := cfg.clientOptions()
+	if err != nil {
+		return nil, err
+	}
+	settings.Credentials = credentials.Fingerprint
+	client, err := omsclient.New(cfg.URL, hc, settings)
 	if err != nil {
 		return nil, err
 	}
