@@ -41,6 +41,7 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"oms_exporter/omsclient"
 )
@@ -58,6 +59,7 @@ type Options struct {
 	Thresholds func() *Thresholds      // called for each scrape; nil: no thresholds
 	Logger     log.Logger              // nil: no log
 	Metrics    *Metrics                // counts what the collector does; nil: nothing counts
+	Pace       *rate.Limiter           // of listings; nil: scrapes set it
 }
 
 // An Exclude names tasks by any one of their properties.
@@ -108,7 +110,9 @@ func New(list ListFunc, options Options) *Collector {
 		tables:  tablesWithout(options.Without),
 		history: newHistory(),
 	}
-	c.flights = flights{take: c.takeSnapshot, joined: options.Metrics.coalesced}
+	c.flights = flights{
+		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout,
+	}
 	return c
 }
 

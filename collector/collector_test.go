@@ -20,7 +20,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/expfmt"
@@ -101,7 +100,7 @@ func TestAFailedListingHasNoTasksAndSaysWhy(t *testing.T) {
 		}
 	}
 	var lines bytes.Buffer
-	c := collector.New(first, collector.Options{Logger: log.NewLogfmtLogger(&lines)})
+	c := collector.New(first, collector.Options{Logger: infoLogger(&lines)})
 
 	synctest.Test(t, func(t *testing.T) {
 		want := `# HELP oms_scrape_duration_seconds Time that the listing took, in seconds.
@@ -228,7 +227,7 @@ func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 		var lines bytes.Buffer
 		registry := prometheus.NewRegistry()
 		c := collector.New(listOf(t, read(t, "testdata/new_values.json")), collector.Options{
-			Metrics: collector.NewMetrics(registry), Logger: log.NewLogfmtLogger(&lines),
+			Metrics: collector.NewMetrics(registry), Logger: infoLogger(&lines),
 		})
 
 		gathered(t, c)

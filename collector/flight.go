@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type flights struct {
 	// snapshot of them.
 	take   func(ctx context.Context, land func() (shared bool)) *Snapshot
 	joined prometheus.Counter
+	most   time.Duration // how long a flight may take, however many join it
 
 	mu       sync.Mutex
 	current  *flight         // which can be joined; nil: none
@@ -28,16 +30,18 @@ type flight struct {
 	done     chan struct{} // closed when there is a snapshot
 	snapshot *Snapshot
 	cancel   context.CancelCauseFunc
+	latest   time.Time // when it is canceled, whoever waits
 
 	// Guarded by the mutex of the flights.
-	waiting  int
-	shared   bool      // somebody joined
-	deadline time.Time // the latest of all that have waited
+	waiting   int
+	shared    bool        // somebody joined
+	deadline  time.Time   // the latest of all that have waited
+	abandoned *time.Timer // cancels the listing, unless somebody joins in time; nil: somebody waits
 }
 
 // wait returns the snapshot of a flight. If ctx ends first, err is why, and the listing
-// goes on for those who still wait. If nobody does, the listing is canceled, and the
-// snapshot says so. The context must have a deadline.
+// goes on for those who still wait. If nobody does because time is up, the listing is
+// canceled, and the snapshot says so. The context must have a deadline.
 func (fs *flights) wait(ctx context.Context) (s *Snapshot, err error) {
 	f := fs.join(ctx)
 	select {
@@ -45,7 +49,7 @@ func (fs *flights) wait(ctx context.Context) (s *Snapshot, err error) {
 		fs.leave(f, nil)
 	case <-ctx.Done():
 		cause := context.Cause(ctx)
-		if last := fs.leave(f, cause); !last {
+		if canceled := fs.leave(f, cause); !canceled {
 			return nil, cause
 		}
 		<-f.done
@@ -58,21 +62,26 @@ func (fs *flights) join(ctx context.Context) *flight {
 	deadline, _ := ctx.Deadline()
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f := fs.current; f != nil {
+	if f := fs.current; f != nil && time.Now().Before(f.latest) {
 		f.waiting++
 		f.shared = true
-		if deadline.After(f.deadline) {
-			f.deadline = deadline
+		f.extend(deadline)
+		if f.abandoned != nil {
+			f.abandoned.Stop()
+			f.abandoned = nil
 		}
 		fs.joined.Inc()
 		return f
 	}
-	f := &flight{done: make(chan struct{}), waiting: 1, deadline: deadline}
+	f := &flight{done: make(chan struct{}), waiting: 1, latest: time.Now().Add(fs.most)}
+	f.extend(deadline)
 	fs.current = f
-	flightCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	bounded, stop := context.WithDeadline(context.WithoutCancel(ctx), f.latest)
+	flightCtx, cancel := context.WithCancelCause(bounded)
 	f.cancel = cancel
 	previous := fs.previous
 	go func() {
+		defer stop()
 		defer close(f.done)
 		if previous != nil {
 			<-previous // snapshots are made one after another
@@ -84,20 +93,53 @@ func (fs *flights) join(ctx context.Context) *flight {
 	return f
 }
 
-// leave ends the waiting of one scrape. If it is the last, the listing is canceled
-// for the given cause.
-func (fs *flights) leave(f *flight, cause error) (last bool) {
+// extend gives the listing the time that a scrape has, if that is more.
+func (f *flight) extend(deadline time.Time) {
+	if deadline.After(f.latest) {
+		deadline = f.latest
+	}
+	if deadline.After(f.deadline) {
+		f.deadline = deadline
+	}
+}
+
+// leave ends the waiting of one scrape. If nobody waits any more, the listing is
+// canceled for the given cause, unless that is that the scraper hung up.
+//
+// Canceling closes connections to OMS. Whoever hangs up over and over could have them
+// made anew over and over, so the listing goes on for a while. It may end, or be shared
+// by the scrape that comes next.
+func (fs *flights) leave(f *flight, cause error) (canceled bool) {
+	const grace = 2 * time.Second
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f.waiting--
-	if f.waiting > 0 {
+	switch {
+	case f.waiting > 0:
+		return false
+	case errors.Is(cause, context.Canceled) && fs.current == f:
+		f.abandoned = time.AfterFunc(grace, func() { fs.abandon(f, cause) })
 		return false
 	}
+	fs.end(f, cause)
+	return true
+}
+
+// abandon cancels a listing that nobody has waited for in a while.
+func (fs *flights) abandon(f *flight, cause error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.waiting == 0 {
+		fs.end(f, cause)
+	}
+}
+
+// end cancels a listing, so that nobody can join it any more. The mutex must be held.
+func (fs *flights) end(f *flight, cause error) {
 	f.cancel(cause)
 	if fs.current == f {
 		fs.current = nil
 	}
-	return true
 }
 
 // land ends the joining of a flight: its listing has ended, and a scrape that begins
@@ -105,6 +147,9 @@ func (fs *flights) leave(f *flight, cause error) (last bool) {
 func (fs *flights) land(f *flight) (shared bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	if f.abandoned != nil {
+		f.abandoned.Stop()
+	}
 	if fs.current == f {
 		fs.current = nil
 		fs.previous = f.done

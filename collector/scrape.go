@@ -2,6 +2,8 @@ package collector
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,15 +13,23 @@ import (
 	"oms_exporter/omsclient"
 )
 
+// leastBudget is the time below which OMS is not asked: nothing could come of it.
+const leastBudget = 50 * time.Millisecond
+
 // Scrape lists all projects within the time that ctx and the options leave. If it
 // cannot read every one of them, the snapshot has no tasks, and its Err is why.
 //
-// A scrape that begins while another one's listing is under way shares that listing.
-// A listing is canceled when the last scrape that waits for it has given up.
+// A scrape that begins while another one's listing is under way, or is still to begin
+// because of [Options.Pace], shares that listing. A listing is canceled when the last
+// scrape that waits for it has no time left, or soon after it has hung up.
 func (c *Collector) Scrape(ctx context.Context) *Snapshot {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	start := time.Now()
+	if deadline, _ := ctx.Deadline(); deadline.Sub(start) < leastBudget {
+		return c.gaveUp(fmt.Errorf("no time to ask OMS: a scrape needs at least %s: %w",
+			leastBudget, context.DeadlineExceeded), 0)
+	}
 	s, err := c.flights.wait(ctx)
 	if err != nil {
 		return c.gaveUp(err, time.Since(start))
@@ -28,7 +38,7 @@ func (c *Collector) Scrape(ctx context.Context) *Snapshot {
 }
 
 // gaveUp returns the snapshot of a scrape that stopped waiting for a listing that
-// goes on for others.
+// goes on, or that did not begin to wait.
 func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,14 +52,13 @@ func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
 // takeSnapshot lists all projects into a snapshot. It calls land as soon as the listing
 // has ended.
 func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool)) *Snapshot {
-	start := time.Now()
 	s := newSnapshot(c.tables)
-	for project, err := range c.list(ctx, &s.report) {
-		if err != nil {
-			s.fail(err)
-			break
-		}
-		s.add(project, &c.options.Exclude)
+	err := c.awaitTurn(ctx)
+	start := time.Now()
+	if err != nil {
+		s.fail(err)
+	} else {
+		c.fill(ctx, s)
 	}
 	s.duration = time.Since(start)
 	s.shared = land()
@@ -57,6 +66,32 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 	c.options.Metrics.observe(&s.report)
 	c.record(s, start)
 	return s
+}
+
+// awaitTurn waits until the pace admits another listing.
+func (c *Collector) awaitTurn(ctx context.Context) error {
+	if c.options.Pace == nil {
+		return nil
+	}
+	turn := c.options.Pace.Reserve()
+	select {
+	case <-time.After(turn.Delay()):
+		return nil
+	case <-ctx.Done():
+		turn.Cancel()
+		return fmt.Errorf("while waiting for a turn to list: %w", context.Cause(ctx))
+	}
+}
+
+// fill lists all projects into a snapshot.
+func (c *Collector) fill(ctx context.Context, s *Snapshot) {
+	for project, err := range c.list(ctx, &s.report) {
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		s.add(project, &c.options.Exclude)
+	}
 }
 
 // add takes in a project that OMS lists.
@@ -147,13 +182,52 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 				"tasks", s.overLimit, "limit", c.options.MaxTasks)
 		}
 	}
-	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
+	c.logListing(s)
+	c.history.add(Fetch{
+		Start: start, Duration: s.duration, Tasks: len(s.tasks), Report: s.report, Err: s.err,
+	})
 	s.lastSuccess = c.history.lastSuccess
 }
 
+// logListing logs what a listing took, for whoever asks for that much.
+func (c *Collector) logListing(s *Snapshot) {
+	reused := 0
+	for i := range s.report.Requests {
+		if s.report.Requests[i].Reused {
+			reused++
+		}
+	}
+	level.Debug(c.options.Logger).Log("msg", "listing ended", "reason", omsclient.ReasonOf(s.err),
+		"tasks", len(s.tasks), "pages", s.report.Pages, "bytes", s.report.Bytes(),
+		"bytes_on_wire", s.report.BytesOnWire(), "requests", len(s.report.Requests),
+		"on_kept_connections", reused, "retries", s.report.Retries(),
+		"duration", s.duration, "shared", s.shared)
+}
+
+// logFailure logs why a scrape has no tasks. Failures of a kind are logged once a minute,
+// however often the port is asked. A scraper that hung up is no failure.
 func (c *Collector) logFailure(s *Snapshot) {
-	level.Error(c.options.Logger).Log("msg", "cannot list the tasks of OMS",
-		"reason", omsclient.ReasonOf(s.err), "err", s.err, "duration", s.duration)
+	reason := omsclient.ReasonOf(s.err)
+	if reason == omsclient.Canceled {
+		level.Debug(c.options.Logger).Log("msg", "scrape canceled", "duration", s.duration)
+		return
+	}
+	kind := failureKind{reason: reason}
+	var e *omsclient.Error
+	if errors.As(s.err, &e) {
+		kind.status = e.StatusCode
+	}
+	since, due := c.history.failures.due(kind)
+	if !due {
+		return
+	}
+	line := []any{
+		"msg", "cannot list the tasks of OMS", "reason", reason, "err", s.err, "duration", s.duration,
+	}
+	if since > 0 {
+		line = append(line, "more_since_last_line", since)
+	}
+	level.Error(c.options.Logger).Log(line...)
 }
 
 // reportUnknown counts the unknown values, and logs each once. What could not be read

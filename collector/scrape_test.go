@@ -1,17 +1,24 @@
 package collector_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"iter"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/time/rate"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -263,6 +270,255 @@ func TestAScrapeThatBeginsAfterTheLastPageHasAListingOfItsOwn(t *testing.T) {
 		}
 		if n := oms.begun.Load(); n != 2 || len(c.Fetches()) != 2 {
 			t.Errorf("%d listings, %d accounted for", n, len(c.Fetches()))
+		}
+	})
+}
+
+// infoLogger returns a logger without what is only for debugging.
+func infoLogger(w io.Writer) log.Logger {
+	return level.NewFilter(log.NewLogfmtLogger(w), level.AllowInfo())
+}
+
+// wait lets a time pass in a synctest bubble.
+func wait(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // synctest
+
+func TestManyScrapersMakeOMSListNoFasterThanThePace(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"at once": 0, "in a while": 300 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const scrapers, burst, lasts = 20, 3, 20 * time.Second
+				oms := &slow{takes: takes}
+				c := collector.New(oms.list, collector.Options{Pace: rate.NewLimiter(2, burst)})
+				end := time.Now().Add(lasts)
+				var all sync.WaitGroup
+				var answers, longest atomic.Int64
+				for range scrapers {
+					all.Go(func() {
+						for time.Now().Before(end) {
+							got := <-scrape(c, 10*time.Second)
+							if got.snapshot.Err() != nil {
+								t.Error(got.snapshot.Err())
+							}
+							answers.Add(1)
+							longest.Store(max(longest.Load(), int64(got.took)))
+							wait(time.Millisecond)
+						}
+					})
+				}
+				all.Wait()
+
+				if n := int(oms.begun.Load()); n < 2*int(lasts.Seconds()) || n > 2*int(lasts.Seconds())+burst+1 {
+					t.Errorf("%d listings in %s", n, lasts)
+				}
+				if n := answers.Load(); n < scrapers*2*int64(lasts.Seconds()) {
+					t.Errorf("%d answers: not everybody shares", n)
+				}
+				if took := time.Duration(longest.Load()); took > takes+501*time.Millisecond+takes {
+					t.Errorf("a scrape took %s", took)
+				}
+			})
+		})
+	}
+}
+
+// counting is an OMS that names its only task after how many listings it has begun.
+func counting(begun *atomic.Int32) collector.ListFunc {
+	return func(context.Context, *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+		return func(yield func(omsclient.Project, error) bool) {
+			yield(omsclient.Project{ID: fmt.Sprintf("np_%d", begun.Add(1)), Status: "RUNNING"}, nil)
+		}
+	}
+}
+
+func TestAScrapeThatWaitsForItsTurnHasNothingOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun atomic.Int32
+		c := collector.New(counting(&begun), collector.Options{Pace: rate.NewLimiter(2, 1)})
+
+		<-scrape(c, time.Minute)
+		first, second := scrape(c, time.Minute), scrape(c, time.Minute)
+		wait(400 * time.Millisecond)
+		third := scrape(c, time.Minute)
+
+		for i, done := range []<-chan outcome{first, second, third} {
+			got := <-done
+			if series := gathered(t, got.snapshot); !strings.Contains(series, `task_id="np_2"`) {
+				t.Errorf("scrape %d after %s has not the listing that began after it:\n%s", i+1, got.took, series)
+			}
+		}
+		if n := begun.Load(); n != 2 {
+			t.Errorf("%d listings, want 2: one alone, and one that three share", n)
+		}
+	})
+}
+
+func TestATurnThatComesTooLateCostsOMSNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun atomic.Int32
+		c := collector.New(counting(&begun), collector.Options{Pace: rate.NewLimiter(0.1, 1)})
+
+		<-scrape(c, time.Minute)
+		for range 3 {
+			got := <-scrape(c, 2*time.Second)
+			if got.took != 2*time.Second || omsclient.ReasonOf(got.snapshot.Err()) != omsclient.Timeout {
+				t.Errorf("%v after %s", got.snapshot.Err(), got.took)
+			}
+		}
+		if n := begun.Load(); n != 1 {
+			t.Errorf("%d listings", n)
+		}
+		// Turns that were not taken are given back: the next is due 10 s after the first.
+		if got := <-scrape(c, time.Minute); got.took != 4*time.Second || got.snapshot.Err() != nil {
+			t.Errorf("%v after %s", got.snapshot.Err(), got.took)
+		}
+	})
+}
+
+func TestABudgetTooSmallToDoAnythingCostsOMSNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, budget := range []time.Duration{-time.Second, 0, time.Millisecond, 49 * time.Millisecond} {
+			oms := &slow{}
+			c := collector.New(oms.list, collector.Options{})
+
+			got := <-scrape(c, budget)
+
+			if n := oms.begun.Load(); n != 0 || got.took != 0 ||
+				omsclient.ReasonOf(got.snapshot.Err()) != omsclient.Timeout {
+				t.Errorf("%s: %d listings, %v after %s", budget, n, got.snapshot.Err(), got.took)
+			}
+		}
+		oms := &slow{}
+		if got := <-scrape(collector.New(oms.list, collector.Options{}), 50*time.Millisecond); got.snapshot.Err() != nil {
+			t.Errorf("50ms: %v", got.snapshot.Err())
+		}
+	})
+}
+
+// hangUp scrapes, and hangs up after a time.
+func hangUp(c *collector.Collector, after time.Duration) {
+	ctx, leave := context.WithCancel(context.Background())
+	time.AfterFunc(after, leave)
+	c.Scrape(ctx)
+}
+
+func TestAListingGoesOnForTheNextWhenAScraperHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		oms := &slow{takes: 10 * time.Second}
+		c := collector.New(oms.list, collector.Options{})
+
+		began := time.Now()
+		hangUp(c, time.Second)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("the scraper that hung up waited %s", took)
+		}
+		for range 4 { // each comes in time, and hangs up too
+			wait(1900 * time.Millisecond)
+			hangUp(c, 100*time.Millisecond)
+		}
+		got := <-scrape(c, time.Minute)
+
+		if n := oms.begun.Load(); n != 1 || oms.canceled.Load() != 0 || got.took != time.Second {
+			t.Errorf("%d listings, %d canceled, answered after %s", n, oms.canceled.Load(), got.took)
+		}
+	})
+}
+
+func TestAListingEndsSoonWhenTheLastScraperHasHungUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		oms := &slow{takes: time.Hour}
+		var lines bytes.Buffer
+		c := collector.New(oms.list, collector.Options{Timeout: 2 * time.Hour, Logger: infoLogger(&lines)})
+
+		hangUp(c, time.Second)
+		wait(1999 * time.Millisecond)
+		if oms.canceled.Load() != 0 {
+			t.Error("canceled at once")
+		}
+		wait(2 * time.Millisecond)
+		synctest.Wait()
+
+		if oms.canceled.Load() != 1 {
+			t.Error("OMS is still asked, for nobody")
+		}
+		if lines.Len() > 0 {
+			t.Errorf("a scraper that hung up is logged:\n%s", &lines)
+		}
+		oms.takes = time.Second
+		if got := <-scrape(c, time.Minute); got.snapshot.Err() != nil {
+			t.Error(got.snapshot.Err())
+		}
+	})
+}
+
+// Somebody waits all the time, so a listing that hangs would go on for ever.
+func TestAListingEndsInTimeHoweverManyJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 30 * time.Second
+		begun, start := 0, time.Now()
+		c := collector.New(func(ctx context.Context, _ *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+			return func(yield func(omsclient.Project, error) bool) {
+				if begun++; begun > 1 {
+					return
+				}
+				<-ctx.Done()
+				if deadline, _ := ctx.Deadline(); !deadline.Equal(start.Add(most)) {
+					t.Errorf("the listing thought to have %s", deadline.Sub(start))
+				}
+				wait(time.Second) // it takes a moment to end
+				yield(omsclient.Project{}, ctx.Err())
+			}
+		}, collector.Options{Timeout: most})
+		var joined []<-chan outcome
+		for range 5 {
+			joined = append(joined, scrape(c, 10*time.Second))
+			wait(6 * time.Second)
+		}
+		after := <-scrape(c, 10*time.Second)
+
+		for i, took := range []time.Duration{10, 10, 10, 10, 7} {
+			got := <-joined[i]
+			if got.took != took*time.Second || omsclient.ReasonOf(got.snapshot.Err()) != omsclient.Timeout {
+				t.Errorf("scrape %d: %v after %s, want a timeout after %d s", i, got.snapshot.Err(), got.took, took)
+			}
+		}
+		if begun != 2 || after.snapshot.Err() != nil || after.took != 0 {
+			t.Errorf("the scrape after that: %v after %s, %d listings", after.snapshot.Err(), after.took, begun)
+		}
+	})
+}
+
+func TestFailuresOfAKindAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines bytes.Buffer
+		failure := omsclient.Error{Reason: omsclient.HTTPStatus, Page: 1, StatusCode: 502}
+		c := collector.New(func(context.Context, *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+			return func(yield func(omsclient.Project, error) bool) { yield(omsclient.Project{}, &failure) }
+		}, collector.Options{Logger: infoLogger(&lines)})
+		scrapeEverySecond := func(times, status int) string {
+			failure.StatusCode = status
+			lines.Reset()
+			for range times {
+				<-scrape(c, time.Minute)
+				wait(time.Second)
+			}
+			return strings.ReplaceAll(lines.String(), `level=error msg="cannot list the tasks of OMS" reason=http_status `, "")
+		}
+		const bad = "err=\"list projects: page 1: HTTP status 502 Bad Gateway\" duration=0s"
+		const gone = "err=\"list projects: page 1: HTTP status 410 Gone\" duration=0s"
+
+		for i, step := range []struct {
+			times, status int
+			want          string
+		}{
+			{30, 502, bad + "\n"},
+			{10, 410, gone + "\n"}, // another kind
+			{15, 502, ""},
+			{66, 502, bad + " more_since_last_line=49\n" + bad + " more_since_last_line=59\n"},
+			{1, 410, gone + " more_since_last_line=9\n"},
+		} {
+			if got := scrapeEverySecond(step.times, step.status); got != step.want {
+				t.Errorf("step %d: logged\n%s, want\n%s", i, got, step.want)
+			}
 		}
 	})
 }

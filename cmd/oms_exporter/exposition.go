@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"weak"
 
+	"github.com/go-kit/log/level"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,15 +27,14 @@ import (
 )
 
 // write answers with the metrics of a snapshot, if there is one, and others among
-// them.
+// them. After an error, part of the answer may be out.
 func (h *handler) write(
-	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
-) {
+	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
+) error {
 	agreed := negotiate(r)
 	format := expfmt.Format(agreed.Get("Content-Type"))
 	if tasks == nil || !collector.CanEncode(format) {
-		h.writeThroughPromhttp(w, r, tasks, others)
-		return
+		return h.writeThroughPromhttp(w, r, tasks, others)
 	}
 	encode := func(w io.Writer) error {
 		families, err := others.Gather()
@@ -45,18 +45,12 @@ func (h *handler) write(
 		return errors.Join(tasks.Encode(body, format, families, wanted(r)), body.Close())
 	}
 	maps.Copy(w.Header(), agreed)
-	var err error
-	if tasks.Shared() {
-		err = h.answers.write(w, tasks, fmt.Sprintf("%q", []string{
-			agreed.Get("Content-Type"), agreed.Get("Content-Encoding"), r.URL.Query().Encode(),
-		}), encode)
-	} else {
-		err = stream(w, encode)
+	// A scrape of chosen metrics shares nothing: there is no end of choices to keep.
+	if tasks.Shared() && !r.URL.Query().Has("name[]") {
+		key := agreed.Get("Content-Type") + " " + agreed.Get("Content-Encoding")
+		return h.answers.write(w, tasks, key, encode)
 	}
-	if err != nil {
-		h.errors.Error("cannot write the metrics", "err", err)
-		panic(http.ErrAbortHandler) // part of the answer may be out; the scraper must not take it for all
-	}
+	return stream(w, encode)
 }
 
 // stream writes what encode writes, as it comes. A compressor makes many small writes;
@@ -89,6 +83,7 @@ func (a *answers) write(
 	if err == nil {
 		_, err = w.Write(body)
 	}
+	runtime.KeepAlive(s)
 	return err
 }
 
@@ -123,16 +118,42 @@ func (a *answers) forget(s weak.Pointer[collector.Snapshot]) {
 
 // writeThroughPromhttp answers as any exporter does, which is slower.
 func (h *handler) writeThroughPromhttp(
-	w http.ResponseWriter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
-) {
+	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
+) error {
 	if tasks != nil {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(tasks)
 		others = append(prometheus.Gatherers{registry}, others...)
 	}
 	options := handlerOptions()
-	options.ErrorLog = slog.NewLogLogger(h.errors.Handler(), slog.LevelError)
+	options.ErrorLog = printer(func(v ...any) {
+		if w.err == nil { // otherwise it is the scraper's doing
+			level.Error(h.logger).Log("msg", "cannot write the metrics", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+		}
+	})
 	promhttp.HandlerFor(others, options).ServeHTTP(w, r)
+	return w.err
+}
+
+// A printer is what promhttp wants as a log.
+type printer func(v ...any)
+
+// Println implements [promhttp.Logger].
+func (p printer) Println(v ...any) { p(v...) }
+
+// A meter counts the bytes of an answer, and keeps the error of the connection.
+type meter struct {
+	http.ResponseWriter
+	bytes int
+	err   error
+}
+
+// Write implements [http.ResponseWriter].
+func (m *meter) Write(b []byte) (int, error) {
+	n, err := m.ResponseWriter.Write(b)
+	m.bytes += n
+	m.err = cmp.Or(m.err, err)
+	return n, err
 }
 
 func handlerOptions() promhttp.HandlerOpts { return promhttp.HandlerOpts{EnableOpenMetrics: true} }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,6 +17,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/go-kit/log"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,7 +37,7 @@ func TestMetricsAreNegotiatedAsPromhttpDoes(t *testing.T) {
 	own.MustRegister(prometheus.NewCounterFunc(
 		prometheus.CounterOpts{Name: "oms_other_total", Help: "Of somebody else."},
 		func() float64 { return 1e9 }))
-	ours := &handler{errors: slog.New(slog.DiscardHandler)}
+	ours := &handler{logger: log.NewNopLogger()}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(tasks)
 	theirs := promhttp.HandlerFor(prometheus.Gatherers{registry, own}, handlerOptions())
@@ -56,7 +56,9 @@ func TestMetricsAreNegotiatedAsPromhttpDoes(t *testing.T) {
 
 				want := ask(theirs.ServeHTTP)
 				got := ask(func(w http.ResponseWriter, r *http.Request) {
-					ours.write(w, r, tasks, prometheus.Gatherers{own})
+					if err := ours.write(&meter{ResponseWriter: w}, r, tasks, prometheus.Gatherers{own}); err != nil {
+						t.Error(err)
+					}
 				})
 
 				if got != want {
@@ -113,33 +115,40 @@ func (g *countedGatherer) Gather() ([]*dto.MetricFamily, error) {
 }
 
 func TestScrapesThatShareASnapshotShareTheBytesOfTheirAnswers(t *testing.T) {
-	h := &handler{errors: slog.New(slog.DiscardHandler)}
+	h := &handler{logger: log.NewNopLogger()}
 	own := new(countedGatherer)
 	ask := func(s *collector.Snapshot, accept, encoding, query string) negotiated {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics"+query, nil)
 		setUnlessEmpty(r, "Accept", accept)
 		setUnlessEmpty(r, "Accept-Encoding", encoding)
 		w := httptest.NewRecorder()
-		h.write(w, r, s, prometheus.Gatherers{own})
+		if err := h.write(&meter{ResponseWriter: w}, r, s, prometheus.Gatherers{own}); err != nil {
+			t.Error(err)
+		}
 		return readNegotiated(t, w.Result())
 	}
 	shared := sharedSnapshot(t)
 	alone := collector.New(twoTasks, collector.Options{}).Scrape(t.Context())
 
-	for i, asked := range []struct{ accept, encoding, query string }{
-		{"text/plain", "", ""},
-		{"text/plain", "gzip", ""},
-		{"text/plain", "gzip", "?name[]=oms_up"},
-		{"application/openmetrics-text;version=1.0.0", "gzip", ""},
+	for _, asked := range []struct {
+		accept, encoding, query string
+		encoded                 int32 // of two answers
+	}{
+		{"text/plain", "", "", 1},
+		{"text/plain", "gzip", "", 1},
+		{"text/plain", "gzip", "?nothing=x", 0}, // nothing is different
+		{"text/plain", "gzip", "?name[]=oms_up", 2},
+		{"application/openmetrics-text;version=1.0.0", "gzip", "", 1},
 	} {
+		own.asked.Store(0)
 		want := ask(shared, asked.accept, asked.encoding, asked.query)
 		got := ask(shared, asked.accept, asked.encoding, asked.query)
 
 		if got != want || got.body == "" {
 			t.Errorf("%v: first %.200q, then %.200q", asked, want, got)
 		}
-		if n := int(own.asked.Load()); n != i+1 {
-			t.Errorf("%v: %d answers encoded, want %d", asked, n, i+1)
+		if n := own.asked.Load(); n != asked.encoded {
+			t.Errorf("%v: %d answers encoded, want %d", asked, n, asked.encoded)
 		}
 	}
 	own.asked.Store(0)

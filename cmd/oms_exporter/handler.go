@@ -1,23 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/time/rate"
 
 	"oms_exporter/collector"
 )
@@ -28,9 +31,10 @@ type handler struct {
 	own     *prometheus.Registry // of the exporter's own metrics
 	scrape  *scrapeSettings
 	web     *webSettings
+	limits  *limits
 	logger  log.Logger
-	errors  *slog.Logger
 	answers answers
+	slow    *rate.Sometimes // of warnings of slow scrapers
 }
 
 func newHandler(
@@ -38,38 +42,66 @@ func newHandler(
 ) (http.Handler, error) {
 	h := &handler{
 		targets: targets, own: own, scrape: &s.scrape, web: &s.web,
-		logger: stamped(base), errors: bridged(base),
+		limits: newLimits(s.web.maxRequests), logger: stamped(base),
+		slow: &rate.Sometimes{Interval: time.Minute},
 	}
 	landing, err := h.landing()
 	if err != nil {
 		return nil, err
 	}
-	limit := limiter(s.web.maxRequests)
 	mux := http.NewServeMux()
 	mux.Handle("GET /", landing)
-	mux.Handle("GET /probe", limit(http.HandlerFunc(h.probe)))
+	mux.Handle("GET /probe", h.limits.admit(http.HandlerFunc(h.probe)))
 	mux.HandleFunc("GET /sd", h.discover)
-	mux.HandleFunc("GET /status", h.status)
+	mux.Handle("GET /status", h.limits.admit(http.HandlerFunc(h.status)))
 	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", respond("oms_exporter is ready.\n"))
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 		mux.HandleFunc(method+" /-/reload", h.reload)
 	}
 	if s.web.enablePprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/", unhurried(pprof.Index))
+		mux.HandleFunc("GET /debug/pprof/cmdline", unhurried(pprof.Cmdline))
+		mux.HandleFunc("GET /debug/pprof/profile", unhurried(pprof.Profile))
+		mux.HandleFunc("GET /debug/pprof/symbol", unhurried(pprof.Symbol))
+		mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
 	}
-	metrics := limit(http.HandlerFunc(h.metrics))
+	metrics := h.limits.admit(http.HandlerFunc(h.metrics))
 	if !s.web.disableExporterMetrics {
 		metrics = promhttp.InstrumentMetricHandler(own, metrics)
 	}
 	if err := handle(mux, "GET "+s.web.telemetryPath, metrics); err != nil {
 		return nil, usagef("--web.telemetry-path=%s: %w", s.web.telemetryPath, err)
 	}
-	return mux, nil
+	return h.guard(mux), nil
+}
+
+// guard protects all paths: from browsers that other sites direct here, and from clients
+// that do not read what they are sent.
+func (h *handler) guard(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{
+			"Cache-Control":          "no-store",
+			"X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; " +
+				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		} {
+			if w.Header().Get(name) == "" { // what --web.config.file says stands
+				w.Header().Set(name, value)
+			}
+		}
+		h.budgetOf(r, nil).cutOff(w)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unhurried gives a handler all the time that it takes. A profile may take minutes.
+func unhurried(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		budget{}.cutOff(w)
+		next(w, r)
+	}
 }
 
 // handle registers a handler under a pattern that the user has chosen. A mux
@@ -113,15 +145,12 @@ func respond(body string) http.HandlerFunc {
 // metrics serves the exporter's own metrics, and the tasks of the OMS that flags
 // describe, if any. The exporter's metrics already include this scrape.
 func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
-	var tasks *collector.Snapshot
-	if only := h.targets.get(flagsTarget); only != nil {
-		tasks = h.tasksOf(only, r) //nolint:contextcheck // its context is the request's, bounded
-	}
 	var others prometheus.Gatherers
 	if !h.web.disableExporterMetrics {
-		others = append(h.targets.gatherers(), h.own)
+		own := append(h.targets.gatherers(), h.own)
+		others = prometheus.Gatherers{suited(r, own)}
 	}
-	h.write(w, r, tasks, others)
+	h.expose(w, r, h.targets.get(flagsTarget), others)
 }
 
 // probe serves the tasks of one target, by its name in the configuration. An
@@ -139,51 +168,68 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
 			http.StatusNotFound)
 	default:
-		tasks := h.tasksOf(target, r) //nolint:contextcheck // its context is the request's, bounded
-		h.write(w, r, tasks, nil)
+		h.expose(w, r, target, nil)
 	}
 }
 
-// tasksOf scrapes an OMS.
-func (h *handler) tasksOf(t *target, r *http.Request) *collector.Snapshot {
-	ctx, cancel := withBudget(r, h.scrape.timeoutOffset)
+// budgetOf returns the budget of a request that is about a target, or about none.
+func (h *handler) budgetOf(r *http.Request, t *target) budget {
+	most := h.scrape.timeout
+	if t != nil {
+		most = cmp.Or(time.Duration(t.config.Timeout), most)
+	}
+	return budgetOf(r, most, h.scrape.timeoutOffset)
+}
+
+// expose answers with the tasks of a target, if there is one, and other metrics. Only
+// writing takes a place; waiting for OMS does not.
+func (h *handler) expose(
+	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
+) {
+	start := time.Now()
+	b := h.budgetOf(r, t)
+	b.cutOff(w)
+	var tasks *collector.Snapshot
+	if t != nil {
+		tasks = scrapeUntil(b.listing, t, r)
+	}
+	h.limits.inPlace(w, r, b.waiting, func() {
+		answer := &meter{ResponseWriter: w}
+		err := h.write(answer, r, tasks, others)
+		h.logAnswer(answer, t, tasks, time.Since(start), err)
+		if err != nil {
+			panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+		}
+	})
+}
+
+func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snapshot {
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	return t.collector.Scrape(ctx)
 }
 
-// withBudget returns the context of a scrape. A header says when Prometheus gives
-// up; the answer must be there a little earlier.
-func withBudget(r *http.Request, offset time.Duration) (context.Context, context.CancelFunc) {
-	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
-	if err != nil || !(seconds > 0) || seconds > 24*3600 {
-		return context.WithCancel(r.Context())
+// logAnswer logs what a scrape was answered, or why it was not.
+func (h *handler) logAnswer(
+	answer *meter, t *target, tasks *collector.Snapshot, took time.Duration, err error,
+) {
+	logger := h.logger
+	if t != nil && t.name != flagsTarget {
+		logger = log.With(logger, "target", t.name)
 	}
-	timeout := time.Duration(seconds * float64(time.Second))
-	if timeout > offset {
-		timeout -= offset
-	}
-	return context.WithTimeout(r.Context(), timeout)
-}
-
-// limiter limits the number of requests in progress, over all handlers; 0 is no
-// limit.
-func limiter(most int) func(http.Handler) http.Handler {
-	if most == 0 {
-		return func(next http.Handler) http.Handler { return next }
-	}
-	slots := make(chan struct{}, most)
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				next.ServeHTTP(w, r)
-			default:
-				http.Error(w, fmt.Sprintf("limit of concurrent requests reached (%d), try again later", most),
-					http.StatusServiceUnavailable)
-			}
+	switch {
+	case errors.Is(answer.err, os.ErrDeadlineExceeded):
+		h.slow.Do(func() {
+			level.Warn(logger).Log("msg", "a scraper did not read its answer in time and was cut off; "+
+				"this is logged once a minute", "bytes", answer.bytes, "duration", took)
 		})
+	case err != nil && answer.err == nil:
+		level.Error(logger).Log("msg", "cannot write the metrics", "err", err)
 	}
+	level.Debug(logger).Log("msg", "scrape answered",
+		"format", answer.Header().Get("Content-Type"),
+		"encoding", answer.Header().Get("Content-Encoding"), "bytes", answer.bytes,
+		"shared", tasks != nil && tasks.Shared(), "duration", took, "err", err)
 }
 
 // discover serves the targets of the configuration in the format of Prometheus'
@@ -236,8 +282,8 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 	default:
 		err := h.targets.reload()
 		logReload(err, h.logger)
-		if err != nil {
-			http.Error(w, notReloaded+": "+err.Error(), http.StatusInternalServerError)
+		if err != nil { // it may quote the configuration, and anyone may ask
+			http.Error(w, notReloaded+"; the log says why", http.StatusInternalServerError)
 			return
 		}
 		fmt.Fprintln(w, reloaded)

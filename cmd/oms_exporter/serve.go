@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -125,8 +126,37 @@ func (s *webSettings) validate() error {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
 	if err := web.Validate(s.configFile); err != nil {
-		return usagef("--web.config.file: %w", err)
+		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
 	}
+	return nil
+}
+
+// checkConfig checks everything that needs neither the network nor a start.
+func checkConfig(s *serveSettings, stdout io.Writer) error {
+	var loaded *fileConfig
+	errs := []error{s.oms.validate(), s.scrape.validate(), s.web.validate()}
+	if errs[0] == nil {
+		var err error
+		loaded, err = s.oms.load()
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
+		prometheus.NewRegistry(), log.NewNopLogger(), direct)
+	if err != nil {
+		return err
+	}
+	defer targets.close()
+	if _, err := newHandler(targets, prometheus.NewRegistry(), s, log.NewNopLogger()); err != nil {
+		return err
+	}
+	for _, warning := range loaded.warnings(&s.scrape) {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	fmt.Fprintf(stdout, "%s: OK, %s\n", cmp.Or(s.oms.configFile, "flags and environment"),
+		amount(len(loaded.Targets), "target"))
 	return nil
 }
 
@@ -137,21 +167,20 @@ func (s *omsSettings) load() (*fileConfig, error) {
 		return loadConfig(s.configFile)
 	}
 	target := s.target
+	target.URL = trimmed(target.URL)
 	var err error
 	if target.HTTPClient.BasicAuth, err = s.basicAuth(); err != nil {
 		return nil, err
 	}
 	loaded := &fileConfig{Targets: map[string]*targetConfig{flagsTarget: &target}}
-	if err := loaded.validate(); err != nil {
-		return nil, usageError{err}
-	}
-	return loaded, nil
+	return loaded, loaded.source.errorOf(loaded.validate())
 }
 
 // basicAuth returns the account, or nil if there is none. A password file takes
 // precedence over the environment.
 func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
 	account := s.account
+	account.Username = trimmed(account.Username)
 	if account.PasswordFile != "" {
 		account.Password = ""
 	}
@@ -168,23 +197,26 @@ func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
 	return &account, nil
 }
 
-// listenAndServe answers requests until ctx is done, then lets those in progress
-// finish.
+// listenAndServe answers requests until ctx is done. Then those in progress may finish,
+// within a grace period. What is still in progress after it, because OMS or a scraper
+// hangs, is cut off; the stop does not fail for that.
 func listenAndServe(
 	ctx context.Context, handler http.Handler, s *webSettings, base log.Logger,
 ) error {
-	const gracePeriod = 10 * time.Second
+	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	logger := bridged(base)
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
+	server := newServer(handler, logger)
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
 		defer cancel()
-		stopped <- server.Shutdown(ctx)
+		err := server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			level.Warn(stamped(base)).Log("msg", "requests still in progress are cut off",
+				"grace_period", gracePeriod)
+			err = server.Close()
+		}
+		stopped <- err
 	})
 	err := web.ListenAndServe(server, &web.FlagConfig{
 		WebListenAddresses: &s.listenAddresses,
@@ -197,6 +229,20 @@ func listenAndServe(
 	err = <-stopped
 	level.Info(stamped(base)).Log("msg", "stopped")
 	return err
+}
+
+// newServer returns a server that no client can keep busy for long. How long writing an
+// answer may take depends on the request; see [budget].
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of bodies, which nothing here needs
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
 }
 
 // bridged returns a logger for libraries that use slog. It adds the time itself,

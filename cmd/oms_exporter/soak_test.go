@@ -149,61 +149,103 @@ func TestSoakOfRandomFaultsIsUpWithAllTasksOrDownWithNone(t *testing.T) {
 
 func soakInFaults(t *testing.T) {
 	t.Helper()
-	const most = 10_000
-	late := time.Now().Add(*soak)
-	random := rand.New(rand.NewPCG(1, 2))
-	kinds := omssim.Faults()
-	sim, url := newOMS(t, omssim.Options{Tasks: faultyTasks, Seed: 1, Scenarios: []string{"following"}})
-	p := start(t, "--oms.url="+url, fmt.Sprintf("--oms.page-size=%d", faultyPageSize), "--scrape.timeout-offset=0s")
-	var (
-		up, down, n int
-		first       uint64
-	)
-	for ; n < most && (isLong() || time.Now().Before(late)); n++ {
-		if n == 20 || n == most/10 { // twice, since a short run ends before the second
-			p.stderr.forget()
-			first = heap()
-		}
-		fault := omssim.Fault{
-			Kind: kinds[random.IntN(len(kinds))].Kind, Page: random.IntN(4), Times: random.IntN(3),
-		}
-		sick := random.IntN(2) == 0
-		var header []string
-		sim.SetFaults()
-		if sick {
-			sim.SetFaults(fault)
-			header = []string{scrapeTimeout, "0.05"}
-		}
-		got := scrape(t, p, header...)
-		isUp, known := got.value("oms_up")
-		least, greatest := faultyTasks, faultyTasks
-		if s, survives := survivable[fault.Kind]; survives && sick {
-			least, greatest = min(least, s.tasks), max(greatest, s.tasks)
-		}
-		switch tasks := got.tasks(); {
-		case !known:
-			t.Fatalf("%s: no oms_up", fault)
-		case isUp == 1 && least <= tasks && tasks <= greatest:
-			up++
-		case isUp == 0 && tasks == 0 && sick:
-			down++
-		default:
-			t.Fatalf("scrape %d, fault %s (%v): oms_up %v, %d tasks, log:\n%s", n, fault, sick, isUp, tasks, p.stderr)
-		}
+	const targets, most = 32, 10_000 // each target has a pace of its own
+	s := &faultSoak{late: time.Now().Add(*soak), most: most}
+	var config strings.Builder
+	for i := range targets {
+		sim, url := newOMS(t, omssim.Options{Tasks: faultyTasks, Seed: 1, Scenarios: []string{"following"}})
+		s.sims = append(s.sims, sim)
+		fmt.Fprintf(&config, "  t%d: {url: %q, page_size: %d}\n", i, url, faultyPageSize)
 	}
-	sim.SetFaults()
-	expectAllTasks(t, scrape(t, p))
-	p.stderr.forget()
+	s.program = exporterOf(t, config.String(), "--scrape.timeout-offset=0s")
+	var all sync.WaitGroup
+	for i := range targets {
+		all.Go(func() { s.scrapeInFaults(t, i) })
+	}
+	all.Wait()
+
+	for i, sim := range s.sims {
+		sim.SetFaults()
+		probe(t, s.program, fmt.Sprintf("t%d", i)).expect(t, map[string]float64{"oms_up": 1})
+	}
+	s.program.stderr.forget()
 	last := heap()
 	t.Logf("%d scrapes: %d up, %d down, heap %.1f MB early, %.1f MB at the end, held %+v",
-		n, up, down, float64(first)/(1<<20), float64(last)/(1<<20), held())
-	if up == 0 || down == 0 {
-		t.Errorf("%d up, %d down", up, down)
+		s.n.Load(), s.up.Load(), s.down.Load(), float64(s.first)/(1<<20), float64(last)/(1<<20), held())
+	if s.up.Load() == 0 || s.down.Load() == 0 {
+		t.Errorf("%d up, %d down", s.up.Load(), s.down.Load())
 	}
 	const remembered = 4 << 20 // requests, by the simulated OMS
-	if first > 0 && float64(last) > 1.5*float64(first)+remembered {
-		t.Errorf("the heap grew from %d to %d bytes", first, last)
+	if s.first > 0 && float64(last) > 1.5*float64(s.first)+remembered {
+		t.Errorf("the heap grew from %d to %d bytes", s.first, last)
 	}
+}
+
+// A faultSoak scrapes targets that fail at random.
+type faultSoak struct {
+	program *program
+	sims    []*omssim.Server
+	late    time.Time
+	most    int64
+
+	resting     sync.RWMutex // while it is held for writing, nobody scrapes
+	n, up, down atomic.Int64
+	first       uint64 // the heap early on
+}
+
+// scrapeInFaults scrapes a target until there have been enough scrapes of all targets.
+func (s *faultSoak) scrapeInFaults(t *testing.T, target int) {
+	random := rand.New(rand.NewPCG(1, uint64(target)))
+	for s.n.Load() < s.most && (isLong() || time.Now().Before(s.late)) {
+		s.resting.RLock()
+		ok := s.scrapeOnce(t, target, random)
+		s.resting.RUnlock()
+		if !ok {
+			return
+		}
+		if n := s.n.Add(1); n == 100 || n == s.most/10 { // twice, since a short run ends before the second
+			s.resting.Lock()
+			s.program.stderr.forget()
+			s.first = heap()
+			s.resting.Unlock()
+		}
+	}
+}
+
+// scrapeOnce scrapes a target that may be sick, and reports whether the answer is right.
+func (s *faultSoak) scrapeOnce(t *testing.T, target int, random *rand.Rand) bool {
+	kinds := omssim.Faults()
+	fault := omssim.Fault{
+		Kind: kinds[random.IntN(len(kinds))].Kind, Page: random.IntN(4), Times: random.IntN(3),
+	}
+	sick := random.IntN(2) == 0
+	var header []string
+	s.sims[target].SetFaults()
+	if sick {
+		s.sims[target].SetFaults(fault)
+		header = []string{scrapeTimeout, "0.7"} // after as much as half a second of waiting for a turn
+	}
+	r, err := try(t, http.MethodGet, fmt.Sprintf("%s/probe?target=t%d", s.program.url, target), "", header...)
+	if err != nil || r.status != http.StatusOK {
+		t.Errorf("status %d, %v: %.500s", r.status, err, r.body)
+		return false
+	}
+	got := parseText(t, r.body)
+	isUp, known := got.value("oms_up")
+	least, greatest := faultyTasks, faultyTasks
+	if s, survives := survivable[fault.Kind]; survives && sick {
+		least, greatest = min(least, s.tasks), max(greatest, s.tasks)
+	}
+	switch tasks := got.tasks(); {
+	case known && isUp == 1 && least <= tasks && tasks <= greatest:
+		s.up.Add(1)
+	case known && isUp == 0 && tasks == 0 && sick:
+		s.down.Add(1)
+	default:
+		t.Errorf("fault %s (%v): oms_up %v (%v), %d tasks, log:\n%s", fault, sick, isUp, known, tasks, s.program.stderr)
+		return false
+	}
+	return true
 }
 
 // forget drops what was written: it is not a leak of the program.

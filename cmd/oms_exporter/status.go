@@ -14,12 +14,20 @@ import (
 type (
 	statusDoc struct {
 		Time    time.Time      `json:"time"`
+		Refused *time.Time     `json:"reloadRefused,omitempty"` // nil: the configuration is the latest
 		Targets []targetStatus `json:"targets"`
 	}
 	targetStatus struct {
 		Name    string        `json:"name"`
 		URL     string        `json:"url"`
-		Fetches []fetchStatus `json:"fetches"` // the latest first
+		Secret  *secretStatus `json:"refusedSecret,omitempty"` // nil: OMS has not refused it
+		Fetches []fetchStatus `json:"fetches"`                 // the latest first
+	}
+	// A secretStatus is that of a secret that OMS refuses, and that rests therefore.
+	secretStatus struct {
+		Since time.Time `json:"since"`
+		Next  time.Time `json:"next"` // when it is sent again, unless it changes before
+		Count int       `json:"count"`
 	}
 	fetchStatus struct {
 		Start        time.Time       `json:"start"`
@@ -28,7 +36,9 @@ type (
 		Pages        int             `json:"pages"`
 		Rows         int             `json:"rows"`
 		Bytes        int64           `json:"bytes"`
+		BytesOnWire  int64           `json:"bytesOnWire"`
 		Retries      int             `json:"retries"`
+		Sent         int             `json:"sent"` // requests; only the notable ones of many follow
 		Inconsistent bool            `json:"inconsistent"`
 		Reason       string          `json:"reason,omitempty"`
 		Error        string          `json:"error,omitempty"`
@@ -48,42 +58,53 @@ type (
 
 // status shows how the last listings of each OMS went, without bodies or secrets.
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
-	doc := statusDoc{Time: time.Now().UTC(), Targets: []targetStatus{}}
+	format := r.URL.Query().Get("format")
+	h.limits.inPlace(w, r, h.budgetOf(r, nil).waiting, func() {
+		switch format {
+		case "json":
+			writeJSON(w, h.statusDoc())
+		case "", "html":
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_ = statusPage.Execute(w, h.statusDoc())
+		default:
+			http.Error(w, "format is html or json", http.StatusBadRequest)
+		}
+	})
+}
+
+func (h *handler) statusDoc() statusDoc {
+	doc := statusDoc{
+		Time: time.Now().UTC(), Refused: h.targets.refusedReload(), Targets: []targetStatus{},
+	}
 	for _, t := range h.targets.all() {
 		shown := targetStatus{
 			Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{},
+		}
+		if r, refused := t.client.Refused(); refused {
+			shown.Secret = &secretStatus{Since: r.Since.UTC(), Next: r.Next.UTC(), Count: r.Count}
 		}
 		for _, f := range t.collector.Fetches() {
 			shown.Fetches = append(shown.Fetches, statusOf(f))
 		}
 		doc.Targets = append(doc.Targets, shown)
 	}
-	switch format := r.URL.Query().Get("format"); format {
-	case "json":
-		writeJSON(w, doc)
-	case "", "html":
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_ = statusPage.Execute(w, doc)
-	default:
-		http.Error(w, "format is html or json", http.StatusBadRequest)
-	}
+	return doc
 }
 
 func statusOf(f collector.Fetch) fetchStatus {
 	shown := fetchStatus{
 		Start: f.Start.UTC(), Seconds: f.Duration.Seconds(), Tasks: f.Tasks, Pages: f.Report.Pages,
-		Rows: f.Report.Rows(), Bytes: f.Report.Bytes(), Retries: f.Report.Retries(),
-		Inconsistent: f.Report.Inconsistent, Reason: string(omsclient.ReasonOf(f.Err)),
-		Requests: []requestStatus{},
+		Rows: f.Totals.Rows, Bytes: f.Totals.Bytes, BytesOnWire: f.Totals.BytesOnWire,
+		Retries: f.Totals.Retries, Sent: f.Totals.Requests, Inconsistent: f.Report.Inconsistent,
+		Reason: string(omsclient.ReasonOf(f.Err)), Requests: []requestStatus{},
 	}
 	if f.Err != nil {
-		shown.Error = f.Err.Error()
+		shown.Error = printable(f.Err.Error())
 	}
-	for _, r := range f.Report.Requests {
+	for _, r := range f.Requests {
 		shown.Requests = append(shown.Requests, requestStatus{
 			Page: r.Page, Attempt: r.Attempt, Seconds: r.Duration.Seconds(), Status: r.StatusCode,
-			Rows: r.Rows, Bytes: r.Bytes, RequestID: r.RequestID,
+			Rows: r.Rows, Bytes: r.Bytes, RequestID: printable(r.RequestID),
 			Reason: string(omsclient.ReasonOf(r.Err)),
 		})
 	}

@@ -70,23 +70,6 @@ func TestOtherPathsAndMethodsAreRefused(t *testing.T) {
 	}
 }
 
-func TestScrapesBeyondTheLimitAreRefused(t *testing.T) {
-	oms := newGate(t, simulated(t, projects(t)))
-	p := start(t, "--web.max-requests=1", "--oms.url="+oms.url)
-	release := oms.hold(t, p.url+"/metrics")
-
-	refused := get(t, p.url+"/metrics")
-
-	if refused.status != http.StatusServiceUnavailable ||
-		refused.body != "limit of concurrent requests reached (1), try again later\n" {
-		t.Errorf("the second scrape is %d %q", refused.status, refused.body)
-	}
-	if r := release(); r.status != http.StatusOK {
-		t.Errorf("the first scrape is %d %q, want 200", r.status, r.body)
-	}
-	scrape(t, p)
-}
-
 func TestScrapesAtOnceShareAListing(t *testing.T) {
 	sim, url := newOMS(t, omssim.Options{Projects: projects(t), Latency: 300 * time.Millisecond})
 	p := start(t, "--oms.url="+url, "--web.max-requests=0")

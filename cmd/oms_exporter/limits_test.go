@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestScrapesOfManyTargetsAtOneMomentAllHaveAnAnswer(t *testing.T) {
+	t.Parallel()
+	const targets, tasks = 200, 50
+	released := make(chan struct{})
+	oms := fleetOf(tasks)
+	url := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-released
+		oms.ServeHTTP(w, r)
+	}))
+	var config strings.Builder
+	for i := range targets {
+		fmt.Fprintf(&config, "  t%d: {url: %q}\n", i, url)
+	}
+	p := exporterOf(t, config.String())
+	answers := make(chan string, targets)
+	for i := range targets {
+		go func() { answers <- verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, "10") }()
+	}
+	<-time.After(500 * time.Millisecond) // so that all of them wait
+	close(released)
+
+	got := map[string]int{}
+	for range targets {
+		got[<-answers]++
+	}
+
+	if want := fmt.Sprintf("up, %d tasks", tasks); got[want] != targets {
+		t.Errorf("the answers are %v, want %d times %s", got, targets, want)
+	}
+}
+
+func TestTheBudgetOfARequest(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		header                    string
+		most, offset              time.Duration
+		listing, waiting, reading time.Duration
+	}{
+		{"10", 30 * s, s / 2, 9500 * time.Millisecond, 9750 * time.Millisecond, 15 * s},
+		{"", 30 * s, s / 2, 30 * s, 30250 * time.Millisecond, 35500 * time.Millisecond},
+		{"120", 30 * s, s / 2, 30 * s, 30250 * time.Millisecond, 35500 * time.Millisecond}, // no more than without
+		{"0.2", 30 * s, s / 2, s / 5, s / 5, 5200 * time.Millisecond},                      // less than the offset
+		{"-1", 30 * s, 0, 30 * s, 30 * s, 35 * s},
+		{"NaN", 30 * s, 0, 30 * s, 30 * s, 35 * s},
+		{"1e999", 30 * s, 0, 30 * s, 30 * s, 35 * s},
+		{"soon", 30 * s, 0, 30 * s, 30 * s, 35 * s},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+		setUnlessEmpty(r, scrapeTimeout, c.header)
+		now := time.Now()
+
+		b := budgetOf(r, c.most, c.offset)
+
+		for what, pair := range map[string]struct {
+			got  time.Time
+			want time.Duration
+		}{"listing": {b.listing, c.listing}, "waiting": {b.waiting, c.waiting}, "reading": {b.reading, c.reading}} {
+			if got := pair.got.Sub(now); got < pair.want || got > pair.want+s/10 {
+				t.Errorf("header %q: %s ends after %s, want %s", c.header, what, got, pair.want)
+			}
+		}
+	}
+}
+
+// TestSharedAndSingleAnswersAreCutOffAlike has two scrapers that do not read an answer
+// which they share, and one that does not read /metrics.
+func TestSharedAndSingleAnswersAreCutOffAlike(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	wordy := wordyFleet()
+	shared := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n", serveOMS(t, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			<-release
+			wordy.ServeHTTP(w, r)
+		}))))
+	single := start(t, "--oms.url="+serveOMS(t, wordy))
+	began := time.Now()
+	lazy := map[string]*net.TCPConn{}
+	for name, of := range map[string]struct {
+		p    *program
+		path string
+	}{
+		"the first of two": {shared, "/probe?target=wordy"}, "the second of two": {shared, "/probe?target=wordy"},
+		"one of /metrics": {single, "/metrics"},
+	} {
+		lazy[name] = sluggard(t, of.p, of.path, "2")
+	}
+	<-time.After(300 * time.Millisecond)
+	close(release)
+
+	<-time.After(time.Until(began.Add(8 * time.Second)))
+
+	for name, c := range lazy {
+		expectCutOff(t, name, c)
+	}
+	if warning := "a scraper did not read its answer in time"; strings.Count(shared.stderr.String(), warning) != 1 {
+		t.Errorf("the log does not say once: %s\n%s", warning, shared.stderr)
+	}
+}
