@@ -179,6 +179,10 @@ func text[T any](name string, shown *policy, at func(*T) *string) field[T] {
 	return scalar(name, shown, (*decoder).readText, at)
 }
 
+func word[T any](name string, shown *policy, at func(*T) *string) field[T] {
+	return scalar(name, shown, (*decoder).readWord, at)
+}
+
 func number[T any](name string, at func(*T) *Optional[float64]) field[T] {
 	return scalar(name, figure, (*decoder).readNumber, at)
 }
@@ -328,6 +332,12 @@ func (d *decoder) readText(name string) (string, error) {
 		d.texts[string(raw)] = s
 	}
 	return s, nil
+}
+
+// readWord reads a text that errors quote.
+func (d *decoder) readWord(name string) (string, error) {
+	s, err := d.readText(name)
+	return printable(s, maxWord), err
 }
 
 // readNumber reads a finite number.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,10 +50,7 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	}
 	if e := p.failure(response, decodeErr); e != nil {
 		if body.err != nil {
-			e.Reason, e.Err = body.reason(ctx), body.err
-			if ctx.Err() != nil { // the connection's own error would not say why it ended
-				e.Err = fmt.Errorf("while reading the answer: %w", context.Cause(ctx))
-			}
+			e.Reason, e.Err = body.failure()
 		}
 		return nil, 0, e
 	}
@@ -165,9 +161,8 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			printable(coding, maxWord))
 	case decodeErr != nil && !isJSON(response):
-		kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
-			printable(kind, maxWord))
+			printable(mediaType(response), maxWord))
 	case decodeErr != nil:
 		e.Err = describe(decodeErr)
 	case p.success == Some(false):
@@ -185,8 +180,14 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 
 // isJSON reports whether the answer claims to be JSON, or claims nothing.
 func isJSON(response *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	kind := mediaType(response)
 	return kind == "" || strings.HasSuffix(kind, "json")
+}
+
+// mediaType returns the Content-Type without parameters.
+func mediaType(response *http.Response) string {
+	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(kind))
 }
 
 var errCut = fmt.Errorf("the connection ended within the answer: %w", io.ErrUnexpectedEOF)
@@ -271,13 +272,13 @@ func (m *meter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// reason classifies the meter's error, which must not be nil.
-func (m *meter) reason(ctx context.Context) Reason {
+// failure rewords the meter's error, which must not be nil.
+func (m *meter) failure() (Reason, error) {
 	switch {
 	case errors.Is(m.err, errTooLong), errors.Is(m.err, errBadGzip):
-		return Decode
-	case ctx.Err() != nil:
-		return endReason(ctx)
+		return Decode, m.err
+	case m.ctx.Err() != nil: // the connection's own error would not say why it ended
+		return endReason(m.ctx), fmt.Errorf("while reading the answer: %w", context.Cause(m.ctx))
 	}
-	return transportReason(m.err)
+	return reword(m.err)
 }
