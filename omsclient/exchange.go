@@ -18,7 +18,9 @@ import (
 
 // exchange sends a request, reads the answer and fills in r. The duration is how
 // long OMS asks the client to wait before the next request; 0 if it does not ask.
-func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration, *Error) {
+func (c *Client) exchange(
+	ctx context.Context, memory *allowance, r *Request,
+) (*page, time.Duration, *Error) {
 	request, err := c.request(ctx, r.Page)
 	if err != nil {
 		return nil, 0, &Error{Reason: Connect, Err: err}
@@ -43,7 +45,7 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	if response.StatusCode != http.StatusOK {
 		return nil, requestedWait(response), statusError(response, body)
 	}
-	p, decodeErr := decodePage(body, c.options.Location)
+	p, decodeErr := decodePage(body, c.options.Location, memory)
 	r.Rows, r.RequestID = p.elements(), p.requestID
 	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
 		body.err = errCut
@@ -139,7 +141,7 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	}
 	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC); err == nil {
+		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC, nil); err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
@@ -157,6 +159,8 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	}
 	coding := strings.ToLower(strings.Join(response.Header.Values("Content-Encoding"), ", "))
 	switch {
+	case errors.Is(decodeErr, errAllowance):
+		e.Reason, e.Err = Limit, decodeErr
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			printable(coding, maxWord))
