@@ -108,7 +108,7 @@ type listing struct {
 func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	l.passes++
 	pages := newPrefetch(ctx, l.client)
-	defer func() { l.report.Requests = append(l.report.Requests, pages.stop()...) }()
+	defer func() { l.report.add(pages.stop()) }()
 	plan := plan{size: l.client.options.PageSize}
 	for n := 1; !plan.ended; n++ {
 		if n > l.client.options.MaxPages {
@@ -121,7 +121,7 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 				Err: errors.New("the answer has no data"),
 			}, n)
 		}
-		l.report.Requests = append(l.report.Requests, got.attempts...)
+		l.report.add(got.attempts)
 		switch {
 		case got.err != nil && plan.listedAll() && got.err.refusesPage():
 			return plan.consistent(), nil
@@ -309,6 +309,7 @@ type prefetch struct {
 	ctx     context.Context //nolint:containedctx // lasts as long as the pass; see stop
 	cancel  context.CancelFunc
 	client  *Client
+	memory  *allowance
 	waiting []chan fetched // for the pages that were requested and not got yet
 	next    int            // the first page that was not requested yet
 }
@@ -329,15 +330,17 @@ func (f *fetched) fail(err *Error, pageNumber int) {
 
 func newPrefetch(ctx context.Context, c *Client) *prefetch {
 	ctx, cancel := context.WithCancel(ctx)
-	return &prefetch{ctx: ctx, cancel: cancel, client: c, next: 1}
+	return &prefetch{
+		ctx: ctx, cancel: cancel, client: c, next: 1, memory: newAllowance(c.options.MaxProjects),
+	}
 }
 
 // get waits for a page and meanwhile requests those after it, up to the promised
 // one. It must be called for pages 1, 2, 3 and so on.
-// The last argument is whether the page may be one too many; see [Client.fetch].
+// The last argument is that of an [order].
 func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
-		p.start(p.next, mayBeTooMany)
+		p.start(order{p.next, p.memory, mayBeTooMany})
 		p.next++
 	}
 	head := p.waiting[0]
@@ -345,11 +348,11 @@ func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	return <-head
 }
 
-func (p *prefetch) start(pageNumber int, mayBeTooMany bool) {
+func (p *prefetch) start(o order) {
 	result := make(chan fetched, 1)
 	p.waiting = append(p.waiting, result)
 	go func() {
-		got, attempts, err := p.client.fetch(p.ctx, pageNumber, mayBeTooMany)
+		got, attempts, err := p.client.fetch(p.ctx, o)
 		result <- fetched{got, attempts, err}
 	}()
 }
