@@ -83,9 +83,6 @@ func (t *targetConfig) validate() []problem {
 	if t.MaxTasks < 0 {
 		found.addf("max_tasks", "must be 0 (no limit) or more, not %d", t.MaxTasks)
 	}
-	if t.PageTimeout < 0 { // only a flag can be
-		found.addf("page_timeout", "must be 0 or more, not %s", time.Duration(t.PageTimeout))
-	}
 	if _, err := location(t.Timezone); err != nil {
 		found.addf("timezone", "no time zone is named %.50q: write an IANA name, such as Asia/Shanghai",
 			t.Timezone)
