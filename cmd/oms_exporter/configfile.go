@@ -175,7 +175,9 @@ func syntaxError(err error, content []byte) (line int, text string) {
 		}
 	}
 	if found := anAlias.FindStringSubmatch(text); found != nil {
-		line = 1 + slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "*"+found[1]) })
+		line = 1 + slices.IndexFunc(lines, func(l string) bool {
+			return strings.Contains(l, "*"+found[1])
+		})
 		return line, "an alias whose anchor (&) is missing: put text that begins with * in quotes"
 	}
 	if line > 0 && line <= len(lines) {

@@ -300,7 +300,8 @@ func addTaskFlags(cmd *kingpin.CmdClause, t *targetConfig) {
 		"Comma-separated statuses of tasks that get no series. oms_tasks still counts them.").
 		Default(statuses.String()).SetValue(statuses)
 	cmd.Flag("oms.max-tasks",
-		"If OMS has more tasks than this, the scrape fails instead of using ever more memory. 0: no limit.").
+		"If OMS has more tasks than this, the scrape fails instead of using ever more memory. "+
+			"0: no limit.").
 		Default(strconv.Itoa(t.MaxTasks)).IntVar(&t.MaxTasks)
 }
 
@@ -429,14 +430,17 @@ type address string
 
 // Set implements [kingpin.Value].
 func (a *address) Set(value string) error {
-	port, isVsock := strings.CutPrefix(value, "vsock://")
-	if !isVsock {
-		var err error
-		if _, port, err = net.SplitHostPort(value); err != nil {
-			return errors.New("must be HOST:PORT or :PORT, such as 127.0.0.1:10667")
-		}
+	hostPort, isVsock := strings.CutPrefix(value, "vsock://")
+	_, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return errors.New("must be HOST:PORT or :PORT, such as 127.0.0.1:10667")
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if isVsock {
+		_, err = strconv.ParseUint(port, 10, 32)
+	} else {
+		_, err = (&net.Resolver{}).LookupPort(context.Background(), "tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("%q is not a port: write a number from 0 to 65535", port)
 	}
 	*a = address(value)

@@ -59,9 +59,9 @@ func (s *tokenServer) set(change func(s *tokenServer)) {
 }
 
 // oauthClient is the YAML of a target with an account at a token server.
-func oauthClient(oms, tokens, secretFile, more string) string {
-	return fmt.Sprintf("  oms: {url: %q, http_client: {oauth2: {client_id: me, client_secret_file: %q, token_url: %q%s}}}\n",
-		oms, secretFile, tokens, more)
+func oauthClient(oms, tokens, secretFile string) string {
+	return fmt.Sprintf("  oms: {url: %q, http_client: {oauth2: {client_id: me, client_secret_file: %q, token_url: %q}}}\n",
+		oms, secretFile, tokens)
 }
 
 func TestATokenIsKeptUntilOMSRefusesItOrTheSecretChanges(t *testing.T) {
@@ -69,7 +69,7 @@ func TestATokenIsKeptUntilOMSRefusesItOrTheSecretChanges(t *testing.T) {
 	g := &guard{accept: "Bearer first"}
 	tokens := &tokenServer{secret: "canary", token: "first"}
 	secret := writeFile(t, byteOrderMark+"canary\r\n")
-	p := exporterOf(t, oauthClient(serveOMS(t, g), serveOMS(t, tokens), secret, ""))
+	p := exporterOf(t, oauthClient(serveOMS(t, g), serveOMS(t, tokens), secret))
 	probe := func(want string, requests int) {
 		t.Helper()
 		if got := verdict(t, p.url+"/probe?target=oms"); got != want {
@@ -82,12 +82,12 @@ func TestATokenIsKeptUntilOMSRefusesItOrTheSecretChanges(t *testing.T) {
 
 	probe("up, 3 tasks", 1)
 	probe("up, 3 tasks", 1)
-	tokens.set(func(s *tokenServer) { s.token, s.secret = "second", "canary 2" })
+	tokens.set(func(s *tokenServer) { s.token, s.secret = "second", "canary2" })
 	g.mu.Lock()
 	g.accept = "Bearer second"
 	g.mu.Unlock()
 	probe("down: auth", 1) // the first token was refused; it rests
-	rewriteFile(t, secret, "canary 2")
+	rewriteFile(t, secret, "canary2")
 	probe("up, 3 tasks", 2)
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestATokenServerIsAskedAgainWhenOMSRefusesItsToken(t *testing.T) {
 	g := &guard{accept: "Bearer second"}
 	oms := serveOMS(t, g)
 	for _, want := range []int{http.StatusUnauthorized, http.StatusOK} {
-		request, err := http.NewRequest(http.MethodPost, oms, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, oms, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestATokenServerIsAskedAgainWhenOMSRefusesItsToken(t *testing.T) {
 // transportOf returns what requests go through with an account at a token server.
 func transportOf(t *testing.T, tokens string) *credentials {
 	t.Helper()
-	loaded, err := loadConfig(writeFile(t, "targets:\n"+oauthClient("https://oms.example", tokens, writeFile(t, "x"), "")))
+	loaded, err := loadConfig(writeFile(t, "targets:\n"+oauthClient("https://oms.example", tokens, writeFile(t, "x"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,9 +138,9 @@ func transportOf(t *testing.T, tokens string) *credentials {
 func TestWhatATokenServerCanDo(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		answer func(http.ResponseWriter) bool // elsewhere is the address of another host
-		want   string                         // the verdict
-		says   string                         // in the log
+		answer func(http.ResponseWriter) bool
+		want   string // the verdict
+		says   string // in the log
 	}{
 		"refuse": {func(http.ResponseWriter) bool { return false }, "down: auth", `the token server answered HTTP status 401: it refuses the client`},
 		"refuse with a page": {func(w http.ResponseWriter) bool {
@@ -189,7 +189,7 @@ func TestWhatATokenServerCanDo(t *testing.T) {
 			tokens := &tokenServer{secret: "right", token: "x", answer: func(w http.ResponseWriter) bool {
 				return row.answer(redirected{w, elsewhere})
 			}}
-			p := exporterOf(t, oauthClient(serveOMS(t, g), serveOMS(t, tokens), writeFile(t, "canary"), ""))
+			p := exporterOf(t, oauthClient(serveOMS(t, g), serveOMS(t, tokens), writeFile(t, "canary")))
 
 			if got := verdict(t, p.url+"/probe?target=oms"); got != row.want {
 				t.Errorf("%s, want %s", got, row.want)
@@ -231,7 +231,7 @@ func TestATokenServerThatHangsIsATimeoutInTime(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice the end of the connection
 		<-r.Context().Done()
 	}))
-	p := exporterOf(t, oauthClient("http://127.0.0.1:1", tokens, writeFile(t, "x"), ""))
+	p := exporterOf(t, oauthClient("http://127.0.0.1:1", tokens, writeFile(t, "x")))
 	begin := time.Now()
 
 	got := verdict(t, p.url+"/probe?target=oms", scrapeTimeout, "1")

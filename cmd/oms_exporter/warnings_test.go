@@ -79,7 +79,6 @@ func TestWarnings(t *testing.T) {
 			stdout := newOutput()
 
 			err = run(t.Context(), append([]string{"--config.check", "--config.file=" + file.Name()}, row.args...), stdout, newOutput())
-
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +128,6 @@ func TestASecretInAConfigurationForEveryoneIsAWarning(t *testing.T) {
 				stdout := newOutput()
 
 				err := run(t.Context(), []string{"--config.check", "--config.file=" + file}, stdout, newOutput())
-
 				if err != nil {
 					t.Fatal(err)
 				}
