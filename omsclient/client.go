@@ -96,6 +96,7 @@ type Client struct {
 	options     Options
 	credentials credentials
 	slowest     atomic.Int64 // [time.Duration] of the slowest page of the last good listing
+	distrust    atomic.Bool  // the last listing failed or was empty
 }
 
 // New returns a client for the OMS whose console is at the given URL, such as
@@ -148,7 +149,8 @@ func (o *Options) validate() error {
 	switch {
 	case o.PageSize < 0 || o.PageSize > MaxPageSize:
 		return fmt.Errorf("page size %d: OMS takes 1 to %d", o.PageSize, MaxPageSize)
-	case min(o.Concurrency, o.MaxPages, o.MaxProjects, o.MaxTries) < 0, o.MaxPageBytes < 0, o.PageTimeout < 0:
+	case min(o.Concurrency, o.MaxPages, o.MaxProjects, o.MaxTries) < 0,
+		o.MaxPageBytes < 0, o.PageTimeout < 0:
 		return errors.New("concurrency and limits must not be negative")
 	}
 	return nil

@@ -54,6 +54,7 @@ func TestNewRejectsOptionsThatMakeNoSense(t *testing.T) {
 		"pages":           {MaxPages: -1},
 		"length of pages": {MaxPageBytes: -1},
 		"tries":           {MaxTries: -1},
+		"projects":        {MaxProjects: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c, err := omsclient.New(console, &http.Client{}, options); err == nil || c != nil {
