@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"oms_exporter/omsclient"
 )
 
 // A tokenServer gives out a token to whoever has the secret.
@@ -293,5 +296,39 @@ func TestHeadersFromFilesAreSecrets(t *testing.T) {
 	expectLogged(t, p, `reason=credentials err=".*http_client\.http_headers\.X-Token\.files\[0\]: `+file+` has more than one line"`)
 	if strings.Contains(p.stderr.String(), "canary") {
 		t.Errorf("a secret:\n%s", p.stderr)
+	}
+}
+
+// TestASecretThatVanishesBeforeItIsSentIsCredentials removes the file between the
+// client's look at it and the request.
+func TestASecretThatVanishesBeforeItIsSentIsCredentials(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "x")
+	loaded, err := loadConfig(writeFile(t, fmt.Sprintf(
+		"targets:\n  a: {url: https://a.example, http_client: {authorization: {credentials_file: %q}}}\n", file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &credentials{config: loaded.Targets["a"].HTTPClient, setting: settingsOf("a")}
+	if _, err := c.Fingerprint(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	response, err := c.RoundTrip(request)
+
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	var failure *omsclient.Error
+	if !errors.As(err, &failure) || failure.Reason != omsclient.Credentials ||
+		failure.Err.Error() != "http_client.authorization.credentials_file: open "+file+": no such file or directory" {
+		t.Errorf("got %v", err)
 	}
 }
