@@ -238,28 +238,36 @@ func TestTasksAreExcludedByStatus(t *testing.T) {
 	}
 }
 
-func TestTooManyTasksHaveNoSeriesAtAll(t *testing.T) {
+func TestTooManyTasksFailTheScrape(t *testing.T) {
 	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
-	for limit, want := range map[string]struct {
-		tasks int
-		limit float64
-	}{"0": {7, 0}, "7": {7, 0}, "6": {0, 7}} {
+	for limit, want := range map[string]string{
+		"0": "up, 8 tasks", "8": "up, 8 tasks", "7": "down: limit",
+	} {
 		t.Run(limit, func(t *testing.T) {
 			p := start(t, "--oms.url="+url, "--oms.max-tasks="+limit)
 
-			got := scrape(t, p)
-
-			got.expect(t, map[string]float64{"oms_up": 1})
-			if n := got.tasks(); n != want.tasks {
-				t.Errorf("%d tasks have series, want %d", n, want.tasks)
+			if got := verdict(t, p.url+"/metrics"); got != want {
+				t.Errorf("%s, want %s", got, want)
 			}
-			got.expectValues(t, "oms_scrape_tasks_omitted", "reason", map[string]float64{
-				"duplicate": 0, "excluded": 1, "limit": want.limit, "invalid": 0,
-			})
-			if n := sum(got["oms_tasks"].GetMetric()); n != 8 {
-				t.Errorf("oms_tasks counts %v tasks, want 8", n)
+			if want == "down: limit" {
+				expectLogged(t, p, `reason=limit err=".*\b8\b.*\b7\b`)
 			}
 		})
+	}
+}
+
+func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: []string{
+		`{"id": "np_1", "name": "a", "status": "RUNNING", "gmtCreate": "2026-01-01T08:00:00"}`,
+	}})
+	for zone, want := range map[string]string{"UTC": "08", "Asia/Shanghai": "00", "America/New_York": "13"} {
+		created, err := time.Parse(time.RFC3339, "2026-01-01T"+want+":00:00Z")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, "--oms.url="+url, "--oms.timezone="+zone)
+
+		scrape(t, p).expect(t, map[string]float64{"oms_task_created_timestamp_seconds": float64(created.Unix())})
 	}
 }
 
