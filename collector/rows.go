@@ -280,25 +280,10 @@ func ofSteps(
 	return perTask(group, stepRows, append([]label[*omsclient.Step]{name}, labels...), metrics)
 }
 
-// stepRows adds the steps that have names. Of several with the same name, it adds the
-// last: that is what OMS did last.
 func stepRows(t *task, add func(*omsclient.Step)) {
-	for i := range t.Steps {
-		s := &t.Steps[i]
-		if s.Name != "" && !superseded(t.Steps, i) {
-			add(s)
-		}
+	for _, s := range t.steps {
+		add(s)
 	}
-}
-
-// superseded reports whether a later step has the same name.
-func superseded(steps []omsclient.Step, i int) bool {
-	for j := i + 1; j < len(steps); j++ {
-		if steps[j].Name == steps[i].Name {
-			return true
-		}
-	}
-	return false
 }
 
 // ofRules makes a table with a row for each alarm rule for which OMS has counted

@@ -39,6 +39,7 @@ type task struct {
 	identity    string // the labels that all its series have, as text
 	threshold   Threshold
 	alarmTotals []omsclient.RuleCount
+	steps       []*omsclient.Step // those of Steps that have series
 }
 
 func (t *task) hasTag(name string) bool {
@@ -132,14 +133,32 @@ func (s *Snapshot) fail(err error) {
 	s.tasks, s.fleet, s.excluded = nil, nil, 0
 }
 
-// finish completes the tasks of a snapshot. Their identities are made in the order
-// in which they are written, over and over, so that they are in memory in that order.
+// finish completes the tasks of a snapshot, in the order in which they will be written.
+// What is made for them in that order lies in memory in that order, which makes writing
+// faster.
 func (s *Snapshot) finish(thresholds *Thresholds) {
 	slices.SortFunc(s.tasks, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
 	for _, t := range s.tasks {
 		t.identity = string(appendLabels(nil, identity, t))
 		t.threshold = thresholds.of(t)
+		t.steps = latestSteps(t.Steps)
 	}
+}
+
+// latestSteps returns the steps that have names. Of several with the same name it
+// returns the last: that is what OMS did last.
+func latestSteps(all []omsclient.Step) []*omsclient.Step {
+	latest := make([]*omsclient.Step, 0, len(all))
+	for i := range all {
+		again := false
+		for j := i + 1; j < len(all) && !again; j++ {
+			again = all[j].Name == all[i].Name
+		}
+		if all[i].Name != "" && !again {
+			latest = append(latest, &all[i])
+		}
+	}
+	return latest
 }
 
 // limit takes away all tasks if there are too many: half of a listing would look
