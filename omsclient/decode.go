@@ -34,6 +34,7 @@ const (
 
 var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
+	errNotObject = errors.New("not a JSON object")
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
 
@@ -82,12 +83,14 @@ func (l *lookahead) Read(b []byte) (int, error) {
 // A single value never fails the page, however odd it is. A document that is not
 // valid JSON from its first byte to its last does. The page then holds what had
 // been read before the error; it is never nil.
-func decodePage(r io.Reader) (*page, error) {
-	const readSize = 64 << 10
-	ahead := &lookahead{r: bufio.NewReaderSize(r, readSize)}
+//
+// Times without a zone are in the given location.
+func decodePage(r io.Reader, zone *time.Location) (*page, error) {
+	ahead := &lookahead{r: withoutBOM(r)}
 	d := &decoder{
 		json: jsontext.NewDecoder(ahead,
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+		zone:    zone,
 		texts:   map[string]string{},
 		dropped: map[string]int{},
 	}
@@ -96,7 +99,7 @@ func decodePage(r io.Reader) (*page, error) {
 	if kind := d.json.PeekKind(); kind != '{' {
 		_, err := d.json.ReadToken()
 		if err == nil {
-			err = errors.New("not a JSON object")
+			err = errNotObject
 		}
 		return p, err
 	}
@@ -110,6 +113,16 @@ func decodePage(r io.Reader) (*page, error) {
 		return p, err
 	}
 	return p, nil
+}
+
+// withoutBOM buffers a reader and skips a byte order mark at its beginning.
+func withoutBOM(r io.Reader) *bufio.Reader {
+	const bom, size = "\xef\xbb\xbf", 64 << 10
+	buffered := bufio.NewReaderSize(r, size)
+	if first, _ := buffered.Peek(len(bom)); string(first) == bom {
+		_, _ = buffered.Discard(len(bom))
+	}
+	return buffered
 }
 
 // A field is a field of the API that belongs to an object T.
@@ -176,6 +189,10 @@ func boolean[T any](name string, at func(*T) *Optional[bool]) field[T] {
 
 func utc[T any](name string, at func(*T) *time.Time) field[T] {
 	return scalar(name, figure, (*decoder).readUTC, at)
+}
+
+func local[T any](name string, at func(*T) *time.Time) field[T] {
+	return scalar(name, figure, (*decoder).readLocal, at)
 }
 
 func epoch[T any](name string, at func(*T) *time.Time) field[T] {
@@ -256,6 +273,7 @@ func readObject[T any](d *decoder, known *object[T], v *T) error {
 // dropped under the name of the field. Only invalid JSON is an error.
 type decoder struct {
 	json    *jsontext.Decoder
+	zone    *time.Location // of times that do not say theirs
 	scratch []byte
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
@@ -347,19 +365,27 @@ func (d *decoder) readBoolean(name string) (Optional[bool], error) {
 	return Optional[bool]{}, nil
 }
 
-// readUTC reads a date and time. OMS sends UTC, usually without saying so; an
-// explicit zone is honored.
-func (d *decoder) readUTC(name string) (time.Time, error) {
+// readUTC reads a date and time that is UTC unless it says otherwise.
+func (d *decoder) readUTC(name string) (time.Time, error) { return d.readTime(name, time.UTC) }
+
+// readLocal reads a date and time that is in OMS's zone unless it says otherwise.
+func (d *decoder) readLocal(name string) (time.Time, error) { return d.readTime(name, d.zone) }
+
+// readTime reads a date and time. OMS usually does not say the zone; if it does,
+// that counts.
+func (d *decoder) readTime(name string, zone *time.Location) (time.Time, error) {
 	raw, err := d.readTrimmed(name)
 	if err != nil || len(raw) == 0 {
 		return time.Time{}, err
 	}
-	if t, ok := parseUsualTime(raw); ok {
-		return t, nil
+	if zone == time.UTC {
+		if t, ok := parseUsualTime(raw); ok {
+			return t, nil
+		}
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05", time.RFC3339, time.DateTime} {
-		if t, err := time.ParseInLocation(layout, string(raw), time.UTC); err == nil {
-			return t, nil
+		if t, err := time.ParseInLocation(layout, string(raw), zone); err == nil {
+			return t.UTC(), nil
 		}
 	}
 	d.dropped[name]++
@@ -528,6 +554,12 @@ func (d *decoder) drop(name string) error {
 	return d.json.SkipValue()
 }
 
+// endsEarly reports whether an error of jsontext says that the document is not
+// complete.
+func endsEarly(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
 // describe rewrites an error of jsontext so that it quotes nothing of the
 // document. It leaves other errors, such as those of the reader, as they are.
 func describe(err error) error {
@@ -535,7 +567,7 @@ func describe(err error) error {
 	switch {
 	case errors.Is(err, errLongToken):
 		return errLongToken
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case endsEarly(err):
 		return errors.New("the JSON document ends too early")
 	case errors.As(err, &syntactic):
 		return fmt.Errorf("not a JSON document at byte %d", syntactic.ByteOffset)

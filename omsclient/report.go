@@ -1,6 +1,7 @@
 package omsclient
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"time"
 )
@@ -33,11 +34,20 @@ func (r *Report) Rows() int {
 	return rows
 }
 
-// Bytes returns the length of all answers.
+// Bytes returns the length of all answers, uncompressed.
 func (r *Report) Bytes() int64 {
 	var bytes int64
 	for i := range r.Requests {
 		bytes += r.Requests[i].Bytes
+	}
+	return bytes
+}
+
+// BytesOnWire returns the length of all answers as they were sent.
+func (r *Report) BytesOnWire() int64 {
+	var bytes int64
+	for i := range r.Requests {
+		bytes += r.Requests[i].WireBytes
 	}
 	return bytes
 }
@@ -64,8 +74,8 @@ func (r *Report) ClockSkew() Optional[time.Duration] {
 	return Optional[time.Duration]{}
 }
 
-// CertExpiry returns when the first certificate of OMS's chain expires, as the
-// last answer over TLS shows it. It is zero without one.
+// CertExpiry returns when OMS's certificate expires, as the last answer over TLS
+// shows it. It is zero without one; see [CertExpiry].
 func (r *Report) CertExpiry() time.Time {
 	var expiry time.Time
 	for i := range r.Requests {
@@ -85,6 +95,27 @@ func (r *Report) FirstListing() []Request {
 		}
 	}
 	return r.Requests
+}
+
+// CertExpiry returns how long a server can be trusted whose certificate and
+// network stay as they are. That is until the first certificate expires of the
+// chain that lasts longest, of those that were verified; servers also send
+// certificates that nobody needs. If nothing was verified, it is until the first
+// certificate expires of those that were presented. It is zero without TLS.
+func CertExpiry(state *tls.ConnectionState) time.Time {
+	if state == nil {
+		return time.Time{}
+	}
+	if len(state.VerifiedChains) == 0 {
+		return FirstExpiry(state.PeerCertificates)
+	}
+	var last time.Time
+	for _, chain := range state.VerifiedChains {
+		if expiry := FirstExpiry(chain); expiry.After(last) {
+			last = expiry
+		}
+	}
+	return last
 }
 
 // FirstExpiry returns when the first certificate of a chain expires. It is zero
