@@ -21,6 +21,14 @@ func Statuses() []string {
 // of a project, and one that exists only in filters.
 func FilterStatuses() []string { return append(Statuses(), "RUNNING_ALARMING") }
 
+// EndpointTypes returns the documented values of the type of a source or a sink.
+func EndpointTypes() []string {
+	return []string{
+		"MYSQL", "OB_MYSQL", "OB_ORACLE", "ORACLE", "TIDB", "DB2_LUW", "POSTGRESQL", "IDB",
+		"DBP_OP_ROUTE", "KAFKA", "DATAHUB", "ROCKETMQ",
+	}
+}
+
 // Importances returns the documented values of a project's importance, the
 // protection level by which OMS itself raises alarms.
 func Importances() []string { return []string{"HIGH", "MEDIUM", "LOW", "IGNORE"} }

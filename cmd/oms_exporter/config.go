@@ -1,21 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"maps"
-	"os"
-	"path/filepath"
+	"math"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v2"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -26,6 +18,8 @@ type (
 	fileConfig struct {
 		Targets         map[string]*targetConfig `yaml:"targets"`
 		DelayThresholds thresholdsConfig         `yaml:"delay_thresholds"`
+
+		source source
 	}
 
 	// A targetConfig says how to scrape an OMS. It comes from the file, or from flags.
@@ -39,6 +33,7 @@ type (
 		MaxTasks    int                     `yaml:"max_tasks"`
 		Timeout     model.Duration          `yaml:"timeout"` // 0: --scrape.timeout
 		PageTimeout model.Duration          `yaml:"page_timeout"`
+		Timezone    string                  `yaml:"timezone"` // of the times that OMS sends
 		Labels      map[string]string       `yaml:"labels"`
 	}
 	// A filterConfig has the fields of an [omsclient.Filter].
@@ -77,7 +72,7 @@ type (
 // none.
 type pattern struct{ *regexp.Regexp }
 
-// UnmarshalYAML implements [yaml.Unmarshaler].
+// UnmarshalYAML unmarshals a regular expression.
 func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
 	var expression string
 	if err := unmarshal(&expression); err != nil || expression == "" {
@@ -85,18 +80,21 @@ func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	re, err := regexp.Compile("^(?:" + expression + ")$")
 	if err != nil {
-		return errors.New("not a regular expression in RE2 syntax: " + expression)
+		return err
 	}
 	p.Regexp = re
 	return nil
 }
 
-// UnmarshalYAML implements [yaml.Unmarshaler].
+// UnmarshalYAML begins with the defaults.
 func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
 	*t = defaultTarget()
 	type plain targetConfig
 	return unmarshal((*plain)(t))
 }
+
+// maxTasks is the default limit of tasks, far above what an OMS manages.
+const maxTasks = 20_000
 
 // defaultTarget returns the defaults of flags and of the file.
 func defaultTarget() targetConfig {
@@ -107,77 +105,14 @@ func defaultTarget() targetConfig {
 		PageSize:    client.PageSize,
 		Concurrency: client.Concurrency,
 		PageTimeout: model.Duration(10 * time.Second),
+		MaxTasks:    maxTasks,
+		Timezone:    "UTC",
 	}
 }
 
 // flagsTarget is the name of the target that flags describe. No target in a file
 // can have it.
 const flagsTarget = ""
-
-// loadConfig reads a configuration file. Paths in it are relative to the file.
-// An error says where the mistake is. It quotes no value that might be a secret.
-func loadConfig(path string) (*fileConfig, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usagef("--config.file: %w", err)
-	}
-	loaded := &fileConfig{}
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	decoder.SetStrict(true)
-	if err := decoder.Decode(loaded); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usagef("%s: %s", path, readable(err))
-	}
-	for _, name := range slices.Sorted(maps.Keys(loaded.Targets)) {
-		target := loaded.Targets[name]
-		if err := validateName(name); err != nil {
-			return nil, usagef("%s: targets: %w", path, err)
-		}
-		if target == nil {
-			return nil, usagef("%s: targets: %s: empty", path, name)
-		}
-		target.HTTPClient.SetDirectory(filepath.Dir(path))
-	}
-	if err := loaded.validate(); err != nil {
-		return nil, usagef("%s: %w", path, err)
-	}
-	return loaded, nil
-}
-
-var (
-	quotedValue = regexp.MustCompile("(?s) ?`.*?`")
-	unknownKey  = regexp.MustCompile(`field (\S+) not found in type \S+`)
-	repeatedKey = regexp.MustCompile(`(?:field|key) "?(\S+?)"? already set in (?:map|type \S+)`)
-	wrongType   = regexp.MustCompile(`cannot unmarshal !!(\w+) into \S+`)
-)
-
-// readable turns an error of the YAML library into one line for people, without
-// the values that it quotes.
-func readable(err error) string {
-	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	message = strings.TrimPrefix(message, "unmarshal errors:\n")
-	message = quotedValue.ReplaceAllString(message, "")
-	message = unknownKey.ReplaceAllString(message, `unknown key "$1"`)
-	message = repeatedKey.ReplaceAllString(message, `key "$1" appears twice`)
-	message = wrongType.ReplaceAllString(message, "value has the wrong type ($1)")
-	return strings.Join(strings.Fields(message), " ")
-}
-
-// validate rejects what makes no sense. The messages name flags or keys, depending
-// on where the targets are from.
-func (c *fileConfig) validate() error {
-	if len(c.Targets) == 0 {
-		return errors.New("targets: at least one is required")
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
-		if err := c.Targets[name].validate(settingsOf(name)); err != nil {
-			return inTarget(name, err)
-		}
-	}
-	if err := c.DelayThresholds.validate(); err != nil {
-		return fmt.Errorf("delay_thresholds: %w", err)
-	}
-	return nil
-}
 
 // A settingName is how messages name the setting with a key in the file.
 type settingName func(key string) string
@@ -190,50 +125,13 @@ func settingsOf(target string) settingName {
 	return func(key string) string { return key }
 }
 
-// inTarget says in an error which target it is about.
-func inTarget(name string, err error) error {
+// keyOfTarget returns the key in the file for one of a target.
+func keyOfTarget(name, key string) string {
 	if name == flagsTarget {
-		return err
+		return key
 	}
-	return fmt.Errorf("targets: %s: %w", name, err)
+	return joinKey("targets", name) + "." + key
 }
-
-// validateName rejects names of targets that could be taken for an address.
-func validateName(name string) error {
-	if name == flagsTarget || strings.ContainsAny(name, "/?#&=% \t\n") {
-		return fmt.Errorf("%q: a name must not be empty or contain spaces or any of / ? # & = %%", name)
-	}
-	return nil
-}
-
-func (t *targetConfig) validate(setting settingName) error {
-	switch {
-	case t.URL == "":
-		return fmt.Errorf("%s: missing", setting("url"))
-	case t.PageSize < 1 || t.PageSize > omsclient.MaxPageSize:
-		return fmt.Errorf("%s: must be 1 to %d, not %d",
-			setting("page_size"), omsclient.MaxPageSize, t.PageSize)
-	case t.Concurrency < 1:
-		return fmt.Errorf("%s: must be 1 or more, not %d", setting("concurrency"), t.Concurrency)
-	case t.MaxTasks < 0:
-		return fmt.Errorf("%s: must be 0 or more, not %d", setting("max_tasks"), t.MaxTasks)
-	case t.Timeout < 0:
-		return fmt.Errorf("%s: must be 0 or more, not %s", setting("timeout"), t.Timeout)
-	case t.PageTimeout < 0:
-		return fmt.Errorf("%s: must be 0 or more, not %s", setting("page_timeout"), t.PageTimeout)
-	case len(t.Filter.LabelIDs) > maxLabelIDs:
-		return fmt.Errorf("%s: OMS takes at most %d", setting("filter.label_ids"), maxLabelIDs)
-	}
-	for label := range t.Labels {
-		if !model.LegacyValidation.IsValidLabelName(label) || strings.HasPrefix(label, "__") {
-			return fmt.Errorf("%s: %q is not a valid label name", setting("labels"), label)
-		}
-	}
-	return nil
-}
-
-// maxLabelIDs is how many tags the filter of ListProjects takes.
-const maxLabelIDs = 5
 
 // unknownStatuses returns the statuses that OMS's documentation does not list.
 // They may be new.
@@ -252,12 +150,17 @@ func (t *targetConfig) unknownStatuses() []string {
 	return unknown
 }
 
-// clientOptions returns the settings of the client.
-func (t *targetConfig) clientOptions() omsclient.Options {
+// clientOptions returns the settings of the client, but for the credentials.
+func (t *targetConfig) clientOptions() (omsclient.Options, error) {
+	most := t.MaxTasks
+	if most == 0 {
+		most = math.MaxInt
+	}
+	zone, err := location(t.Timezone)
 	return omsclient.Options{
 		PageSize: t.PageSize, Concurrency: t.Concurrency, PageTimeout: time.Duration(t.PageTimeout),
-		Filter: omsclient.Filter(t.Filter),
-	}
+		MaxProjects: most, Filter: omsclient.Filter(t.Filter), Location: zone,
+	}, err
 }
 
 // collectorOptions returns the settings of the collector that are the target's own.
@@ -268,30 +171,6 @@ func (t *targetConfig) collectorOptions() collector.Options {
 			Statuses: t.Exclude.Statuses, Names: t.Exclude.Names.Regexp, Tags: t.Exclude.Tags,
 		},
 	}
-}
-
-func (t *thresholdsConfig) validate() error {
-	for importance, threshold := range t.Importance {
-		if err := threshold.validate(); err != nil {
-			return fmt.Errorf("importance: %s: %w", importance, err)
-		}
-	}
-	for i, o := range t.Overrides {
-		if o.ID == "" && o.Tag == "" && o.Name.Regexp == nil {
-			return fmt.Errorf("overrides: entry %d: needs an id, a tag or a name", i+1)
-		}
-		if err := o.validate(); err != nil {
-			return fmt.Errorf("overrides: entry %d: %w", i+1, err)
-		}
-	}
-	return nil
-}
-
-func (t thresholdConfig) validate() error {
-	if t.Critical > 0 && t.Warning > t.Critical {
-		return fmt.Errorf("warning (%s) exceeds critical (%s)", t.Warning, t.Critical)
-	}
-	return nil
 }
 
 func (t thresholdConfig) threshold() collector.Threshold {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v2"
+	"go.yaml.in/yaml/v3"
 
 	"oms_exporter/collector"
 )
@@ -240,7 +240,7 @@ func exampleBelow(nodes []any, key string) []any {
 		switch node := node.(type) {
 		case []any:
 			found = append(found, node...)
-		case map[any]any:
+		case map[string]any:
 			for name, value := range node {
 				if key == "*" || key == name {
 					found = append(found, value)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -43,6 +45,7 @@ type (
 		enablePprof            bool
 	}
 	serveSettings struct {
+		check  bool // only the configuration
 		log    logSettings
 		oms    omsSettings
 		scrape scrapeSettings
@@ -133,10 +136,43 @@ type namedValue struct {
 
 // Set implements [kingpin.Value].
 func (v namedValue) Set(value string) error {
-	if err := v.Value.Set(value); err != nil {
+	if err := v.set(value); err != nil {
 		return fmt.Errorf("--%s=%s: %w", v.flag, value, err)
 	}
 	return nil
+}
+
+// set says what a value has to be. The libraries' words are for programmers, and
+// kingpin takes fractions as whole numbers.
+func (v namedValue) set(value string) error {
+	err := v.Value.Set(value)
+	typed, ok := v.Value.(kingpin.Getter)
+	if !ok {
+		return err
+	}
+	switch typed.Get().(type) {
+	case int:
+		if _, err := strconv.Atoi(value); err != nil {
+			return errors.New("must be a whole number")
+		}
+	case time.Duration:
+		if err != nil {
+			return errors.New("must be a duration such as 30s or 1m30s")
+		}
+	case uint64:
+		if err != nil {
+			return errors.New("must be a whole number, 0 or more")
+		}
+	case float64:
+		if err != nil {
+			return errors.New("must be a number")
+		}
+	case bool:
+		if err != nil {
+			return errors.New("must be true or false")
+		}
+	}
+	return err
 }
 
 // IsBoolFlag tells kingpin whether the flag can do without a value.
@@ -154,11 +190,19 @@ func (v namedValue) IsCumulative() bool {
 func addServe(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	s := &serveSettings{oms: omsSettings{target: defaultTarget()}}
 	cmd := app.Command("serve", "Export the tasks of an OMS. The default command.").Default()
+	cmd.Flag("config.check",
+		"Check the configuration and the flags, without network and without starting. "+
+			"The exit status is 0 if they can be used, and 2 otherwise.").BoolVar(&s.check)
 	addOMSFlags(cmd, &s.oms)
 	addScrapeFlags(cmd, &s.scrape)
 	addWebFlags(cmd, &s.web, ":10667")
 	addLogFlags(cmd, &s.log)
-	return cmd, func(ctx context.Context, _, stderr io.Writer) error { return serve(ctx, s, stderr) }
+	return cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
+		if s.check {
+			return checkConfig(s, stdout)
+		}
+		return serve(ctx, s, stderr)
+	}
 }
 
 func addCheck(app *kingpin.Application) (*kingpin.CmdClause, command) {
@@ -226,7 +270,7 @@ func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 		Envar("OMS_URL").StringVar(&t.URL)
 	cmd.Flag("oms.username", "OMS account. Read-only access is enough.").
 		Envar("OMS_USERNAME").StringVar(&s.account.Username)
-	s.account.Password = config.Secret(os.Getenv("OMS_PASSWORD")) // no flag: command lines are public
+	s.account.Password = config.Secret(trimmed(os.Getenv("OMS_PASSWORD"))) // command lines are public
 	cmd.Flag("oms.password-file",
 		"File with the account's password, read again for every request. "+
 			"The password itself can instead be in the OMS_PASSWORD environment variable.").
@@ -243,6 +287,9 @@ func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 		Default(strconv.Itoa(t.Concurrency)).IntVar(&t.Concurrency)
 	cmd.Flag("oms.page-timeout", "Time limit for one attempt at a page. 0: only that of the scrape.").
 		Default(t.PageTimeout.String()).DurationVar((*time.Duration)(&t.PageTimeout))
+	cmd.Flag("oms.timezone", "Time zone of the times that OMS sends, as an IANA name such as "+
+		"Asia/Shanghai. Check finds out whether it is right.").
+		Default(t.Timezone).StringVar(&t.Timezone)
 	addTaskFlags(cmd, t)
 }
 
@@ -252,16 +299,16 @@ func addTaskFlags(cmd *kingpin.CmdClause, t *targetConfig) {
 	cmd.Flag("oms.exclude-status",
 		"Comma-separated statuses of tasks that get no series. oms_tasks still counts them.").
 		Default(statuses.String()).SetValue(statuses)
-	cmd.Flag("oms.max-tasks", "If there are more tasks than this, none gets series. 0: no limit.").
+	cmd.Flag("oms.max-tasks",
+		"If OMS has more tasks than this, the scrape fails instead of using ever more memory. 0: no limit.").
 		Default(strconv.Itoa(t.MaxTasks)).IntVar(&t.MaxTasks)
 }
 
 // flagOf names the flag for a key of a target in the configuration file.
 func flagOf(key string) string {
+	key, _, _ = strings.Cut(key, "[")
 	switch key {
-	case "http_client": // all else of it has been checked by then
-		return "--oms.ca-file"
-	case "http_client.basic_auth":
+	case "http_client", "http_client.basic_auth":
 		return "--oms.username and --oms.password-file"
 	case "exclude.statuses":
 		return "--oms.exclude-status"
@@ -285,7 +332,7 @@ func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 
 func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 	cmd.Flag("web.listen-address", "Address to listen on. Repeatable.").
-		Default(address).StringsVar(&s.listenAddresses)
+		Default(address).SetValue((*addresses)(&s.listenAddresses))
 	cmd.Flag("web.telemetry-path", "Path of the metrics.").
 		Default("/metrics").StringVar(&s.telemetryPath)
 	cmd.Flag("web.config.file", "Exporter-toolkit configuration file, for TLS and authentication.").
@@ -312,7 +359,7 @@ func addLogFlags(cmd *kingpin.CmdClause, s *logSettings) {
 
 func addSimFlags(cmd *kingpin.CmdClause, s *simSettings) {
 	cmd.Flag("web.listen-address", "Address to listen on.").
-		Default("127.0.0.1:8089").StringVar(&s.listenAddress)
+		Default("127.0.0.1:8089").SetValue((*address)(&s.listenAddress))
 	cmd.Flag("sim.username", "Account that the simulated OMS asks for. Without one, anyone can read.").
 		StringVar(&s.username)
 	cmd.Flag("sim.password-file", "File with the account's password.").StringVar(&s.passwordFile)
@@ -376,3 +423,42 @@ func (c *commaSeparated) Set(value string) error {
 
 // String implements [kingpin.Value].
 func (c *commaSeparated) String() string { return strings.Join(*c, ",") }
+
+// An address is the value of a flag that says where to listen.
+type address string
+
+// Set implements [kingpin.Value].
+func (a *address) Set(value string) error {
+	port, isVsock := strings.CutPrefix(value, "vsock://")
+	if !isVsock {
+		var err error
+		if _, port, err = net.SplitHostPort(value); err != nil {
+			return errors.New("must be HOST:PORT or :PORT, such as 127.0.0.1:10667")
+		}
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q is not a port: write a number from 0 to 65535", port)
+	}
+	*a = address(value)
+	return nil
+}
+
+// String implements [kingpin.Value].
+func (a *address) String() string { return string(*a) }
+
+// Addresses are the values of such a flag that can be repeated.
+type addresses []string
+
+// Set implements [kingpin.Value].
+func (a *addresses) Set(value string) error {
+	var one address
+	err := one.Set(value)
+	*a = append(*a, string(one))
+	return err
+}
+
+// String implements [kingpin.Value].
+func (a *addresses) String() string { return strings.Join(*a, ",") }
+
+// IsCumulative tells kingpin that the flag can be repeated.
+func (a *addresses) IsCumulative() bool { return true }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	_ "time/tzdata" // container images and minimal hosts have no time zones
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -22,7 +24,9 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "oms_exporter: error:", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(os.Stderr, "oms_exporter: error:", line)
+		}
 		os.Exit(exitStatus(err))
 	}
 }

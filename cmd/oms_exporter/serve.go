@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -125,8 +126,37 @@ func (s *webSettings) validate() error {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
 	if err := web.Validate(s.configFile); err != nil {
-		return usagef("--web.config.file: %w", err)
+		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
 	}
+	return nil
+}
+
+// checkConfig checks everything that needs neither the network nor a start.
+func checkConfig(s *serveSettings, stdout io.Writer) error {
+	var loaded *fileConfig
+	errs := []error{s.oms.validate(), s.scrape.validate(), s.web.validate()}
+	if errs[0] == nil {
+		var err error
+		loaded, err = s.oms.load()
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
+		prometheus.NewRegistry(), log.NewNopLogger(), direct)
+	if err != nil {
+		return err
+	}
+	defer targets.close()
+	if _, err := newHandler(targets, prometheus.NewRegistry(), s, log.NewNopLogger()); err != nil {
+		return err
+	}
+	for _, warning := range loaded.warnings(&s.scrape) {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	fmt.Fprintf(stdout, "%s: OK, %s\n", cmp.Or(s.oms.configFile, "flags and environment"),
+		amount(len(loaded.Targets), "target"))
 	return nil
 }
 
@@ -137,21 +167,20 @@ func (s *omsSettings) load() (*fileConfig, error) {
 		return loadConfig(s.configFile)
 	}
 	target := s.target
+	target.URL = trimmed(target.URL)
 	var err error
 	if target.HTTPClient.BasicAuth, err = s.basicAuth(); err != nil {
 		return nil, err
 	}
 	loaded := &fileConfig{Targets: map[string]*targetConfig{flagsTarget: &target}}
-	if err := loaded.validate(); err != nil {
-		return nil, usageError{err}
-	}
-	return loaded, nil
+	return loaded, loaded.source.errorOf(loaded.validate())
 }
 
 // basicAuth returns the account, or nil if there is none. A password file takes
 // precedence over the environment.
 func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
 	account := s.account
+	account.Username = trimmed(account.Username)
 	if account.PasswordFile != "" {
 		account.Password = ""
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"fmt"
+	"errors"
 	"maps"
 	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -15,8 +13,6 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/config"
-	"github.com/prometheus/common/version"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -33,49 +29,6 @@ type target struct {
 
 // displayName is the name of a target where one must be shown.
 func displayName(name string) string { return cmp.Or(name, "(flags)") }
-
-// newHTTPClient returns the client that calls the OMS of a target.
-func newHTTPClient(c config.HTTPClientConfig, setting settingName) (*http.Client, error) {
-	c.FollowRedirects = false
-	files := filesOf(&c)
-	for _, key := range slices.Sorted(maps.Keys(files)) {
-		if err := checkFile(files[key]); err != nil {
-			return nil, fmt.Errorf("%s: %w", setting(key), err)
-		}
-	}
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", setting("http_client"), err)
-	}
-	client, err := config.NewClientFromConfig(c, "oms",
-		config.WithUserAgent("oms_exporter/"+version.Version))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting("http_client"), err)
-	}
-	return client, nil
-}
-
-// filesOf returns the files that an HTTP client needs, by key.
-func filesOf(c *config.HTTPClientConfig) map[string]string {
-	files := map[string]string{"http_client.tls_config.ca_file": c.TLSConfig.CAFile}
-	if c.BasicAuth != nil {
-		files["http_client.basic_auth.username_file"] = c.BasicAuth.UsernameFile
-		files["http_client.basic_auth.password_file"] = c.BasicAuth.PasswordFile
-	}
-	if c.Authorization != nil {
-		files["http_client.authorization.credentials_file"] = c.Authorization.CredentialsFile
-	}
-	maps.DeleteFunc(files, func(_, name string) bool { return name == "" })
-	return files
-}
-
-// checkFile rejects a file that cannot be read or is empty.
-func checkFile(name string) error {
-	content, err := os.ReadFile(name)
-	if err == nil && len(bytes.TrimSpace(content)) == 0 {
-		err = fmt.Errorf("%s is empty", name)
-	}
-	return err
-}
 
 // A transportWrapper puts something between the HTTP client of a target and OMS.
 type transportWrapper func(target string, next http.RoundTripper) http.RoundTripper
@@ -134,8 +87,11 @@ func (t *targets) replace() error {
 		if old := before[name]; old != nil && reflect.DeepEqual(old.config, cfg) {
 			after[name] = old
 		} else if after[name], err = t.newTarget(name, cfg); err != nil {
-			return usageError{inTarget(name, err)}
+			return usageError{errors.New(loaded.source.say(problem{keyOfTarget(name, "url"), err.Error()}))}
 		}
+	}
+	for _, warning := range loaded.warnings(t.scrape) {
+		level.Warn(t.logger).Log("msg", warning)
 	}
 	t.thresholds.Store(loaded.DelayThresholds.thresholds())
 	t.current.Store(&after)
@@ -148,15 +104,16 @@ func (t *targets) replace() error {
 }
 
 func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
-	setting := settingsOf(name)
-	hc, err := newHTTPClient(cfg.HTTPClient, setting)
+	credentials := &credentials{config: cfg.HTTPClient, setting: settingsOf(name)}
+	hc := &http.Client{Transport: t.wrap(name, credentials)}
+	settings, err := cfg.clientOptions()
 	if err != nil {
 		return nil, err
 	}
-	hc.Transport = t.wrap(name, hc.Transport)
-	client, err := omsclient.New(cfg.URL, hc, cfg.clientOptions())
+	settings.Credentials = credentials.Fingerprint
+	client, err := omsclient.New(cfg.URL, hc, settings)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting("url"), err)
+		return nil, err
 	}
 	own := prometheus.NewRegistry()
 	registerer, logger := prometheus.Registerer(own), t.logger
@@ -164,7 +121,6 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 		registerer = prometheus.WrapRegistererWith(prometheus.Labels{"target": name}, own)
 		logger = log.With(logger, "target", name)
 	}
-	logWarnings(cfg, logger)
 	options := cfg.collectorOptions()
 	options.Timeout = cmp.Or(options.Timeout, t.scrape.timeout)
 	options.Without = func(group string) bool { return !*t.scrape.groups[group] }
@@ -173,22 +129,6 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	return &target{
 		name: name, config: cfg, http: hc, own: own, collector: collector.New(client.List, options),
 	}, nil
-}
-
-// logWarnings warns of what is allowed but perhaps not intended.
-func logWarnings(c *targetConfig, logger log.Logger) {
-	if c.HTTPClient.TLSConfig.InsecureSkipVerify {
-		level.Warn(logger).Log("msg", "insecure_skip_verify: OMS's certificate is not verified, "+
-			"so anyone in between can read the password")
-	}
-	if c.HTTPClient.BasicAuth == nil && c.HTTPClient.Authorization == nil &&
-		c.HTTPClient.OAuth2 == nil && c.HTTPClient.HTTPHeaders == nil {
-		level.Warn(logger).Log("msg", "no account: requests to OMS carry no credentials")
-	}
-	for _, status := range c.unknownStatuses() {
-		level.Warn(logger).Log("msg", "a filter or exclusion has an unknown status, perhaps a new one",
-			"status", status)
-	}
 }
 
 // get returns a target by its name, or nil.

@@ -1,0 +1,418 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"oms_exporter/collector"
+	"oms_exporter/omsclient"
+)
+
+// Problems is a list to which checks add. The keys of a check are relative.
+type problems []problem
+
+func (p *problems) addf(key, format string, args ...any) {
+	*p = append(*p, problem{key, fmt.Sprintf(format, args...)})
+}
+
+// validate returns what cannot mean what it says.
+func (c *fileConfig) validate() []problem {
+	var found problems
+	if len(c.Targets) == 0 {
+		found.addf("targets", "at least one is required")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
+		target := c.Targets[name]
+		switch {
+		case !isTargetName(name) && name != flagsTarget || name == flagsTarget && c.source.path != "":
+			found.addf(joinKey("targets", name), "%q cannot name a target: use printable characters "+
+				"without spaces and / \\ ? # & = %%, and not only dots", name)
+			continue
+		case target == nil:
+			found.addf(joinKey("targets", name), "empty: write at least its url")
+			continue
+		}
+		for _, p := range target.validate() {
+			found.addf(keyOfTarget(name, p.key), "%s", p.text)
+		}
+		follow := keyOfTarget(name, "http_client.follow_redirects")
+		if _, written := c.source.lines[follow]; written && target.HTTPClient.FollowRedirects {
+			found.addf(follow, "redirects of OMS are never followed: remove the key")
+		}
+	}
+	return append(found, c.DelayThresholds.validate()...)
+}
+
+var dots = regexp.MustCompile(`^\.*$`)
+
+// isTargetName reports whether a name can be in a URL, a path and a label, and is
+// not taken for an address.
+func isTargetName(name string) bool {
+	return !dots.MatchString(name) && !strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsPrint(r) || strings.ContainsRune(` /\?#&=%`, r)
+	})
+}
+
+func (t *targetConfig) validate() []problem {
+	var found problems
+	if t.URL == "" {
+		found.addf("url", "missing: write that of the OMS console, such as https://oms.example:8089")
+	} else if _, err := omsclient.New(t.URL, &http.Client{}, omsclient.Options{}); err != nil {
+		found.addf("url", "%s", err)
+	}
+	if t.PageSize < 1 || t.PageSize > omsclient.MaxPageSize {
+		found.addf("page_size", "must be 1 to %d, not %d", omsclient.MaxPageSize, t.PageSize)
+	}
+	if t.Concurrency < 1 {
+		found.addf("concurrency", "must be 1 or more, not %d", t.Concurrency)
+	}
+	if t.MaxTasks < 0 {
+		found.addf("max_tasks", "must be 0 (no limit) or more, not %d", t.MaxTasks)
+	}
+	if t.PageTimeout < 0 { // only a flag can be
+		found.addf("page_timeout", "must be 0 or more, not %s", time.Duration(t.PageTimeout))
+	}
+	if _, err := location(t.Timezone); err != nil {
+		found.addf("timezone", "no time zone is named %.50q: write an IANA name, such as Asia/Shanghai",
+			t.Timezone)
+	}
+	found = append(found, t.Filter.validate()...)
+	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
+	found = append(found, validateLabels(t.Labels)...)
+	return append(found, validateClient(&t.HTTPClient)...)
+}
+
+// location returns the time zone with an IANA name. Names that depend on the host
+// are not found.
+func location(name string) (*time.Location, error) {
+	if name == "Local" {
+		return nil, fs.ErrNotExist
+	}
+	return time.LoadLocation(name)
+}
+
+// maxLabelIDs is how many tags the filter of ListProjects takes.
+const maxLabelIDs = 5
+
+func (f *filterConfig) validate() []problem {
+	var found problems
+	if f.Type != "" && !slices.Contains(omsclient.Types(), f.Type) {
+		found.addf("filter.type", "must be %s, not %.50q", alternatives(omsclient.Types()), f.Type)
+	}
+	if len(f.LabelIDs) > maxLabelIDs {
+		found.addf("filter.label_ids", "OMS takes at most %d, not %d", maxLabelIDs, len(f.LabelIDs))
+	}
+	found.respell("filter.statuses", f.Statuses, omsclient.FilterStatuses())
+	found.respell("filter.source_endpoint_types", f.SourceEndpointTypes, omsclient.EndpointTypes())
+	found.respell("filter.sink_endpoint_types", f.SinkEndpointTypes, omsclient.EndpointTypes())
+	return found
+}
+
+// respell finds values that differ from known ones only in the case of letters.
+// Unknown ones may be new in OMS.
+func (p *problems) respell(key string, values, known []string) {
+	for i, value := range values {
+		for _, k := range known {
+			if value != k && strings.EqualFold(value, k) {
+				p.addf(fmt.Sprintf("%s[%d]", key, i), "OMS does not know %q: write %s", value, k)
+			}
+		}
+	}
+}
+
+// alternatives joins words with commas and "or".
+func alternatives(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+func validateLabels(labels map[string]string) []problem {
+	taken := map[string]string{}
+	for _, doc := range collector.Docs() {
+		for _, label := range doc.Labels {
+			taken[label] = "the exporter's metrics have it"
+		}
+	}
+	for _, label := range []string{model.JobLabel, model.InstanceLabel, model.BucketLabel, model.QuantileLabel} {
+		taken[label] = "Prometheus sets it"
+	}
+	var found problems
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		switch why := taken[label]; {
+		case !model.LegacyValidation.IsValidLabelName(label):
+			found.addf(joinKey("labels", label), "not the name of a label: use letters, digits and _")
+		case strings.HasPrefix(label, model.ReservedLabelPrefix):
+			found.addf("labels."+label, "Prometheus keeps names that begin with __ to itself: "+
+				"use another name")
+		case why != "":
+			found.addf("labels."+label, "%s: use another name", why)
+		}
+	}
+	return found
+}
+
+var headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
+
+// validateClient checks what the library does not.
+func validateClient(c *config.HTTPClientConfig) []problem {
+	var found problems
+	const key = "http_client."
+	if a := c.BasicAuth; a != nil {
+		if a.Username == "" && a.UsernameFile == "" {
+			found.addf(key+"basic_auth", "a password without an account: write username or username_file")
+		}
+		if a.Password == "" && a.PasswordFile == "" {
+			found.addf(key+"basic_auth", "an account without a password: write password_file")
+		}
+		found.oneLine(key+"basic_auth.username", a.Username)
+		found.oneLine(key+"basic_auth.password", string(a.Password))
+	}
+	if a := c.Authorization; a != nil {
+		if a.Credentials == "" && a.CredentialsFile == "" {
+			found.addf(key+"authorization", "no token: write credentials_file")
+		}
+		found.oneLine(key+"authorization.credentials", string(a.Credentials))
+	}
+	if o := c.OAuth2; o != nil {
+		found = append(found, validateOAuth2(o)...)
+	}
+	if c.HTTPHeaders != nil {
+		for _, name := range slices.Sorted(maps.Keys(c.HTTPHeaders.Headers)) {
+			h := c.HTTPHeaders.Headers[name]
+			if !headerName.MatchString(name) {
+				found.addf(joinKey(key+"http_headers", name), "not the name of a header")
+			}
+			found.oneLine(key+"http_headers."+name, h.Values...)
+			for _, secret := range h.Secrets {
+				found.oneLine(key+"http_headers."+name, string(secret))
+			}
+		}
+	}
+	found.proxy(key, &c.ProxyConfig)
+	found.versions(key+"tls_config", &c.TLSConfig)
+	return append(found, unusableKeys(c, c)...)
+}
+
+func validateOAuth2(o *config.OAuth2) []problem {
+	var found problems
+	const key = "http_client.oauth2."
+	if o.GrantType == grantTypeJWT {
+		if o.ClientCertificateKey == "" && o.ClientCertificateKeyFile == "" {
+			found.addf(key+"grant_type", "no key to sign with: write client_certificate_key_file")
+		}
+	} else if o.ClientSecret == "" && o.ClientSecretFile == "" {
+		found.addf("http_client.oauth2", "a client without a secret: write client_secret_file")
+	}
+	u, err := url.Parse(o.TokenURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		found.addf(key+"token_url", "not an http or https URL, such as https://login.example/token")
+	}
+	found.oneLine(key+"client_secret", string(o.ClientSecret))
+	found.proxy(key, &o.ProxyConfig)
+	found.versions(key+"tls_config", &o.TLSConfig)
+	return found
+}
+
+// oneLine finds values that cannot be in a header.
+func (p *problems) oneLine(key string, values ...string) {
+	for _, value := range values {
+		if strings.ContainsFunc(value, unicode.IsControl) {
+			p.addf(key, "has a line break or a control character: write it in one line")
+		}
+	}
+}
+
+func (p *problems) proxy(key string, c *config.ProxyConfig) {
+	u := c.ProxyURL.URL
+	if u == nil || u.String() == "" {
+		return
+	}
+	schemes := []string{"http", "https", "socks5", "socks5h"}
+	if !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" {
+		p.addf(key+"proxy_url", "must begin with http://, https:// or socks5:// and a host")
+	}
+}
+
+func (p *problems) versions(key string, c *config.TLSConfig) {
+	if c.MaxVersion != 0 && c.MaxVersion < c.MinVersion {
+		p.addf(key+".max_version", "older than min_version (%s)", c.MinVersion.String())
+	}
+}
+
+func (t *thresholdsConfig) validate() []problem {
+	var found problems
+	for _, importance := range slices.Sorted(maps.Keys(t.Importance)) {
+		key := joinKey("delay_thresholds.importance", importance)
+		if !slices.Contains(omsclient.Importances(), importance) {
+			text := "OMS has no such importance: write " + alternatives(omsclient.Importances())
+			for _, known := range omsclient.Importances() {
+				if strings.EqualFold(importance, known) {
+					text = "OMS writes it " + known
+				}
+			}
+			found.addf(key, "%s", text)
+			continue
+		}
+		found.threshold(key, t.Importance[importance])
+	}
+	for i, o := range t.Overrides {
+		key := fmt.Sprintf("delay_thresholds.overrides[%d]", i)
+		if o.ID == "" && o.Tag == "" && o.Name.Regexp == nil {
+			found.addf(key, "matches every task: write an id, a tag or a name")
+		}
+		found.threshold(key, o.thresholdConfig)
+	}
+	return found
+}
+
+// threshold finds thresholds that are not what alerts go by: for one that is
+// missing, the rules have a default, which may be on the wrong side of the other.
+func (p *problems) threshold(key string, t thresholdConfig) {
+	const both = "write both warning and critical, such as warning: 5m, critical: 15m"
+	switch {
+	case t.Warning == 0 && t.Critical == 0:
+		p.addf(key, "no threshold: %s", both)
+	case t.Critical == 0:
+		p.addf(key, "without critical, the alert rules use a default for it: %s", both)
+	case t.Warning == 0:
+		p.addf(key, "without warning, the alert rules use a default for it: %s", both)
+	case t.Warning > t.Critical:
+		p.addf(key, "warning (%s) exceeds critical (%s): exchange them", t.Warning, t.Critical)
+	}
+}
+
+// warnings returns what is allowed but perhaps not meant.
+func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
+	var found problems
+	listed := map[string]string{} // targets by what they list
+	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
+		target := c.Targets[name]
+		for _, p := range target.warnings() {
+			found.addf(keyOfTarget(name, p.key), "%s", p.text)
+		}
+		if own := time.Duration(target.Timeout); own > 0 && own <= scrape.timeoutOffset {
+			found.addf(keyOfTarget(name, "timeout"), "not more than --scrape.timeout-offset=%s, "+
+				"which is ignored then", scrape.timeoutOffset)
+		}
+		list := fmt.Sprintf("%s %v", normalized(target.URL), target.Filter)
+		if other, ok := listed[list]; ok {
+			found.addf(keyOfTarget(name, "url"), "%s has the same URL and filter as %s: "+
+				"each task is exported twice", name, other)
+		}
+		listed[list] = name
+		if c.source.path != "" && hasInlineSecret(&target.HTTPClient) && othersCanRead(c.source.path) {
+			found.addf(keyOfTarget(name, "http_client"), "%s has a secret, and everyone on this host "+
+				"can read it: chmod o= the file", c.source.path)
+		}
+	}
+	var texts []string
+	for _, p := range found {
+		texts = append(texts, c.source.say(p))
+	}
+	if scrape.timeoutOffset >= scrape.timeout {
+		texts = append(texts, fmt.Sprintf("--scrape.timeout-offset=%s: not less than --scrape.timeout=%s, "+
+			"so it is ignored", scrape.timeoutOffset, scrape.timeout))
+	}
+	return texts
+}
+
+func (t *targetConfig) warnings() []problem {
+	c := &t.HTTPClient
+	var found problems
+	console, err := url.Parse(t.URL)
+	if err == nil && hasSecret(c) && sentInClear(console) {
+		found.addf("url", "the password is sent over plain HTTP, where anyone in between can read it: "+
+			"use https")
+	}
+	if o := c.OAuth2; o != nil {
+		if server, err := url.Parse(o.TokenURL); err == nil && sentInClear(server) {
+			found.addf("http_client.oauth2.token_url", "the secret is sent over plain HTTP, "+
+				"where anyone in between can read it: use https")
+		}
+	}
+	if c.TLSConfig.InsecureSkipVerify {
+		found.addf("http_client.tls_config.insecure_skip_verify", "OMS's certificate is not verified, "+
+			"so anyone in between can read the password: use ca_file")
+	}
+	if !hasSecret(c) {
+		found.addf("http_client", "no account: requests to OMS carry no credentials")
+	}
+	if unknown := t.unknownStatuses(); len(unknown) > 0 {
+		found.addf("exclude.statuses", "it, or filter.statuses, has unknown statuses, perhaps new in OMS: %s",
+			strings.Join(unknown, ", "))
+	}
+	_, _, unusable := withContents(c)
+	found = append(found, unusable...)
+	for _, f := range secretFiles(cloned(c)) {
+		if f.kind != certificate && othersCanRead(f.name) {
+			found.addf(f.key, "everyone on this host can read %s: chmod o= it", f.name)
+		}
+	}
+	return found
+}
+
+// normalized returns a URL in one of its spellings.
+func normalized(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port) +
+		strings.TrimRight(u.Path, "/")
+}
+
+func sentInClear(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "http" && u.Hostname() != "localhost" && !ip.IsLoopback()
+}
+
+func hasSecret(c *config.HTTPClientConfig) bool {
+	return c.BasicAuth != nil || c.Authorization != nil || c.OAuth2 != nil || c.HTTPHeaders != nil ||
+		c.TLSConfig.KeyFile != "" || c.TLSConfig.Key != ""
+}
+
+func hasInlineSecret(c *config.HTTPClientConfig) bool {
+	if a := c.BasicAuth; a != nil && a.Password != "" {
+		return true
+	}
+	if a := c.Authorization; a != nil && a.Credentials != "" {
+		return true
+	}
+	if o := c.OAuth2; o != nil && (o.ClientSecret != "" || o.ClientCertificateKey != "" ||
+		o.TLSConfig.Key != "" || len(o.ProxyConnectHeader) > 0 || hasPassword(o.ProxyURL)) {
+		return true
+	}
+	if c.HTTPHeaders != nil {
+		for _, h := range c.HTTPHeaders.Headers {
+			if len(h.Secrets) > 0 {
+				return true
+			}
+		}
+	}
+	return c.TLSConfig.Key != "" || len(c.ProxyConnectHeader) > 0 || hasPassword(c.ProxyURL)
+}
+
+func hasPassword(u config.URL) bool { return u.URL != nil && u.User != nil }
+
+// othersCanRead reports whether accounts can read a file that are neither its owner
+// nor in its group. A group is given access on purpose, as in Kubernetes.
+func othersCanRead(name string) bool {
+	const others = 0o004
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().Perm()&others != 0
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
+
+	"oms_exporter/omsclient"
+)
+
+// Credentials are what an HTTP client authenticates with. They are an
+// [http.RoundTripper] that reads all files of the configuration for every request:
+// a file that changes is used at once, and a file that cannot be used sends
+// nothing. They are safe for concurrent use.
+type credentials struct {
+	config  config.HTTPClientConfig
+	setting settingName
+
+	mu          sync.Mutex
+	fingerprint string            // of the contents of the files
+	transport   http.RoundTripper // for these contents; nil before the first request
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (c *credentials) RoundTrip(r *http.Request) (*http.Response, error) {
+	transport, _, err := c.current()
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, &omsclient.Error{Reason: omsclient.Credentials, Err: err}
+	}
+	return transport.RoundTrip(r)
+}
+
+// CloseIdleConnections closes idle connections.
+func (c *credentials) CloseIdleConnections() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	closeIdle(c.transport)
+}
+
+func closeIdle(transport http.RoundTripper) {
+	if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// current returns the transport for what the files contain now, and a fingerprint
+// of it. Settings that are not files stay the same for as long as c exists. The
+// error names the setting and the file.
+func (c *credentials) current() (http.RoundTripper, string, error) {
+	inline, fingerprint, problems := withContents(&c.config)
+	if len(problems) > 0 {
+		texts := make([]string, len(problems))
+		for i, p := range problems {
+			texts[i] = c.setting(p.key) + ": " + p.text
+		}
+		return nil, "", errors.New(strings.Join(texts, "; "))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.transport == nil || fingerprint != c.fingerprint {
+		transport, err := newTransport(*inline)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", c.setting("http_client"), err)
+		}
+		closeIdle(c.transport)
+		c.transport, c.fingerprint = transport, fingerprint
+	}
+	return c.transport, fingerprint, nil
+}
+
+// Fingerprint is for [omsclient.Options].
+func (c *credentials) Fingerprint() (string, error) {
+	_, fingerprint, err := c.current()
+	return fingerprint, err
+}
+
+// newTransport returns a transport for a configuration without files.
+func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
+	oauth := c.OAuth2
+	c.OAuth2 = nil // the implementation of the library follows redirects with the secret
+	client, err := config.NewClientFromConfig(c, "oms", config.WithUserAgent(userAgent()))
+	if err != nil || oauth == nil {
+		return client.Transport, err
+	}
+	return newTokenTransport(oauth, client.Transport)
+}
+
+func userAgent() string { return "oms_exporter/" + version.Version }
+
+// A secretFile is a setting of an HTTP client that names a file with a secret or
+// with certificates.
+type secretFile struct {
+	key, name string
+	kind      fileKind
+	set       func(text string) // puts the contents where the name was
+}
+
+// A fileKind is what a file has.
+type fileKind int
+
+const (
+	oneSecret   fileKind = iota // in one line
+	privateKey                  // in PEM format
+	certificate                 // in PEM format, and no secret
+)
+
+// read returns the contents, without what editors and shells put around them.
+func (f *secretFile) read() (string, error) {
+	content, err := os.ReadFile(f.name)
+	text := trimmed(string(content))
+	switch {
+	case err != nil:
+		return "", err
+	case text == "":
+		return "", fmt.Errorf("%s is empty", f.name)
+	case f.kind == oneSecret && strings.ContainsAny(text, "\r\n\x00"):
+		return "", fmt.Errorf("%s has more than one line", f.name)
+	}
+	return text, nil
+}
+
+// trimmed removes white space, line breaks and byte order marks around a text.
+func trimmed(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\uFEFF' })
+}
+
+// secretFiles returns the files that a configuration names.
+func secretFiles(c *config.HTTPClientConfig) []secretFile {
+	var files []secretFile
+	add := func(key string, name *string, kind fileKind, set func(string)) {
+		if *name != "" {
+			files = append(files, secretFile{"http_client." + key, *name, kind, func(text string) {
+				*name = ""
+				set(text)
+			}})
+		}
+	}
+	addTLS := func(key string, t *config.TLSConfig) {
+		add(key+".ca_file", &t.CAFile, certificate, into(&t.CA))
+		add(key+".cert_file", &t.CertFile, certificate, into(&t.Cert))
+		add(key+".key_file", &t.KeyFile, privateKey, into(&t.Key))
+	}
+	addTLS("tls_config", &c.TLSConfig)
+	if a := c.BasicAuth; a != nil {
+		add("basic_auth.username_file", &a.UsernameFile, oneSecret, into(&a.Username))
+		add("basic_auth.password_file", &a.PasswordFile, oneSecret, into(&a.Password))
+	}
+	if a := c.Authorization; a != nil {
+		add("authorization.credentials_file", &a.CredentialsFile, oneSecret, into(&a.Credentials))
+	}
+	if o := c.OAuth2; o != nil {
+		add("oauth2.client_secret_file", &o.ClientSecretFile, oneSecret, into(&o.ClientSecret))
+		add("oauth2.client_certificate_key_file", &o.ClientCertificateKeyFile, privateKey,
+			into(&o.ClientCertificateKey))
+		addTLS("oauth2.tls_config", &o.TLSConfig)
+	}
+	if c.HTTPHeaders != nil {
+		headers := c.HTTPHeaders.Headers
+		for _, name := range slices.Sorted(maps.Keys(headers)) {
+			for i, file := range headers[name].Files {
+				add(fmt.Sprintf("http_headers.%s.files[%d]", name, i), &file, oneSecret, func(text string) {
+					h := headers[name]
+					h.Files, h.Secrets = nil, append(slices.Clip(h.Secrets), config.Secret(text))
+					headers[name] = h
+				})
+			}
+		}
+	}
+	return files
+}
+
+func into[S ~string](setting *S) func(string) {
+	return func(text string) { *setting = S(text) }
+}
+
+// withContents returns a configuration with the contents of files in place of their
+// names, and a fingerprint of the contents. If there are problems, it is incomplete.
+func withContents(c *config.HTTPClientConfig) (*config.HTTPClientConfig, string, []problem) {
+	filled := cloned(c)
+	hash := sha256.New()
+	var problems []problem
+	for _, f := range secretFiles(filled) {
+		text, err := f.read()
+		if err != nil {
+			problems = append(problems, problem{f.key, err.Error()})
+			continue
+		}
+		fmt.Fprintf(hash, "%q", text)
+		f.set(text)
+	}
+	if problems == nil {
+		problems = unusableKeys(c, filled)
+	}
+	return filled, fmt.Sprintf("%x", hash.Sum(nil)), problems
+}
+
+// cloned returns a copy that shares nothing with c that [secretFile] sets.
+func cloned(c *config.HTTPClientConfig) *config.HTTPClientConfig {
+	copied := *c
+	if c.BasicAuth != nil {
+		copied.BasicAuth = new(*c.BasicAuth)
+	}
+	if c.Authorization != nil {
+		copied.Authorization = new(*c.Authorization)
+	}
+	if c.OAuth2 != nil {
+		copied.OAuth2 = new(*c.OAuth2)
+	}
+	if c.HTTPHeaders != nil {
+		copied.HTTPHeaders = &config.Headers{Headers: maps.Clone(c.HTTPHeaders.Headers)}
+	}
+	return &copied
+}
+
+// unusableKeys says which certificates and keys are none. The second configuration
+// is the first one with the contents of the files; problems of the first alone are
+// found if both are the same.
+func unusableKeys(c, filled *config.HTTPClientConfig) []problem {
+	problems := unusablePair("http_client.tls_config", &c.TLSConfig, &filled.TLSConfig)
+	if c.OAuth2 == nil {
+		return problems
+	}
+	problems = append(problems, unusablePair(
+		"http_client.oauth2.tls_config", &c.OAuth2.TLSConfig, &filled.OAuth2.TLSConfig)...)
+	key := filled.OAuth2.ClientCertificateKey
+	if block, _ := pem.Decode([]byte(key)); key != "" && block == nil {
+		problems = append(problems, ofFile("http_client.oauth2.client_certificate_key",
+			c.OAuth2.ClientCertificateKeyFile, "not a key in PEM format"))
+	}
+	return problems
+}
+
+func unusablePair(key string, c, filled *config.TLSConfig) []problem {
+	var problems []problem
+	if filled.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(filled.CA)) {
+		problems = append(problems, ofFile(key+".ca", c.CAFile, "not a certificate in PEM format"))
+	}
+	if filled.Cert == "" || filled.Key == "" {
+		return problems
+	}
+	if _, err := tls.X509KeyPair([]byte(filled.Cert), []byte(filled.Key)); err == nil {
+		return problems
+	}
+	if block, _ := pem.Decode([]byte(filled.Cert)); block == nil {
+		return append(problems, ofFile(key+".cert", c.CertFile, "not a certificate in PEM format"))
+	}
+	return append(problems, ofFile(key+".key", c.KeyFile,
+		"not the private key of the certificate, in PEM format"))
+}
+
+// ofFile returns a problem of a setting, or of the file in its place.
+func ofFile(key, file, text string) problem {
+	if file == "" {
+		return problem{key, text}
+	}
+	return problem{key + "_file", file + ": " + text}
+}

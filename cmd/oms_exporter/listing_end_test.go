@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A refusal is what some server answers when it is asked for a page after the
+// last.
+type refusal struct {
+	name, body string
+	status     int
+	reason     string // where the listing is not complete
+}
+
+var refusals = []refusal{
+	{"success:false", `{"success": false, "code": "PARAM_ERROR"}`, 200, "api_error"},
+	{"400", `{"success": false, "code": "PARAM_ERROR"}`, 400, "http_status"},
+	{"404", "<html>Not Found</html>", 404, "http_status"},
+	{"416", "", 416, "http_status"},
+	{"500", `{"status": 500, "error": "Internal Server Error"}`, 500, "http_status"},
+	{"{}", "{}", 200, "decode"},
+}
+
+// refusingBeyond is an OMS of so many tasks, of which it claims to have another number,
+// that serves at most so many at a time and refuses what is beyond the end.
+func refusingBeyond(tasks, claimed, most int, beyond refusal) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first := (pageAsked(r) - 1) * most
+		if first >= tasks {
+			w.WriteHeader(beyond.status)
+			fmt.Fprint(w, beyond.body)
+			return
+		}
+		var page []string
+		for i := first; i < min(first+most, tasks); i++ {
+			page = append(page, fmt.Sprintf(`{"id": "np_%d", "type": "SYNC", "status": "RUNNING"}`, i))
+		}
+		fmt.Fprintf(w, `{"success": true, "totalCount": %d, "data": [%s]}`, claimed, strings.Join(page, ","))
+	})
+}
+
+// TestARefusalAfterTheLastPageIsTheEnd has numbers of tasks around those that
+// fill their pages.
+func TestARefusalAfterTheLastPageIsTheEnd(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		name, want string
+		oms        http.Handler
+	}
+	var rows []row
+	for _, beyond := range refusals {
+		for _, tasks := range []int{1, 149, 150, 151, 300, 450} {
+			rows = append(rows, row{
+				fmt.Sprintf("%d tasks, then %s", tasks, beyond.name), fmt.Sprintf("up, %d tasks", tasks),
+				refusingBeyond(tasks, tasks, 150, beyond),
+			})
+		}
+		for _, tasks := range []int{50, 100, 120, 150, 200} {
+			rows = append(rows, row{
+				fmt.Sprintf("%d tasks, at most 50 a page, then %s", tasks, beyond.name), fmt.Sprintf("up, %d tasks", tasks),
+				refusingBeyond(tasks, tasks, 50, beyond),
+			})
+		}
+		for _, tasks := range []int{150, 300} {
+			rows = append(rows, row{
+				fmt.Sprintf("%d tasks of one more, then %s", tasks, beyond.name), "down: " + beyond.reason,
+				refusingBeyond(tasks, tasks+1, 150, beyond),
+			})
+		}
+	}
+	targets := ""
+	for i, row := range rows {
+		targets += fmt.Sprintf("  t%d: {url: %q, exclude: {statuses: [RUNNING]}}\n", i, serveOMS(t, row.oms))
+	}
+	p := exporterOf(t, targets, "--web.max-requests=0")
+	t.Run("rows", func(t *testing.T) {
+		for i, row := range rows {
+			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
+
+				got := verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, ample)
+
+				if got != row.want {
+					t.Errorf("%s, want %s", got, row.want)
+				}
+			})
+		}
+	})
+}
