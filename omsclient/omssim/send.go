@@ -152,7 +152,11 @@ func sendBomb(w http.ResponseWriter, r *http.Request, document []byte) {
 
 func sendUnknownCoding(w http.ResponseWriter, r *http.Request, document []byte) {
 	w.Header().Set("Content-Encoding", "br")
-	sendWhole(w, r, document)
+	coded := bytes.Clone(document)
+	for i := range coded {
+		coded[i] ^= 0xff // at least it is neither JSON nor gzip
+	}
+	sendWhole(w, r, coded)
 }
 
 // compress compresses a document with gzip.
