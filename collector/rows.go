@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -89,9 +91,17 @@ func omissionRows(s *Snapshot, add func(omission)) {
 		return
 	}
 	add(omission{"duplicate", s.report.Duplicates})
-	add(omission{"excluded", s.excluded})
+	add(omission{"excluded", sum(maps.Values(s.excluded))})
 	add(omission{"limit", s.overLimit})
 	add(omission{"invalid", s.report.Invalid})
+}
+
+func sum(numbers iter.Seq[int]) int {
+	total := 0
+	for n := range numbers {
+		total += n
+	}
+	return total
 }
 
 // A fleetCount is how many tasks of a type have a status.

@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type Snapshot struct {
 
 	tasks     []*task              // those with series, by id
 	fleet     map[fleetKey]int     // all tasks that OMS lists
-	excluded  int                  // tasks left out because the options say so
+	excluded  map[string]int       // tasks left out because the options say so, by property
 	overLimit int                  // tasks left out because there are too many
 	unknown   map[unknownValue]int // how often each occurred
 }
@@ -55,11 +56,16 @@ type unknownValue struct{ field, value string }
 func newSnapshot(tables []table[*Snapshot]) *Snapshot {
 	return &Snapshot{
 		tables: tables, fleet: map[fleetKey]int{}, unknown: map[unknownValue]int{},
+		excluded: map[string]int{},
 	}
 }
 
 // Err returns why the listing failed, or nil.
 func (s *Snapshot) Err() error { return s.err }
+
+// Excluded returns how many tasks [Options].Exclude left out, by the property that
+// did: "status", "name" or "tag".
+func (s *Snapshot) Excluded() map[string]int { return maps.Clone(s.excluded) }
 
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
@@ -104,8 +110,8 @@ func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	t := &task{Project: project}
 	s.fleet[fleetKey{t.Type, t.Status}]++
 	s.noteUnknown(t)
-	if exclude.matches(t) {
-		s.excluded++
+	if property := exclude.match(t); property != "" {
+		s.excluded[property]++
 		return
 	}
 	s.tasks = append(s.tasks, t)
@@ -130,7 +136,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 // fail empties a snapshot: half of the tasks would look like all of them.
 func (s *Snapshot) fail(err error) {
 	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, 0
+	s.tasks, s.fleet, s.excluded = nil, nil, nil
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
