@@ -236,7 +236,6 @@ func TestAPageIsTriedAgainWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	for kind, code := range map[omssim.FaultKind]string{
 		"html_502": "502", "unavailable": "503", "request_timeout": "408", "internal_error": "500",
-		"unauthorized": "401",
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
