@@ -69,10 +69,18 @@ type Exclude struct {
 	Tags     []string       // names of tags
 }
 
-func (e *Exclude) matches(t *task) bool {
-	return slices.Contains(e.Statuses, t.Status) ||
-		e.Names != nil && e.Names.MatchString(t.Name) ||
-		slices.ContainsFunc(e.Tags, t.hasTag)
+// match returns which property of a task excludes it, the first if there are several:
+// "status", "name" or "tag". It is empty if none does.
+func (e *Exclude) match(t *task) string {
+	switch {
+	case slices.Contains(e.Statuses, t.Status):
+		return "status"
+	case e.Names != nil && e.Names.MatchString(t.Name):
+		return "name"
+	case slices.ContainsFunc(e.Tags, t.hasTag):
+		return "tag"
+	}
+	return ""
 }
 
 // A Collector scrapes an OMS. It is a [prometheus.Collector], and safe for

@@ -169,17 +169,19 @@ var (
 
 	flows = ofFlows(syncGroup,
 		gauge("oms_task_sync_delay_seconds",
-			"extraInfo.syncDelay, or else checkpointSampleTimestamp - incrTimestampCheckpoint of the "+
-				"incremental step, in seconds. Below 30 it is noise of OMS's own sampling; it freezes "+
-				"when sampling stops, and is negative when clocks differ.",
-			func(f flow) (float64, bool) { return f.delay.Get() }),
+			"How many seconds the sink is behind the source, in OMS's latest reading: "+
+				"extraInfo.syncDelay, or else checkpointSampleTimestamp - incrTimestampCheckpoint of a "+
+				"step, whichever was sampled last. Below 30 s it is sampling noise. It freezes when "+
+				"sampling stops, and is negative when clocks differ.",
+			func(f flow) (float64, bool) { return f.behind() }),
 		gauge("oms_task_checkpoint_timestamp_seconds",
-			"extraInfo.incrSyncTimestamp, or else incrTimestampCheckpoint of the incremental step: the "+
-				"time up to which changes of the source are applied, as a Unix time in seconds.",
+			"Time up to which the changes of the source are applied, as a Unix time in seconds. From "+
+				"the same reading as the delay: extraInfo.incrSyncTimestamp, or incrTimestampCheckpoint "+
+				"of a step.",
 			func(f flow) (float64, bool) { return unix(f.checkpoint) }),
 		gauge("oms_task_checkpoint_sample_timestamp_seconds",
-			"extraInfo.syncDelaySampleTimestamp, or else checkpointSampleTimestamp of the incremental "+
-				"step: when OMS sampled the delay and the checkpoint, as a Unix time in seconds.",
+			"When OMS took the reading that the delay and the checkpoint come from, as a Unix time in "+
+				"seconds: extraInfo.syncDelaySampleTimestamp, or checkpointSampleTimestamp of a step.",
 			func(f flow) (float64, bool) { return unix(f.sample) }),
 	)
 

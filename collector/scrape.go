@@ -99,8 +99,8 @@ func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	t := &task{Project: project}
 	s.fleet[fleetKey{t.Type, t.Status}]++
 	s.noteUnknown(t)
-	if exclude.matches(t) {
-		s.excluded++
+	if property := exclude.match(t); property != "" {
+		s.excluded[property]++
 		return
 	}
 	s.tasks = append(s.tasks, t)
@@ -125,7 +125,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 // fail empties a snapshot: half of the tasks would look like all of them.
 func (s *Snapshot) fail(err error) {
 	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, 0
+	s.tasks, s.fleet, s.excluded = nil, nil, nil
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.

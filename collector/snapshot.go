@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ type Snapshot struct {
 
 	tasks     []*task              // those with series, by id
 	fleet     map[fleetKey]int     // all tasks that OMS lists
-	excluded  int                  // tasks left out because the options say so
+	excluded  map[string]int       // tasks left out because the options say so, by property
 	overLimit int                  // tasks left out because there are too many
 	unknown   map[unknownValue]int // how often each occurred
 }
@@ -69,11 +70,16 @@ var (
 func newSnapshot(tables []table[*Snapshot]) *Snapshot {
 	return &Snapshot{
 		tables: tables, fleet: map[fleetKey]int{}, unknown: map[unknownValue]int{},
+		excluded: map[string]int{},
 	}
 }
 
 // Err returns why the listing failed, or nil.
 func (s *Snapshot) Err() error { return s.err }
+
+// Excluded returns how many tasks [Options].Exclude left out, by the property that
+// did: "status", "name" or "tag".
+func (s *Snapshot) Excluded() map[string]int { return maps.Clone(s.excluded) }
 
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
