@@ -129,8 +129,8 @@ func TestAnAnswerThatTheConnectionCutsIsAskedForAgain(t *testing.T) {
 
 func TestAnIncompleteDocumentInACompleteAnswerIsNotAskedForAgain(t *testing.T) {
 	for _, answer := range []string{
-		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[{",
-		"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[{\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{\"",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n0\r\n\r\n",
 	} {
 		transport := &http.Transport{}
 		defer transport.CloseIdleConnections()

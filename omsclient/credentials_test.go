@@ -215,11 +215,15 @@ func TestAnErrorOfTheTransportIsKept(t *testing.T) {
 func TestPagesRefusedAtTheSameTimeAreOneRefusal(t *testing.T) {
 	v := &vault{file: "a", password: "a"}
 	first := true
+	var others sync.WaitGroup
+	others.Add(15)
 	c := newClientOver(t, roundTrip(func(*http.Request) (*http.Response, error) {
 		if first {
 			first = false
 			return answer{body: sheet("160", tasks(10)...)}.response(), nil
 		}
+		others.Done()
+		others.Wait()
 		return answer{status: http.StatusUnauthorized}.response(), nil
 	}), omsclient.Options{PageSize: 10, Concurrency: 16, Credentials: v.fingerprint})
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -25,15 +27,46 @@ const (
 	MaxRules  = 32  // alarm rules of a project
 )
 
-// Bounds on a page, far above what OMS sends: at most 150 projects, and no texts
-// of megabytes. A page that exceeds them is an error.
+// Bounds on a page, far above what OMS sends. A page that exceeds them is an error.
 const (
-	maxElements = 100_000 // of data
+	// OMS serves 150 projects at most. This leaves room for one that would not heed
+	// the page size, though not for one that would send everything at once.
+	maxElements = 1000
 	maxToken    = 4 << 20 // bytes of a text, or of white space between tokens
 )
 
+// An allowance is how many bytes the projects of a listing may take in memory. It
+// is shared by its pages, which are read at the same time.
+type allowance struct {
+	left     atomic.Int64
+	exceeded error
+}
+
+// newAllowance returns the allowance for a number of projects.
+func newAllowance(projects int) *allowance {
+	const (
+		least = 32 << 20
+		each  = 6 << 10 // twice what a usual project takes
+	)
+	limit := max(least, int64(min(projects, maxTotal))*each)
+	a := &allowance{exceeded: fmt.Errorf("%w: the limit is %d bytes for %d projects",
+		errAllowance, limit, projects)}
+	a.left.Store(limit)
+	return a
+}
+
+// spend returns an error if less than n bytes are left. A nil allowance is
+// unlimited.
+func (a *allowance) spend(n int) error {
+	if a != nil && a.left.Add(-int64(n)) < 0 {
+		return a.exceeded
+	}
+	return nil
+}
+
 var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
+	errAllowance = errors.New("the projects take too much memory")
 	errNotObject = errors.New("not a JSON object")
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
@@ -84,35 +117,45 @@ func (l *lookahead) Read(b []byte) (int, error) {
 // valid JSON from its first byte to its last does. The page then holds what had
 // been read before the error; it is never nil.
 //
-// Times without a zone are in the given location.
-func decodePage(r io.Reader, zone *time.Location) (*page, error) {
+// Times without a zone are in the given location. What is kept is taken from the
+// allowance, and given back after an error.
+func decodePage(r io.Reader, zone *time.Location, memory *allowance) (*page, error) {
 	ahead := &lookahead{r: withoutBOM(r)}
 	d := &decoder{
 		json: jsontext.NewDecoder(ahead,
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
 		zone:    zone,
+		memory:  memory,
 		texts:   map[string]string{},
 		dropped: map[string]int{},
 	}
 	ahead.decoded = d.json.InputOffset
 	p := &page{dropped: d.dropped}
+	err := d.readAnswer(p)
+	if err != nil {
+		_ = memory.spend(-d.spent)
+	}
+	return p, err
+}
+
+func (d *decoder) readAnswer(p *page) error {
 	if kind := d.json.PeekKind(); kind != '{' {
 		_, err := d.json.ReadToken()
 		if err == nil {
 			err = errNotObject
 		}
-		return p, err
+		return err
 	}
 	if err := readObject(d, answerFields, p); err != nil {
-		return p, err
+		return err
 	}
 	if _, err := d.json.ReadToken(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("data after the end of the JSON object")
 		}
-		return p, err
+		return err
 	}
-	return p, nil
+	return nil
 }
 
 // withoutBOM buffers a reader and skips a byte order mark at its beginning.
@@ -179,6 +222,10 @@ func text[T any](name string, shown *policy, at func(*T) *string) field[T] {
 	return scalar(name, shown, (*decoder).readText, at)
 }
 
+func word[T any](name string, shown *policy, at func(*T) *string) field[T] {
+	return scalar(name, shown, (*decoder).readWord, at)
+}
+
 func number[T any](name string, at func(*T) *Optional[float64]) field[T] {
 	return scalar(name, figure, (*decoder).readNumber, at)
 }
@@ -224,7 +271,6 @@ func nested[T, V any](name string, inner *object[V], at func(*T) *V) field[T] {
 
 // list makes a field of a list of objects. Elements beyond the limit are dropped.
 func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) field[T] {
-	const usualLength = 8 // of steps
 	return field[T]{name, func(d *decoder, name string, into *T) error {
 		all := at(into)
 		*all = nil
@@ -232,14 +278,34 @@ func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) 
 			if d.json.PeekKind() != '{' || len(*all) == limit {
 				return d.dropUnlessEmpty(name)
 			}
-			if *all == nil {
-				*all = make([]V, 0, usualLength)
+			if err := grow(d, all); err != nil {
+				return err
 			}
-			var zero V
-			*all = append(*all, zero)
 			return readObject(d, inner, &(*all)[len(*all)-1])
 		})
 	}, listOf(inner.shown)}
+}
+
+// grow appends a zero value to a list.
+func grow[V any](d *decoder, all *[]V) error {
+	const usualLength = 8 // of steps
+	var zero V
+	if n := len(*all); n == cap(*all) {
+		*all = slices.Grow(*all, max(usualLength, n))
+		if err := d.spend((cap(*all) - n) * sizeOf[V]()); err != nil {
+			return err
+		}
+	}
+	*all = append(*all, zero)
+	return nil
+}
+
+func sizeOf[V any]() int { return int(reflect.TypeFor[V]().Size()) }
+
+// spend takes bytes that are kept from the allowance.
+func (d *decoder) spend(n int) error {
+	d.spent += n
+	return d.memory.spend(n)
 }
 
 // readObject reads an object into v and skips the fields that it does not know.
@@ -274,6 +340,8 @@ func readObject[T any](d *decoder, known *object[T], v *T) error {
 type decoder struct {
 	json    *jsontext.Decoder
 	zone    *time.Location // of times that do not say theirs
+	memory  *allowance
+	spent   int // of memory
 	scratch []byte
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
@@ -316,18 +384,38 @@ func (d *decoder) readText(name string) (string, error) {
 	if err != nil || len(raw) == 0 {
 		return "", err
 	}
-	if s, ok := d.texts[string(raw)]; ok {
-		return s, nil
+	const short = 32
+	if len(raw) <= short {
+		if s, ok := d.texts[string(raw)]; ok {
+			return s, nil
+		}
+	}
+	if kept := firstRunes(raw, MaxText); len(kept) < len(raw) {
+		d.dropped[name]++
+		raw = kept
 	}
 	s := string(raw)
-	if len(s) > MaxText && utf8.RuneCountInString(s) > MaxText {
-		d.dropped[name]++
-		s = string([]rune(s)[:MaxText])
+	if len(raw) <= short && len(d.texts) < 4096 {
+		d.texts[s] = s
+		return s, nil
 	}
-	if len(raw) <= 32 && len(d.texts) < 4096 {
-		d.texts[string(raw)] = s
+	return s, d.spend(len(s))
+}
+
+// firstRunes returns the beginning of a text, which is valid UTF-8.
+func firstRunes(text []byte, n int) []byte {
+	end := 0
+	for ; n > 0 && end < len(text); n-- {
+		_, size := utf8.DecodeRune(text[end:])
+		end += size
 	}
-	return s, nil
+	return text[:end]
+}
+
+// readWord reads a text that errors quote.
+func (d *decoder) readWord(name string) (string, error) {
+	s, err := d.readText(name)
+	return printable(s, maxWord), err
 }
 
 // readNumber reads a finite number.
@@ -428,7 +516,10 @@ func (d *decoder) readEpoch(name string) (time.Time, error) {
 // readProjects reads data. An element that is not an object with an id is left
 // out and counted in invalid.
 func (d *decoder) readProjects(name string, p *page) error {
-	p.projects, p.invalid = make([]Project, 0, MaxPageSize), 0
+	if p.projects == nil {
+		p.projects = make([]Project, 0, MaxPageSize)
+	}
+	p.projects, p.invalid = p.projects[:0], 0 // if data is repeated, the last stands
 	p.hasData = d.json.PeekKind() == '['
 	return d.readArray(name, func() error {
 		if p.elements() == maxElements {
@@ -440,6 +531,9 @@ func (d *decoder) readProjects(name string, p *page) error {
 		}
 		i := len(p.projects)
 		p.projects = append(p.projects, Project{})
+		if err := d.spend(sizeOf[Project]()); err != nil {
+			return err
+		}
 		err := readObject(d, projectFields, &p.projects[i])
 		id := p.projects[i].ID
 		if err != nil {
@@ -471,8 +565,13 @@ func (d *decoder) readRules(name string, into *AlarmStats) error {
 			return err
 		}
 		if rule != "" && count.Known {
+			before := len(into.RuleToRecentlyTriggerCount)
 			into.RuleToRecentlyTriggerCount = d.addRule(name, into.RuleToRecentlyTriggerCount,
 				RuleCount{rule, count.Value})
+			added := len(into.RuleToRecentlyTriggerCount) - before
+			if err := d.spend(2 * added * sizeOf[RuleCount]()); err != nil { // as slices grow
+				return err
+			}
 		}
 	}
 	_, err := d.json.ReadToken()

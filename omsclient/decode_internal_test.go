@@ -34,10 +34,10 @@ func FuzzDecodePage(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		p, err := decodePage(bytes.NewReader(document), time.UTC)
+		p, err := decodePage(bytes.NewReader(document), time.UTC, nil)
 
 		checkPage(t, p)
-		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)), time.UTC)
+		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)), time.UTC, nil)
 		if !reflect.DeepEqual(p, again) || (err == nil) != (errAgain == nil) {
 			t.Errorf("%+v (%v) the first time, %+v (%v) the second", p, err, again, errAgain)
 		}

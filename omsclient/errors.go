@@ -23,7 +23,7 @@ const (
 	Connect    Reason = "connect"     // no connection, or it broke
 	TLS        Reason = "tls"         // the handshake failed, or the certificate is not trusted
 	Auth       Reason = "auth"        // HTTP status 401 or 403, or the credentials rest
-	HTTPStatus Reason = "http_status" // any other HTTP status but 200
+	HTTPStatus Reason = "http_status" // any other HTTP status but 200, or unreadable headers
 	API        Reason = "api_error"   // OMS answered success:false
 	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
 	Pagination Reason = "pagination"  // the pages repeat, or do not end
@@ -34,14 +34,15 @@ const (
 )
 
 // An Error is why a listing failed. Its text contains no secret and no message of
-// OMS, which may quote rows and host names of the migrated databases.
+// OMS, which may quote rows and host names of the migrated databases. All it quotes
+// of what a server has sent are Code and RequestID.
 type Error struct {
 	Reason     Reason
 	Page       int    // the page requested, from 1
 	StatusCode int    // HTTP status, which may be 200; 0 if there was no answer
-	Code       string // OMS's code, such as PARAM_ERROR
+	Code       string // OMS's code, such as PARAM_ERROR; printable and short
 	Message    string // OMS's message, which may quote data; not part of the error's text
-	RequestID  string // what OMS calls the request in its own logs
+	RequestID  string // what OMS calls the request in its own logs; printable and short
 	Err        error  // what is wrong, unless OMS or the HTTP status says it
 }
 
@@ -103,11 +104,10 @@ func noAnswer(ctx context.Context, err error) *Error {
 	case errors.As(context.Cause(ctx), &silent):
 		return &Error{Reason: Timeout, Err: silent}
 	case ctx.Err() != nil:
-		return &Error{Reason: endReason(ctx), Err: err}
-	case strings.Contains(err.Error(), "malformed"): // and quotes the answer
-		err = errNotHTTP
+		return &Error{Reason: endReason(ctx), Err: fmt.Errorf("no answer: %w", context.Cause(ctx))}
 	}
-	return &Error{Reason: transportReason(err), Err: err}
+	reason, err := reword(err)
+	return &Error{Reason: reason, Err: err}
 }
 
 // refusesCredentials reports whether OMS, or a transport before it asked OMS, has

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,7 +18,9 @@ import (
 
 // exchange sends a request, reads the answer and fills in r. The duration is how
 // long OMS asks the client to wait before the next request; 0 if it does not ask.
-func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration, *Error) {
+func (c *Client) exchange(
+	ctx context.Context, memory *allowance, r *Request,
+) (*page, time.Duration, *Error) {
 	request, err := c.request(ctx, r.Page)
 	if err != nil {
 		return nil, 0, &Error{Reason: Connect, Err: err}
@@ -44,17 +45,14 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*page, time.Duration
 	if response.StatusCode != http.StatusOK {
 		return nil, requestedWait(response), statusError(response, body)
 	}
-	p, decodeErr := decodePage(body, c.options.Location)
+	p, decodeErr := decodePage(body, c.options.Location, memory)
 	r.Rows, r.RequestID = p.elements(), p.requestID
 	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
 		body.err = errCut
 	}
 	if e := p.failure(response, decodeErr); e != nil {
 		if body.err != nil {
-			e.Reason, e.Err = body.reason(ctx), body.err
-			if ctx.Err() != nil { // the connection's own error would not say why it ended
-				e.Err = fmt.Errorf("while reading the answer: %w", context.Cause(ctx))
-			}
+			e.Reason, e.Err = body.failure()
 		}
 		return nil, 0, e
 	}
@@ -143,7 +141,7 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	}
 	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC); err == nil {
+		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC, nil); err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
@@ -161,13 +159,14 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	}
 	coding := strings.ToLower(strings.Join(response.Header.Values("Content-Encoding"), ", "))
 	switch {
+	case errors.Is(decodeErr, errAllowance):
+		e.Reason, e.Err = Limit, decodeErr
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			printable(coding, maxWord))
 	case decodeErr != nil && !isJSON(response):
-		kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
-			printable(kind, maxWord))
+			printable(mediaType(response), maxWord))
 	case decodeErr != nil:
 		e.Err = describe(decodeErr)
 	case p.success == Some(false):
@@ -185,8 +184,14 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 
 // isJSON reports whether the answer claims to be JSON, or claims nothing.
 func isJSON(response *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	kind := mediaType(response)
 	return kind == "" || strings.HasSuffix(kind, "json")
+}
+
+// mediaType returns the Content-Type without parameters.
+func mediaType(response *http.Response) string {
+	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(kind))
 }
 
 var errCut = fmt.Errorf("the connection ended within the answer: %w", io.ErrUnexpectedEOF)
@@ -271,13 +276,13 @@ func (m *meter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// reason classifies the meter's error, which must not be nil.
-func (m *meter) reason(ctx context.Context) Reason {
+// failure rewords the meter's error, which must not be nil.
+func (m *meter) failure() (Reason, error) {
 	switch {
 	case errors.Is(m.err, errTooLong), errors.Is(m.err, errBadGzip):
-		return Decode
-	case ctx.Err() != nil:
-		return endReason(ctx)
+		return Decode, m.err
+	case m.ctx.Err() != nil: // the connection's own error would not say why it ended
+		return endReason(m.ctx), fmt.Errorf("while reading the answer: %w", context.Cause(m.ctx))
 	}
-	return transportReason(m.err)
+	return reword(m.err)
 }

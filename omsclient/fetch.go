@@ -29,11 +29,20 @@ type Request struct {
 	Err        error                   // an *Error, or nil
 }
 
+// An order is a page to get.
+type order struct {
+	page   int // from 1
+	memory *allowance
+
+	// mayBeTooMany says that everything that OMS counts has been listed. If OMS
+	// refuses the page, it is not asked again.
+	mayBeTooMany bool
+}
+
 // fetch gets a page and retries if that may help. It returns every attempt, also
 // if all of them failed; the error is that of the last one. There are no attempts
-// if the credentials must not be sent. A page that may be one too many, because
-// everything that OMS counts has been listed, is not retried if OMS refuses it.
-func (c *Client) fetch(ctx context.Context, n int, mayBeTooMany bool) (*page, []Request, *Error) {
+// if the credentials must not be sent.
+func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) {
 	var (
 		attempts []Request
 		failed   *Error
@@ -49,10 +58,10 @@ func (c *Client) fetch(ctx context.Context, n int, mayBeTooMany bool) (*page, []
 		}
 		fingerprint, refused := c.credentials.check()
 		if refused != nil {
-			refused.Page, failed = n, refused
+			refused.Page, failed = o.page, refused
 			return nil, backoff.Permanent(refused)
 		}
-		p, attempt, pause, err := c.attempt(ctx, n)
+		p, attempt, pause, err := c.attempt(ctx, o)
 		attempt.Attempt = len(attempts) + 1
 		attempts = append(attempts, attempt)
 		if attempt.StatusCode == http.StatusOK {
@@ -68,7 +77,7 @@ func (c *Client) fetch(ctx context.Context, n int, mayBeTooMany bool) (*page, []
 				return nil, retryAfter(0, err)
 			}
 			return nil, backoff.Permanent(err)
-		case ctx.Err() != nil, !worthRetrying(err), mayBeTooMany && err.refusesPage(),
+		case ctx.Err() != nil, !worthRetrying(err), o.mayBeTooMany && err.refusesPage(),
 			endsWithin(ctx, pause):
 			return nil, backoff.Permanent(err)
 		case pause > 0:
@@ -86,8 +95,10 @@ func (c *Client) fetch(ctx context.Context, n int, mayBeTooMany bool) (*page, []
 
 // attempt requests a page once. If it fails, the duration is how long OMS asks to
 // wait before the next attempt; 0 if it does not ask.
-func (c *Client) attempt(ctx context.Context, n int) (*page, Request, time.Duration, *Error) {
-	r := Request{Page: n, Start: time.Now()}
+func (c *Client) attempt(
+	ctx context.Context, o order,
+) (*page, Request, time.Duration, *Error) {
+	r := Request{Page: o.page, Start: time.Now()}
 	bounded, cancel := ctx, context.CancelFunc(func() {})
 	if c.options.PageTimeout > 0 {
 		bounded, cancel = context.WithTimeout(ctx, c.options.PageTimeout)
@@ -96,13 +107,13 @@ func (c *Client) attempt(ctx context.Context, n int) (*page, Request, time.Durat
 	bounded, abandon := context.WithCancelCause(bounded)
 	defer abandon(nil)
 	w := &watch{patience: c.patience(ctx), abandon: abandon}
-	p, pause, err := c.exchange(w.traced(bounded), &r)
+	p, pause, err := c.exchange(w.traced(bounded), o.memory, &r)
 	r.Reused = w.end()
 	r.Duration = time.Since(r.Start)
 	if err == nil {
 		return p, r, 0, nil
 	}
-	err.Page = n
+	err.Page = o.page
 	if err.StatusCode == 0 {
 		err.StatusCode = r.StatusCode
 	}

@@ -309,6 +309,7 @@ type prefetch struct {
 	ctx     context.Context //nolint:containedctx // lasts as long as the pass; see stop
 	cancel  context.CancelFunc
 	client  *Client
+	memory  *allowance
 	waiting []chan fetched // for the pages that were requested and not got yet
 	next    int            // the first page that was not requested yet
 }
@@ -329,15 +330,17 @@ func (f *fetched) fail(err *Error, pageNumber int) {
 
 func newPrefetch(ctx context.Context, c *Client) *prefetch {
 	ctx, cancel := context.WithCancel(ctx)
-	return &prefetch{ctx: ctx, cancel: cancel, client: c, next: 1}
+	return &prefetch{
+		ctx: ctx, cancel: cancel, client: c, next: 1, memory: newAllowance(c.options.MaxProjects),
+	}
 }
 
 // get waits for a page and meanwhile requests those after it, up to the promised
 // one. It must be called for pages 1, 2, 3 and so on.
-// The last argument is whether the page may be one too many; see [Client.fetch].
+// The last argument is that of an [order].
 func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
-		p.start(p.next, mayBeTooMany)
+		p.start(order{p.next, p.memory, mayBeTooMany})
 		p.next++
 	}
 	head := p.waiting[0]
@@ -345,11 +348,11 @@ func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	return <-head
 }
 
-func (p *prefetch) start(pageNumber int, mayBeTooMany bool) {
+func (p *prefetch) start(o order) {
 	result := make(chan fetched, 1)
 	p.waiting = append(p.waiting, result)
 	go func() {
-		got, attempts, err := p.client.fetch(p.ctx, pageNumber, mayBeTooMany)
+		got, attempts, err := p.client.fetch(p.ctx, o)
 		result <- fetched{got, attempts, err}
 	}()
 }

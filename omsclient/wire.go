@@ -20,10 +20,10 @@ var (
 	answerFields = newObject(
 		boolean("success", func(p *page) *Optional[bool] { return &p.success }),
 		nested("errorDetail", errorFields, func(p *page) *page { return p }),
-		text("code", code, func(p *page) *string { return &p.code }),
+		word("code", code, func(p *page) *string { return &p.code }),
 		text("message", hidden, func(p *page) *string { return &p.message }),
 		ignored[page]("advice", hidden),
-		text("requestId", alias("request_"), func(p *page) *string { return &p.requestID }),
+		word("requestId", alias("request_"), func(p *page) *string { return &p.requestID }),
 		ignored[page]("pageNumber", figure),
 		number("pageSize", func(p *page) *Optional[float64] { return &p.size }),
 		number("totalCount", func(p *page) *Optional[float64] { return &p.total }),
@@ -34,7 +34,7 @@ var (
 		ignored[page]("trace", hidden),
 	)
 	errorFields = newObject(
-		text("code", code, func(p *page) *string { return &p.detail }),
+		word("code", code, func(p *page) *string { return &p.detail }),
 		ignored[page]("level", hidden),
 		ignored[page]("message", hidden),
 		ignored[page]("messageMcmsKey", hidden),
