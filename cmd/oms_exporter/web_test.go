@@ -238,26 +238,18 @@ func TestTasksAreExcludedByStatus(t *testing.T) {
 	}
 }
 
-func TestTooManyTasksHaveNoSeriesAtAll(t *testing.T) {
-	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
-	for limit, want := range map[string]struct {
-		tasks int
-		limit float64
-	}{"0": {7, 0}, "7": {7, 0}, "6": {0, 7}} {
+func TestTooManyTasksAreAFailure(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)}) // 8 tasks
+	for limit, isFailure := range map[string]bool{"0": false, "8": false, "7": true} {
 		t.Run(limit, func(t *testing.T) {
 			p := start(t, "--oms.url="+url, "--oms.max-tasks="+limit)
 
 			got := scrape(t, p)
 
-			got.expect(t, map[string]float64{"oms_up": 1})
-			if n := got.tasks(); n != want.tasks {
-				t.Errorf("%d tasks have series, want %d", n, want.tasks)
-			}
-			got.expectValues(t, "oms_scrape_tasks_omitted", "reason", map[string]float64{
-				"duplicate": 0, "excluded": 1, "limit": want.limit, "invalid": 0,
-			})
-			if n := sum(got["oms_tasks"].GetMetric()); n != 8 {
-				t.Errorf("oms_tasks counts %v tasks, want 8", n)
+			if isFailure {
+				expectOutage(t, got, "limit")
+			} else {
+				got.expect(t, map[string]float64{"oms_up": 1})
 			}
 		})
 	}
