@@ -62,7 +62,7 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 // add takes in a project that OMS lists.
 func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	t := &task{Project: project}
-	s.fleet[fleetKey{t.Type, t.Status}]++
+	s.fleet.add(fleetKey{t.Type, t.Status})
 	s.noteUnknown(t)
 	if exclude.matches(t) {
 		s.excluded++
@@ -71,12 +71,19 @@ func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	s.tasks = append(s.tasks, t)
 }
 
-// noteUnknown counts the values of a task that the documents do not name.
+// noteUnknown counts the values of a task that the documents do not name. It keeps as
+// many of them as may be logged. What a broken OMS invents beyond that is counted
+// without its value.
 func (s *Snapshot) noteUnknown(t *task) {
 	expect := func(known []string, field, value string) {
-		if value != "" && !slices.Contains(known, value) {
-			s.unknown[unknownValue{field, value}]++
+		if value == "" || slices.Contains(known, value) {
+			return
 		}
+		v := unknownValue{field, value}
+		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= maxLogged {
+			v.value = ""
+		}
+		s.unknown[v]++
 	}
 	expect(knownTypes, "type", t.Type)
 	expect(knownStatuses, "status", t.Status)
@@ -90,7 +97,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 // fail empties a snapshot: half of the tasks would look like all of them.
 func (s *Snapshot) fail(err error) {
 	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, 0
+	s.tasks, s.fleet, s.excluded = nil, fleetCounts{}, 0
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
@@ -140,7 +147,7 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.logFailure(s)
 	} else {
 		c.history.lastSuccess = time.Now()
-		c.history.alarms = c.history.alarms.update(s.tasks)
+		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
 		if s.limit(c.options.MaxTasks) {
 			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
@@ -149,6 +156,16 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 	}
 	c.history.add(Fetch{start, s.duration, len(s.tasks), s.report, s.err})
 	s.lastSuccess = c.history.lastSuccess
+}
+
+// updateAlarms adds up the alarms of a snapshot. Totals that were forgotten count as
+// values beyond a bound, like the rules that the client leaves out.
+func (c *Collector) updateAlarms(s *Snapshot) alarmCounts {
+	updated, forgotten := c.history.alarms.update(s.tasks)
+	if forgotten > 0 {
+		s.unknown[unknownValue{"ruleToRecentlyTriggerCount", ""}] += forgotten
+	}
+	return updated
 }
 
 func (c *Collector) logFailure(s *Snapshot) {
