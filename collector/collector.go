@@ -20,7 +20,7 @@
 // the snapshot without a registry, which takes a fraction of the time and memory:
 //
 //	snapshot := c.Scrape(r.Context())
-//	err := snapshot.Encode(w, expfmt.NewFormat(expfmt.TypeTextPlain), nil, nil)
+//	err := snapshot.Encode(r.Context(), w, expfmt.NewFormat(expfmt.TypeTextPlain), nil, nil)
 //
 // Both ways write the same, byte for byte; the tests compare them.
 //
@@ -113,7 +113,7 @@ func New(list ListFunc, options Options) *Collector {
 		options.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	c := &Collector{
-		list:    list,
+		list:    withinBudget(list, options.MaxTasks),
 		options: options,
 		tables:  tablesWithout(options.Without),
 		history: newHistory(),

@@ -105,7 +105,7 @@ type fleetCount struct {
 }
 
 // ofFleet makes a table with a row for each documented pair of type and status, and
-// for each other pair that OMS lists.
+// for each other pair that is counted.
 func ofFleet(metrics ...metric[fleetCount]) table[*Snapshot] {
 	return perListing(fleetRows, []label[fleetCount]{
 		{"task_type", func(f fleetCount) string { return f.taskType }},
@@ -117,13 +117,13 @@ func fleetRows(s *Snapshot, add func(fleetCount)) {
 	if s.err != nil {
 		return
 	}
-	for key, n := range s.fleet {
+	for key, n := range s.fleet.tasks {
 		add(fleetCount{key, n})
 	}
 	for _, taskType := range knownTypes {
 		for _, status := range knownStatuses {
 			key := fleetKey{taskType, status}
-			if _, listed := s.fleet[key]; !listed {
+			if _, listed := s.fleet.tasks[key]; !listed {
 				add(fleetCount{key, 0})
 			}
 		}

@@ -97,7 +97,7 @@ func (c *Collector) fill(ctx context.Context, s *Snapshot) {
 // add takes in a project that OMS lists.
 func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	t := &task{Project: project}
-	s.fleet[fleetKey{t.Type, t.Status}]++
+	s.fleet.add(fleetKey{t.Type, t.Status})
 	s.noteUnknown(t)
 	if property := exclude.match(t); property != "" {
 		s.excluded[property]++
@@ -106,12 +106,19 @@ func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	s.tasks = append(s.tasks, t)
 }
 
-// noteUnknown counts the values of a task that the documents do not name.
+// noteUnknown counts the values of a task that the documents do not name. It keeps as
+// many of them as may be logged. What a broken OMS invents beyond that is counted
+// without its value.
 func (s *Snapshot) noteUnknown(t *task) {
 	expect := func(known []string, field, value string) {
-		if value != "" && !slices.Contains(known, value) {
-			s.unknown[unknownValue{field, value}]++
+		if value == "" || slices.Contains(known, value) {
+			return
 		}
+		v := unknownValue{field, value}
+		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= maxLogged {
+			v.value = ""
+		}
+		s.unknown[v]++
 	}
 	expect(knownTypes, "type", t.Type)
 	expect(knownStatuses, "status", t.Status)
@@ -125,7 +132,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 // fail empties a snapshot: half of the tasks would look like all of them.
 func (s *Snapshot) fail(err error) {
 	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, nil
+	s.tasks, s.fleet, s.excluded = nil, fleetCounts{}, nil
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
@@ -175,7 +182,7 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.logFailure(s)
 	} else {
 		c.history.lastSuccess = time.Now()
-		c.history.alarms = c.history.alarms.update(s.tasks)
+		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
 		if s.limit(c.options.MaxTasks) {
 			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
@@ -202,6 +209,16 @@ func (c *Collector) logListing(s *Snapshot) {
 		"bytes_on_wire", s.report.BytesOnWire(), "requests", len(s.report.Requests),
 		"on_kept_connections", reused, "retries", s.report.Retries(),
 		"duration", s.duration, "shared", s.shared)
+}
+
+// updateAlarms adds up the alarms of a snapshot. Totals that were forgotten count as
+// values beyond a bound, like the rules that the client leaves out.
+func (c *Collector) updateAlarms(s *Snapshot) alarmCounts {
+	updated, forgotten := c.history.alarms.update(s.tasks)
+	if forgotten > 0 {
+		s.unknown[unknownValue{"ruleToRecentlyTriggerCount", ""}] += forgotten
+	}
+	return updated
 }
 
 // logFailure logs why a scrape has no tasks. Failures of a kind are logged once a minute,

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -27,10 +28,10 @@ type Snapshot struct {
 	report      omsclient.Report
 
 	tasks     []*task              // those with series, by id
-	fleet     map[fleetKey]int     // all tasks that OMS lists
+	fleet     fleetCounts          // all tasks that OMS lists
 	excluded  map[string]int       // tasks left out because the options say so, by property
 	overLimit int                  // tasks left out because there are too many
-	unknown   map[unknownValue]int // how often each occurred
+	unknown   map[unknownValue]int // how often each occurred; see noteUnknown
 }
 
 // A task is a project that has series.
@@ -54,8 +55,35 @@ func (t *task) hasTag(name string) bool {
 
 type fleetKey struct{ taskType, status string }
 
+func (k fleetKey) documented() bool {
+	return slices.Contains(knownTypes, k.taskType) && slices.Contains(knownStatuses, k.status)
+}
+
+// FleetCounts count tasks by type and status. Every task counts once.
+type fleetCounts struct {
+	tasks map[fleetKey]int
+	odd   int // pairs in tasks that OMS's documents do not name
+}
+
+// maxOddPairs is how many pairs of type and status are counted apart although OMS's
+// documents do not name them. Tasks with yet another pair count as otherPair.
+const maxOddPairs = 100
+
+var otherPair = fleetKey{"other", "other"}
+
+func (f *fleetCounts) add(k fleetKey) {
+	if _, counted := f.tasks[k]; !counted && !k.documented() {
+		if f.odd == maxOddPairs {
+			k = otherPair
+		} else {
+			f.odd++
+		}
+	}
+	f.tasks[k]++
+}
+
 // An unknownValue is one that OMS's documents do not name. The value is empty where
-// OMS sent something that cannot be read.
+// OMS sent something that cannot be read, or more than is kept.
 type unknownValue struct{ field, value string }
 
 // The values that OMS's documents name. Nothing changes these slices.
@@ -69,8 +97,8 @@ var (
 
 func newSnapshot(tables []table[*Snapshot]) *Snapshot {
 	return &Snapshot{
-		tables: tables, fleet: map[fleetKey]int{}, unknown: map[unknownValue]int{},
-		excluded: map[string]int{},
+		tables: tables, fleet: fleetCounts{tasks: map[fleetKey]int{}}, excluded: map[string]int{},
+		unknown: map[unknownValue]int{},
 	}
 }
 
@@ -101,10 +129,11 @@ func (s *Snapshot) Collect(ch chan<- prometheus.Metric) {
 
 // Encode writes the metrics of a snapshot together with families that were gathered
 // elsewhere, ordered by name, in a format for which [CanEncode] is true. Only
-// families whose names are wanted are written; a nil wanted means all. After an
-// error, part of the output may have been written.
+// families whose names are wanted are written; a nil wanted means all. It stops soon
+// after the context ends. After an error, part of the output may have been written.
 func (s *Snapshot) Encode(
-	w io.Writer, format expfmt.Format, others []*dto.MetricFamily, wanted func(name string) bool,
+	ctx context.Context, w io.Writer, format expfmt.Format, others []*dto.MetricFamily,
+	wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
 		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
@@ -116,7 +145,7 @@ func (s *Snapshot) Encode(
 	for _, f := range others {
 		families = append(families, gathered(f))
 	}
-	return encode(w, format, families, wanted)
+	return encode(ctx, w, format, families, wanted)
 }
 
 // clockSkew returns by how many seconds OMS's clock is ahead of the exporter's.

@@ -162,7 +162,7 @@ func TestScrapesThatShareASnapshotShareTheBytesOfTheirAnswers(t *testing.T) {
 func TestAnswersAreKeptNoLongerThanTheirSnapshot(t *testing.T) {
 	var a answers
 	shared := sharedSnapshot(t)
-	encode := func(w io.Writer) error { return shared.Encode(w, "text/plain", nil, nil) }
+	encode := func(w io.Writer) error { return shared.Encode(t.Context(), w, "text/plain", nil, nil) }
 	if err := a.write(io.Discard, shared, "key", encode); err != nil {
 		t.Fatal(err)
 	}
