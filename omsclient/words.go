@@ -69,7 +69,6 @@ var wordings = []struct {
 	{"Content-Length", "the answer has a Content-Length that cannot be read", HTTPStatus},
 	{"malformed", "the server does not speak HTTP", ""},
 	{"HTTP response to HTTPS client", "the server speaks HTTP, not HTTPS", TLS},
-	{"parse certificate", "tls: the certificate cannot be read", TLS},
 	{"stream error", "HTTP/2 stream error", ""},
 	{"http2", "the HTTP/2 connection failed", ""},
 	{"closed idle connection", "the server closed the connection", ""},
@@ -94,7 +93,8 @@ func reword(err error) (Reason, error) {
 		return reason, aboutCertificate(err)
 	case isOwn(err):
 		return reason, cutError(err)
-	case reason == TLS && strings.Contains(text, "tls: ") && !strings.Contains(text, "parse certificate"):
+	case reason == TLS && strings.Contains(text, "tls: "):
+		text, _, _ = strings.Cut(text, ": x509") // what is wrong with the server's certificate
 		return reason, &rephrased{printable(text, maxWords), err}
 	case reason == Timeout:
 		return reason, &rephrased{"no answer in time", nil}
