@@ -136,6 +136,10 @@ func (s *checkSettings) recorders(loaded *fileConfig) (recorders, error) {
 	}
 	all := recorders{}
 	for name := range loaded.Targets {
+		if name == "." || name != flagsTarget && !filepath.IsLocal(name) {
+			return nil, usagef("--record=%s: the target %q cannot be the name of a directory in it",
+				s.record, name)
+		}
 		r, err := newRecorder(filepath.Join(s.record, name), s.redact)
 		if err != nil {
 			return nil, usagef("--record=%s: %w", s.record, err)
