@@ -228,7 +228,8 @@ func (e *evidence) requestReport() *requestReport {
 	c, first := &e.connection, e.firstPage()
 	r := &requestReport{
 		Address: c.remote, LookupSeconds: c.lookup.seconds(), ConnectSeconds: c.dial.seconds(),
-		HandshakeSeconds: c.handshake.seconds(), Status: first.StatusCode, Seconds: first.Duration.Seconds(),
+		HandshakeSeconds: c.handshake.seconds(), Status: first.StatusCode,
+		Seconds: first.Duration.Seconds(),
 	}
 	if expiry := omsclient.CertExpiry(&c.tls); !expiry.IsZero() {
 		r.CertificateExpiry = &expiry
