@@ -83,7 +83,8 @@ var faultKinds = []faultKind{
 		answer: status(http.StatusUnauthorized),
 	},
 	{
-		kind: "locked_account", doc: "five wrong passwords in a row lock the account: 401, even for the right one",
+		kind:   "locked_account",
+		doc:    "five wrong passwords in a row lock the account: 401, even for the right one",
 		locked: func(wrong int) bool { return wrong >= 5 },
 	},
 	{kind: "forbidden", doc: "403 with an empty body", answer: status(http.StatusForbidden)},
@@ -168,10 +169,13 @@ var faultKinds = []faultKind{
 		send: sendEndlessly,
 	},
 	{kind: "gzip", doc: "compressed with gzip, whether asked for or not", send: sendGzip},
-	{kind: "gzip_cut", doc: "the first half of the compressed document, then a clean end", send: sendGzipCut},
 	{
-		kind: "gzip_bomb", doc: "white space follows the document, without end, a thousandth of it on the wire",
-		send: sendBomb,
+		kind: "gzip_cut", doc: "the first half of the compressed document, then a clean end",
+		send: sendGzipCut,
+	},
+	{
+		kind: "gzip_bomb", send: sendBomb,
+		doc: "white space follows the document, without end, a thousandth of it on the wire",
 	},
 	{
 		kind: "unknown_coding", doc: "a Content-Encoding that was not asked for: br",
@@ -213,8 +217,14 @@ var faultKinds = []faultKind{
 			}
 		},
 	},
-	{kind: "end_400", doc: "a page after the last: 400", content: refuseEnd(status(http.StatusBadRequest))},
-	{kind: "end_404", doc: "a page after the last: 404", content: refuseEnd(status(http.StatusNotFound))},
+	{
+		kind: "end_400", doc: "a page after the last: 400",
+		content: refuseEnd(status(http.StatusBadRequest)),
+	},
+	{
+		kind: "end_404", doc: "a page after the last: 404",
+		content: refuseEnd(status(http.StatusNotFound)),
+	},
 	{
 		kind: "end_416", doc: "a page after the last: 416",
 		content: refuseEnd(status(http.StatusRequestedRangeNotSatisfiable)),
@@ -225,7 +235,9 @@ var faultKinds = []faultKind{
 	},
 	{
 		kind: "end_empty", doc: "a page after the last: 200 with {}",
-		content: refuseEnd(func(w http.ResponseWriter, _ *http.Request) { sendWhole(w, nil, []byte("{}")) }),
+		content: refuseEnd(func(w http.ResponseWriter, r *http.Request) {
+			sendWhole(w, r, []byte("{}"))
+		}),
 	},
 	{
 		kind: "repeat_page", doc: "the content of page 1, whatever the page number",
@@ -263,15 +275,15 @@ var faultKinds = []faultKind{
 		content: func(l *listing) { l.pascal = true },
 	},
 	{
-		kind: "delay_of_0", doc: "extraInfo of every task has a delay of 0 and no time, whatever the steps say",
+		kind: "delay_of_0", doc: "extraInfo of every task has a delay of 0 and no time",
 		content: func(l *listing) { l.extra = extraComforting },
 	},
 	{
-		kind: "old_extra_info", doc: "extraInfo of every task has a reading of two hours ago, whatever the steps say",
+		kind: "old_extra_info", doc: "extraInfo of every task has a reading of two hours ago",
 		content: func(l *listing) { l.extra = extraOld },
 	},
 	{
-		kind: "local_time", doc: "gmtCreate, gmtModified, gmtStart and gmtFinish are in the time zone UTC+8",
+		kind: "local_time", doc: "gmt* of every task are in the time zone UTC+8",
 		content: func(l *listing) { l.zone = 8 * hour },
 	},
 	{
