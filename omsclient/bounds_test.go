@@ -4,11 +4,19 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"math"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -494,4 +502,70 @@ func TestATransportsErrorIsCut(t *testing.T) {
 	_, _, err := list(t.Context(), c)
 
 	checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: a�b"+strings.Repeat("x", 297)+"…")
+}
+
+// certified returns a certificate for the given name, issued by itself.
+func certified(t *testing.T, name string, until time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: until.Add(-time.Hour), NotAfter: until, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func TestNoNameInACertificateIsInAnError(t *testing.T) {
+	valid := certified(t, canary+".example", time.Now().Add(time.Hour))
+	expired := certified(t, canary+".example", time.Now().Add(-time.Hour))
+	for _, tt := range []struct {
+		name    string
+		sent    tls.Certificate
+		trusted *x509.Certificate
+		want    string
+	}{
+		{"another host", valid, valid.Leaf, "x509: certificate is not valid for 127.0.0.1"},
+		{"an unknown authority", valid, expired.Leaf, "x509: certificate signed by unknown authority"},
+		{"expired", expired, expired.Leaf, "x509: certificate has expired or is not yet valid: current time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{tt.sent}}
+			server.StartTLS()
+			defer server.Close()
+			pool := x509.NewCertPool()
+			pool.AddCert(tt.trusted)
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+			c := newClientTo(t, server.URL, transport, omsclient.Options{})
+
+			_, _, err := list(t.Context(), c)
+
+			checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.TLS)
+			want := "list projects: page 1: tls: failed to verify certificate: " + tt.want
+			if !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), canary) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestABoundIsNamedWhateverTheAnswerSaysItIs(t *testing.T) {
+	html := http.Header{"Content-Type": {"text/html"}}
+	body := sheet("null", tasks(1001)...)
+
+	_, _, err := list(t.Context(), newClientOver(t, answers(answer{header: html, body: body}), omsclient.Options{}))
+
+	checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: the answer has more than 1000 projects")
 }
