@@ -4,17 +4,26 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"oms_exporter/omsclient"
 )
 
-// MaxHeld is how much memory the tasks of a listing may take until they are written, in
-// bytes, as [costOf] estimates. A listing of more than that fails. It is room for about
-// 25,000 usual tasks.
-const MaxHeld = 256 << 20
+// The tasks of a listing may take BytesPerTask of memory on average, as [costOf]
+// estimates, if there are as many as [Options].MaxTasks admits, and no less if there are
+// fewer. Usual tasks take three quarters of it. A listing that takes more fails.
+const BytesPerTask = 8 << 10
+
+// UsualTasks is what a collector has room for whatever its MaxTasks. A listing of so many
+// usual tasks leaves a process of 256 MiB enough to write them.
+const UsualTasks = 20_000
 
 // withinBudget ends a listing whose tasks would take too much memory.
-func withinBudget(list ListFunc) ListFunc {
+func withinBudget(list ListFunc, maxTasks int) ListFunc {
+	most := max(maxTasks, UsualTasks) * BytesPerTask
+	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than %d MiB "+
+		"of memory, which is %d KiB for each of %d tasks",
+		most>>20, BytesPerTask>>10, max(maxTasks, UsualTasks))
 	return func(ctx context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 		return func(yield func(omsclient.Project, error) bool) {
 			held := 0
@@ -22,9 +31,9 @@ func withinBudget(list ListFunc) ListFunc {
 				if err == nil {
 					held += costOf(&project)
 				}
-				if held > MaxHeld {
+				if held > most {
 					yield(omsclient.Project{}, &omsclient.Error{
-						Reason: omsclient.Limit, Page: r.Pages, Err: errTooLarge,
+						Reason: omsclient.Limit, Page: r.Pages, Err: tooLarge,
 					})
 					return
 				}
@@ -36,18 +45,17 @@ func withinBudget(list ListFunc) ListFunc {
 	}
 }
 
-var errTooLarge = fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than "+
-	"%d MiB of memory", MaxHeld>>20)
-
 // costOf estimates the memory that a project takes: for itself, for the rows that are
 // read from it, and for a part of the text that is written. Every series repeats the id
 // and the name of its task.
 func costOf(p *omsclient.Project) int {
 	const (
-		perTask, perStep, perLabel, perRule = 1024, 512, 640, 640
+		perTask, perStep, perLabel, perRule = 1024, 512, 640, 768
+		perOddName                          = 1280 // what steps share if they have the same name
 		seriesOfTask, seriesOfStep          = 30, 6
 	)
 	steps, labels, rules := len(p.Steps), len(p.Labels), len(p.AlarmStats.RuleToRecentlyTriggerCount)
+	odd := 0
 	texts := len(p.Type) + len(p.Owner) + len(p.Importance) + len(p.Status) +
 		len(p.SourceEndpointType) + len(p.SinkEndpointType) +
 		len(p.SourceConnectInfo.EndpointName) + len(p.SourceConnectInfo.Region) +
@@ -56,6 +64,9 @@ func costOf(p *omsclient.Project) int {
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		texts += len(s.Name) + len(s.Status) + len(s.ExtraInfo.ErrorCode)
+		if s.Name != "" && !slices.Contains(knownStepNames, s.Name) {
+			odd++
+		}
 	}
 	for i := range p.Labels {
 		texts += len(p.Labels[i].ID) + len(p.Labels[i].Name)
@@ -65,5 +76,5 @@ func costOf(p *omsclient.Project) int {
 	}
 	series := seriesOfTask + seriesOfStep*steps + labels + 2*rules
 	identity := len(p.ID) + len(p.Name)
-	return perTask + perStep*steps + perLabel*labels + perRule*rules + 3*texts + series*identity/4
+	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules + 3*texts + series*identity/4
 }

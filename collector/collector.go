@@ -103,7 +103,7 @@ func New(list ListFunc, options Options) *Collector {
 		options.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	c := &Collector{
-		list:    withinBudget(list),
+		list:    withinBudget(list, options.MaxTasks),
 		options: options,
 		tables:  tablesWithout(options.Without),
 		history: newHistory(),
