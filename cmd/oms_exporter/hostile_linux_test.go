@@ -342,7 +342,7 @@ func fuzzPage(w *hostileWriter, r, fates *rand.Rand, page int) {
 		if v := values[r.IntN(len(values))]; v != "nested" {
 			return v
 		}
-		n := r.IntN(depth)
+		n := 1 + r.IntN(depth)
 		return `{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}"
 	}
 	w.rows(page, rows, func(int) {
