@@ -321,14 +321,14 @@ func TestWhatLooksHarmlessHasAStandInToo(t *testing.T) {
 	chosen := []string{"pay-prod-host12", "payProdHost", "PAY_PROD_HOST12", "CANARY", "42713", "10.77.3.142", "cn-canary"}
 	const address = "10.77.3.142"
 	var document strings.Builder
-	object := func(table *policy, inner string) string {
+	object := func(table *policy, inner string, people ...string) string { // choose the values of some
 		var b strings.Builder
-		for name, p := range table.members {
-			if p.prefix != "" {
-				for _, value := range chosen {
-					fmt.Fprintf(&b, "%q:%q,", name, value)
-				}
+		for _, name := range people {
+			for _, value := range chosen {
+				fmt.Fprintf(&b, "%q:%q,", name, value)
 			}
+		}
+		for name := range table.members {
 			for _, value := range []string{address, address + " ms", "2026-01-02 " + address, "2026-01-02T" + address + "Z"} {
 				fmt.Fprintf(&b, "%q:%q,", name, value)
 			}
@@ -340,11 +340,12 @@ func TestWhatLooksHarmlessHasAStandInToo(t *testing.T) {
 		rules += fmt.Sprintf("%q:%q,", value, address)
 	}
 	document.WriteString(object(answerFields.shown, `"errorDetail":`+object(errorFields.shown, `"n":1`)+`,"data":[`+
-		object(projectFields.shown, `"labels":[`+object(labelFields.shown, `"n":1`)+`],`+
+		object(projectFields.shown, `"labels":[`+object(labelFields.shown, `"n":1`, "id", "name", "creator")+`],`+
 			`"steps":[`+object(stepFields.shown, `"extraInfo":`+object(failureFields.shown, `"n":1`)+
 			`,"stepInfo":`+object(stepInfoFields.shown, `"n":1`))+`],`+
-			`"sourceConnectInfo":`+object(connectFields.shown, `"n":1`)+`,"extraInfo":`+object(extraFields.shown, `"n":1`)+
-			`,"alarmStats":`+object(alarmFields.shown, `"ruleToRecentlyTriggerCount":{`+rules+`"n":1}`))+`]`))
+			`"sourceConnectInfo":`+object(connectFields.shown, `"n":1`, "id", "endpointName", "endpointId", "username", "region", "owner", "host", "port")+`,"extraInfo":`+object(extraFields.shown, `"n":1`)+
+			`,"alarmStats":`+object(alarmFields.shown, `"ruleToRecentlyTriggerCount":{`+rules+`"n":1}`, "target", "alarmContent"),
+			"id", "name", "owner", "destConnId")+`]`))
 
 	got := redacted(t, NewRedactor(), document.String())
 
