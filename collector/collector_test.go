@@ -235,7 +235,7 @@ func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 		gathered(t, c)
 
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name or that cannot be read, once for each listing.
+# HELP oms_exporter_unknown_values_total Values that OMS's documents do not name, that cannot be read, or that exceed a bound, once for each listing. ruleToRecentlyTriggerCount also counts alarm rules that were forgotten.
 # TYPE oms_exporter_unknown_values_total counter
 oms_exporter_unknown_values_total{field="importance"} 2
 oms_exporter_unknown_values_total{field="incrTimestampCheckpoint"} 2

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"time"
 
 	"oms_exporter/omsclient"
@@ -81,7 +82,8 @@ var (
 	)
 	fleet = ofFleet(
 		gauge("oms_tasks",
-			"Tasks that OMS lists, by type and status. Tasks that the exporter excludes count too.",
+			fmt.Sprintf("Tasks that OMS lists, by type and status. Tasks that the exporter excludes count "+
+				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", maxOddPairs),
 			func(f fleetCount) (float64, bool) { return float64(f.tasks), true }),
 	)
 
@@ -261,9 +263,10 @@ var (
 	)
 	alarmTotals = ofAlarmTotals(alarmGroup,
 		counter("oms_task_alarms_total",
-			"Alarms of the task, added up from the rises of the counts of alarmStats. A lower bound: "+
-				"alarms that come and go between two scrapes are missed. rule is empty where OMS gives "+
-				"no counts by rule.",
+			fmt.Sprintf("Alarms of the task, added up from the rises of the counts of alarmStats. A lower "+
+				"bound: alarms that come and go between two scrapes are missed. rule is empty where OMS "+
+				"gives no counts by rule. A task keeps the %d rules seen last; one that comes back starts "+
+				"over.", maxTotals),
 			func(r omsclient.RuleCount) (float64, bool) { return r.Count, true }),
 	)
 )
