@@ -128,6 +128,10 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 	for range 64 {
 		many.Steps = append(many.Steps, omsclient.Step{Name: "FULL_TRANSFER"})
 	}
+	odd := omsclient.Project{}
+	for range 64 {
+		odd.Steps = append(odd.Steps, omsclient.Step{Name: "COFFEE"})
+	}
 	wide := omsclient.Project{Name: long, Owner: long}
 	tagged := omsclient.Project{}
 	for range 64 {
@@ -138,10 +142,20 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 		ruled.AlarmStats.RuleToRecentlyTriggerCount = append(ruled.AlarmStats.RuleToRecentlyTriggerCount,
 			omsclient.RuleCount{Rule: long})
 	}
-	for name, p := range map[string]omsclient.Project{
-		"steps": many, "names": wide, "tags": tagged, "rules": ruled, "nothing but tasks": {},
+	for _, test := range []struct {
+		name string
+		of   omsclient.Project
+		most int // tasks
+	}{
+		{"steps", many, 4600},
+		{"steps with names that are not known", odd, 1450},
+		{"names", wide, 45_000},
+		{"tags", tagged, 1200},
+		{"rules", ruled, 3400},
+		{"nothing but tasks", omsclient.Project{}, 160_000},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
+			p := test.of
 			var made, more int
 			c := collector.New(of(&made, endless(p)), collector.Options{})
 			s := c.Scrape(t.Context())
@@ -158,8 +172,8 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 			if s.Err().Error() != want {
 				t.Errorf("%v\nwant %s", s.Err(), want)
 			}
-			if made < 1000 || made > 160_000 {
-				t.Errorf("failed at task %d", made)
+			if made > test.most || made < test.most*9/10 {
+				t.Errorf("failed at task %d, want a little less than %d", made, test.most)
 			}
 			if more < made*19/10 || more > made*21/10 {
 				t.Errorf("twice the tasks are admitted, but the limit is at task %d instead of twice %d", more, made)
