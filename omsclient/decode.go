@@ -30,12 +30,10 @@ const (
 const (
 	maxElements = 100_000 // of data
 	maxToken    = 4 << 20 // bytes of a text, or of white space between tokens
-	maxKept     = 8 << 20 // bytes of memory for what is kept; OMS's pages need a tenth of it
 )
 
 var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
-	errTooLarge  = fmt.Errorf("the projects of the page take more than %d MiB of memory", maxKept>>20)
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
 
@@ -217,9 +215,6 @@ func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) 
 			if d.json.PeekKind() != '{' || len(*all) == limit {
 				return d.dropUnlessEmpty(name)
 			}
-			if err := d.keep(bytesPerElement); err != nil {
-				return err
-			}
 			if *all == nil {
 				*all = make([]V, 0, usualLength)
 			}
@@ -264,23 +259,6 @@ type decoder struct {
 	scratch []byte
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
-	kept    int // bytes of memory
-}
-
-// What an element of a list, and a project, take in memory besides their texts.
-const (
-	bytesPerElement = 384
-	bytesPerProject = 640
-)
-
-// keep counts the memory of what is kept of a page. It is an error if that is more than
-// any page of OMS needs.
-func (d *decoder) keep(bytes int) error {
-	d.kept += bytes
-	if d.kept > maxKept {
-		return errTooLarge
-	}
-	return nil
 }
 
 // readScalar reads a text, a number or a literal, without quotes; null is nil. It
@@ -323,27 +301,15 @@ func (d *decoder) readText(name string) (string, error) {
 	if s, ok := d.texts[string(raw)]; ok {
 		return s, nil
 	}
-	s := string(raw[:runes(raw, MaxText)])
-	if len(s) < len(raw) {
+	s := string(raw)
+	if len(s) > MaxText && utf8.RuneCountInString(s) > MaxText {
 		d.dropped[name]++
+		s = string([]rune(s)[:MaxText])
 	}
 	if len(raw) <= 32 && len(d.texts) < 4096 {
 		d.texts[string(raw)] = s
 	}
-	return s, d.keep(len(s))
-}
-
-// runes returns how many bytes the first runes of a text take.
-func runes(text []byte, most int) int {
-	if len(text) <= most {
-		return len(text)
-	}
-	end := 0
-	for range most {
-		_, size := utf8.DecodeRune(text[end:])
-		end += size
-	}
-	return end
+	return s, nil
 }
 
 // readNumber reads a finite number.
@@ -436,7 +402,7 @@ func (d *decoder) readEpoch(name string) (time.Time, error) {
 // readProjects reads data. An element that is not an object with an id is left
 // out and counted in invalid.
 func (d *decoder) readProjects(name string, p *page) error {
-	p.projects, p.invalid = slices.Grow(p.projects[:0], MaxPageSize), 0 // data may be repeated
+	p.projects, p.invalid = make([]Project, 0, MaxPageSize), 0
 	p.hasData = d.json.PeekKind() == '['
 	return d.readArray(name, func() error {
 		if p.elements() == maxElements {
@@ -445,9 +411,6 @@ func (d *decoder) readProjects(name string, p *page) error {
 		if d.json.PeekKind() != '{' {
 			p.invalid++
 			return d.json.SkipValue()
-		}
-		if err := d.keep(bytesPerProject); err != nil {
-			return err
 		}
 		i := len(p.projects)
 		p.projects = append(p.projects, Project{})

@@ -26,7 +26,6 @@ const (
 	API        Reason = "api_error"   // OMS answered success:false
 	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
 	Pagination Reason = "pagination"  // the pages repeat, or do not end
-	Limit      Reason = "limit"       // more than a limit of [Options] admits
 	Canceled   Reason = "canceled"    // the caller canceled the context
 )
 
