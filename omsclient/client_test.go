@@ -54,6 +54,7 @@ func TestNewRejectsOptionsThatMakeNoSense(t *testing.T) {
 		"pages":           {MaxPages: -1},
 		"length of pages": {MaxPageBytes: -1},
 		"tries":           {MaxTries: -1},
+		"projects":        {MaxProjects: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c, err := omsclient.New(console, &http.Client{}, options); err == nil || c != nil {
@@ -142,6 +143,7 @@ func TestListAsksForAllTasksInTheOrderOfTheirCreation(t *testing.T) {
 				"https://oms.example:8089/api/v2?Action=ListProjects")
 			checkEqual(t, "header", got.Header, http.Header{
 				"Content-Type": {"application/json"}, "Accept": {"application/json"},
+				"Accept-Encoding": {"gzip"}, "Idempotency-Key": nil, // nil is not sent
 			})
 			checkEqual(t, "Content-Length", got.ContentLength, int64(len(body)))
 			checkEqual(t, "body", string(body), tt.want)

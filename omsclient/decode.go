@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -25,15 +27,47 @@ const (
 	MaxRules  = 32  // alarm rules of a project
 )
 
-// Bounds on a page, far above what OMS sends: at most 150 projects, and no texts
-// of megabytes. A page that exceeds them is an error.
+// Bounds on a page, far above what OMS sends. A page that exceeds them is an error.
 const (
-	maxElements = 100_000 // of data
+	// OMS serves 150 projects at most. This leaves room for one that would not heed
+	// the page size, though not for one that would send everything at once.
+	maxElements = 1000
 	maxToken    = 4 << 20 // bytes of a text, or of white space between tokens
 )
 
+// An allowance is how many bytes the projects of a listing may take in memory. It
+// is shared by its pages, which are read at the same time.
+type allowance struct {
+	left     atomic.Int64
+	exceeded error
+}
+
+// newAllowance returns the allowance for a number of projects.
+func newAllowance(projects int) *allowance {
+	const (
+		least = 32 << 20
+		each  = 8 << 10 // a usual project, which has eight steps, takes half of that
+	)
+	limit := max(least, int64(min(projects, maxTotal))*each)
+	a := &allowance{exceeded: fmt.Errorf("%w: the limit is %d bytes for %d projects",
+		errAllowance, limit, projects)}
+	a.left.Store(limit)
+	return a
+}
+
+// spend returns an error if less than n bytes are left. A nil allowance is
+// unlimited.
+func (a *allowance) spend(n int) error {
+	if a != nil && a.left.Add(-int64(n)) < 0 {
+		return a.exceeded
+	}
+	return nil
+}
+
 var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
+	errAllowance = errors.New("the projects take too much memory")
+	errNotObject = errors.New("not a JSON object")
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
 
@@ -82,34 +116,56 @@ func (l *lookahead) Read(b []byte) (int, error) {
 // A single value never fails the page, however odd it is. A document that is not
 // valid JSON from its first byte to its last does. The page then holds what had
 // been read before the error; it is never nil.
-func decodePage(r io.Reader) (*page, error) {
-	const readSize = 64 << 10
-	ahead := &lookahead{r: bufio.NewReaderSize(r, readSize)}
+//
+// Times without a zone are in the given location. What is kept is taken from the
+// allowance, and given back after an error.
+func decodePage(r io.Reader, zone *time.Location, memory *allowance) (*page, error) {
+	ahead := &lookahead{r: withoutBOM(r)}
 	d := &decoder{
 		json: jsontext.NewDecoder(ahead,
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+		zone:    zone,
+		memory:  memory,
 		texts:   map[string]string{},
 		dropped: map[string]int{},
 	}
 	ahead.decoded = d.json.InputOffset
 	p := &page{dropped: d.dropped}
+	err := d.readAnswer(p)
+	if err != nil {
+		_ = memory.spend(-d.spent)
+	}
+	return p, err
+}
+
+func (d *decoder) readAnswer(p *page) error {
 	if kind := d.json.PeekKind(); kind != '{' {
 		_, err := d.json.ReadToken()
 		if err == nil {
-			err = errors.New("not a JSON object")
+			err = errNotObject
 		}
-		return p, err
+		return err
 	}
 	if err := readObject(d, answerFields, p); err != nil {
-		return p, err
+		return err
 	}
 	if _, err := d.json.ReadToken(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("data after the end of the JSON object")
 		}
-		return p, err
+		return err
 	}
-	return p, nil
+	return nil
+}
+
+// withoutBOM buffers a reader and skips a byte order mark at its beginning.
+func withoutBOM(r io.Reader) *bufio.Reader {
+	const bom, size = "\xef\xbb\xbf", 64 << 10
+	buffered := bufio.NewReaderSize(r, size)
+	if first, _ := buffered.Peek(len(bom)); string(first) == bom {
+		_, _ = buffered.Discard(len(bom))
+	}
+	return buffered
 }
 
 // A field is a field of the API that belongs to an object T.
@@ -166,6 +222,10 @@ func text[T any](name string, shown *policy, at func(*T) *string) field[T] {
 	return scalar(name, shown, (*decoder).readText, at)
 }
 
+func word[T any](name string, shown *policy, at func(*T) *string) field[T] {
+	return scalar(name, shown, (*decoder).readWord, at)
+}
+
 func number[T any](name string, at func(*T) *Optional[float64]) field[T] {
 	return scalar(name, figure, (*decoder).readNumber, at)
 }
@@ -176,6 +236,10 @@ func boolean[T any](name string, at func(*T) *Optional[bool]) field[T] {
 
 func utc[T any](name string, at func(*T) *time.Time) field[T] {
 	return scalar(name, figure, (*decoder).readUTC, at)
+}
+
+func local[T any](name string, at func(*T) *time.Time) field[T] {
+	return scalar(name, figure, (*decoder).readLocal, at)
 }
 
 func epoch[T any](name string, at func(*T) *time.Time) field[T] {
@@ -207,7 +271,6 @@ func nested[T, V any](name string, inner *object[V], at func(*T) *V) field[T] {
 
 // list makes a field of a list of objects. Elements beyond the limit are dropped.
 func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) field[T] {
-	const usualLength = 8 // of steps
 	return field[T]{name, func(d *decoder, name string, into *T) error {
 		all := at(into)
 		*all = nil
@@ -215,14 +278,36 @@ func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) 
 			if d.json.PeekKind() != '{' || len(*all) == limit {
 				return d.dropUnlessEmpty(name)
 			}
-			if *all == nil {
-				*all = make([]V, 0, usualLength)
+			if err := grow(d, all); err != nil {
+				return err
 			}
-			var zero V
-			*all = append(*all, zero)
 			return readObject(d, inner, &(*all)[len(*all)-1])
 		})
 	}, listOf(inner.shown)}
+}
+
+// grow appends a zero value to a list.
+func grow[V any](d *decoder, all *[]V) error {
+	const usualLength = 8 // of steps
+	var zero V
+	if n := len(*all); n == cap(*all) {
+		longer := make([]V, n, n+usualLength) // they are not long enough to double
+		copy(longer, *all)
+		*all = longer
+		if err := d.spend(usualLength * sizeOf[V]()); err != nil {
+			return err
+		}
+	}
+	*all = append(*all, zero)
+	return nil
+}
+
+func sizeOf[V any]() int { return int(reflect.TypeFor[V]().Size()) }
+
+// spend takes bytes that are kept from the allowance.
+func (d *decoder) spend(n int) error {
+	d.spent += n
+	return d.memory.spend(n)
 }
 
 // readObject reads an object into v and skips the fields that it does not know.
@@ -256,6 +341,9 @@ func readObject[T any](d *decoder, known *object[T], v *T) error {
 // dropped under the name of the field. Only invalid JSON is an error.
 type decoder struct {
 	json    *jsontext.Decoder
+	zone    *time.Location // of times that do not say theirs
+	memory  *allowance
+	spent   int // of memory
 	scratch []byte
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
@@ -298,18 +386,38 @@ func (d *decoder) readText(name string) (string, error) {
 	if err != nil || len(raw) == 0 {
 		return "", err
 	}
-	if s, ok := d.texts[string(raw)]; ok {
-		return s, nil
+	const short = 32
+	if len(raw) <= short {
+		if s, ok := d.texts[string(raw)]; ok {
+			return s, nil
+		}
+	}
+	if kept := firstRunes(raw, MaxText); len(kept) < len(raw) {
+		d.dropped[name]++
+		raw = kept
 	}
 	s := string(raw)
-	if len(s) > MaxText && utf8.RuneCountInString(s) > MaxText {
-		d.dropped[name]++
-		s = string([]rune(s)[:MaxText])
+	if len(raw) <= short && len(d.texts) < 4096 {
+		d.texts[s] = s
+		return s, nil
 	}
-	if len(raw) <= 32 && len(d.texts) < 4096 {
-		d.texts[string(raw)] = s
+	return s, d.spend(len(s))
+}
+
+// firstRunes returns the beginning of a text, which is valid UTF-8.
+func firstRunes(text []byte, n int) []byte {
+	end := 0
+	for ; n > 0 && end < len(text); n-- {
+		_, size := utf8.DecodeRune(text[end:])
+		end += size
 	}
-	return s, nil
+	return text[:end]
+}
+
+// readWord reads a text that errors quote.
+func (d *decoder) readWord(name string) (string, error) {
+	s, err := d.readText(name)
+	return printable(s, maxWord), err
 }
 
 // readNumber reads a finite number.
@@ -347,19 +455,27 @@ func (d *decoder) readBoolean(name string) (Optional[bool], error) {
 	return Optional[bool]{}, nil
 }
 
-// readUTC reads a date and time. OMS sends UTC, usually without saying so; an
-// explicit zone is honored.
-func (d *decoder) readUTC(name string) (time.Time, error) {
+// readUTC reads a date and time that is UTC unless it says otherwise.
+func (d *decoder) readUTC(name string) (time.Time, error) { return d.readTime(name, time.UTC) }
+
+// readLocal reads a date and time that is in OMS's zone unless it says otherwise.
+func (d *decoder) readLocal(name string) (time.Time, error) { return d.readTime(name, d.zone) }
+
+// readTime reads a date and time. OMS usually does not say the zone; if it does,
+// that counts.
+func (d *decoder) readTime(name string, zone *time.Location) (time.Time, error) {
 	raw, err := d.readTrimmed(name)
 	if err != nil || len(raw) == 0 {
 		return time.Time{}, err
 	}
-	if t, ok := parseUsualTime(raw); ok {
-		return t, nil
+	if zone == time.UTC {
+		if t, ok := parseUsualTime(raw); ok {
+			return t, nil
+		}
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05", time.RFC3339, time.DateTime} {
-		if t, err := time.ParseInLocation(layout, string(raw), time.UTC); err == nil {
-			return t, nil
+		if t, err := time.ParseInLocation(layout, string(raw), zone); err == nil {
+			return t.UTC(), nil
 		}
 	}
 	d.dropped[name]++
@@ -402,7 +518,10 @@ func (d *decoder) readEpoch(name string) (time.Time, error) {
 // readProjects reads data. An element that is not an object with an id is left
 // out and counted in invalid.
 func (d *decoder) readProjects(name string, p *page) error {
-	p.projects, p.invalid = make([]Project, 0, MaxPageSize), 0
+	if p.projects == nil {
+		p.projects = make([]Project, 0, MaxPageSize)
+	}
+	p.projects, p.invalid = p.projects[:0], 0 // if data is repeated, the last stands
 	p.hasData = d.json.PeekKind() == '['
 	return d.readArray(name, func() error {
 		if p.elements() == maxElements {
@@ -414,6 +533,9 @@ func (d *decoder) readProjects(name string, p *page) error {
 		}
 		i := len(p.projects)
 		p.projects = append(p.projects, Project{})
+		if err := d.spend(sizeOf[Project]()); err != nil {
+			return err
+		}
 		err := readObject(d, projectFields, &p.projects[i])
 		id := p.projects[i].ID
 		if err != nil {
@@ -445,8 +567,13 @@ func (d *decoder) readRules(name string, into *AlarmStats) error {
 			return err
 		}
 		if rule != "" && count.Known {
+			before := len(into.RuleToRecentlyTriggerCount)
 			into.RuleToRecentlyTriggerCount = d.addRule(name, into.RuleToRecentlyTriggerCount,
 				RuleCount{rule, count.Value})
+			added := len(into.RuleToRecentlyTriggerCount) - before
+			if err := d.spend(2 * added * sizeOf[RuleCount]()); err != nil { // as slices grow
+				return err
+			}
 		}
 	}
 	_, err := d.json.ReadToken()
@@ -528,6 +655,18 @@ func (d *decoder) drop(name string) error {
 	return d.json.SkipValue()
 }
 
+// isTooMuch reports whether an error says that a document exceeds a bound. Then it
+// was JSON so far.
+func isTooMuch(err error) bool {
+	return errors.Is(err, errTooMany) || errors.Is(err, errLongToken)
+}
+
+// endsEarly reports whether an error of jsontext says that the document is not
+// complete.
+func endsEarly(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
 // describe rewrites an error of jsontext so that it quotes nothing of the
 // document. It leaves other errors, such as those of the reader, as they are.
 func describe(err error) error {
@@ -535,7 +674,7 @@ func describe(err error) error {
 	switch {
 	case errors.Is(err, errLongToken):
 		return errLongToken
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case endsEarly(err):
 		return errors.New("the JSON document ends too early")
 	case errors.As(err, &syntactic):
 		return fmt.Errorf("not a JSON document at byte %d", syntactic.ByteOffset)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 )
 
@@ -33,13 +34,14 @@ func FuzzDecodePage(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		p, err := decodePage(bytes.NewReader(document))
+		p, err := decodePage(bytes.NewReader(document), time.UTC, nil)
 
 		checkPage(t, p)
-		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)))
+		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)), time.UTC, nil)
 		if !reflect.DeepEqual(p, again) || (err == nil) != (errAgain == nil) {
 			t.Errorf("%+v (%v) the first time, %+v (%v) the second", p, err, again, errAgain)
 		}
+		document = bytes.TrimPrefix(document, []byte("\xef\xbb\xbf"))
 		object := json.Valid(document) && bytes.HasPrefix(bytes.TrimLeft(document, " \t\r\n"), []byte("{"))
 		deep := bytes.Count(document, []byte("{"))+bytes.Count(document, []byte("[")) > 5000
 		if object != (err == nil) && !deep {

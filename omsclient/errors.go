@@ -1,6 +1,7 @@
 package omsclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,23 +22,27 @@ const (
 	DNS        Reason = "dns"         // the host name does not resolve
 	Connect    Reason = "connect"     // no connection, or it broke
 	TLS        Reason = "tls"         // the handshake failed, or the certificate is not trusted
-	Auth       Reason = "auth"        // HTTP status 401 or 403
-	HTTPStatus Reason = "http_status" // any other HTTP status but 200
+	Auth       Reason = "auth"        // HTTP status 401 or 403, or the credentials rest
+	HTTPStatus Reason = "http_status" // any other HTTP status but 200, or unreadable headers
 	API        Reason = "api_error"   // OMS answered success:false
 	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
 	Pagination Reason = "pagination"  // the pages repeat, or do not end
+	Limit      Reason = "limit"       // more than a limit of [Options] admits
 	Canceled   Reason = "canceled"    // the caller canceled the context
+
+	Credentials Reason = "credentials" // a secret or certificate cannot be read; nothing was sent
 )
 
 // An Error is why a listing failed. Its text contains no secret and no message of
-// OMS, which may quote rows and host names of the migrated databases.
+// OMS, which may quote rows and host names of the migrated databases. All it quotes
+// of what a server has sent are Code and RequestID.
 type Error struct {
 	Reason     Reason
 	Page       int    // the page requested, from 1
 	StatusCode int    // HTTP status, which may be 200; 0 if there was no answer
-	Code       string // OMS's code, such as PARAM_ERROR
+	Code       string // OMS's code, such as PARAM_ERROR; printable and short
 	Message    string // OMS's message, which may quote data; not part of the error's text
-	RequestID  string // what OMS calls the request in its own logs
+	RequestID  string // what OMS calls the request in its own logs; printable and short
 	Err        error  // what is wrong, unless OMS or the HTTP status says it
 }
 
@@ -84,6 +89,53 @@ func ReasonOf(err error) Reason {
 		return e.Reason
 	}
 	return transportReason(err)
+}
+
+// noAnswer returns the error for a request that an HTTP client could not get an
+// answer to. An [*Error] of its transport stays what it is.
+func noAnswer(ctx context.Context, err error) *Error {
+	var (
+		own    *Error
+		silent silence
+	)
+	switch {
+	case errors.As(err, &own):
+		return &Error{Reason: own.Reason, Err: cutError(cmp.Or(own.Err, err))}
+	case errors.As(context.Cause(ctx), &silent):
+		return &Error{Reason: Timeout, Err: silent}
+	case ctx.Err() != nil:
+		return &Error{Reason: endReason(ctx), Err: fmt.Errorf("no answer: %w", context.Cause(ctx))}
+	}
+	reason, err := reword(err)
+	return &Error{Reason: reason, Err: err}
+}
+
+// refusesCredentials reports whether OMS, or a transport before it asked OMS, has
+// refused the credentials. A 403 accepts them and refuses what they ask for.
+func (e *Error) refusesCredentials() bool {
+	return e.StatusCode == http.StatusUnauthorized || e.Reason == Auth && e.StatusCode == 0
+}
+
+// refusesPage reports whether an answer says that there is no such page, in one of
+// the ways in which servers say so. Answers about who asks, or when, do not, and
+// neither do those of a proxy that cannot reach OMS: they would have been the same
+// for a page that is there.
+func (e *Error) refusesPage() bool {
+	switch e.Reason {
+	case API:
+		return true
+	case Decode:
+		return errors.Is(e.Err, errNoSuccess) || errors.Is(e.Err, errNotObject)
+	case HTTPStatus:
+		switch e.StatusCode {
+		case http.StatusNoContent, http.StatusBadRequest, http.StatusNotFound,
+			http.StatusGone, http.StatusRequestedRangeNotSatisfiable,
+			http.StatusUnprocessableEntity, http.StatusInternalServerError,
+			http.StatusNotImplemented:
+			return true
+		}
+	}
+	return false
 }
 
 // transportReason classifies an error of an HTTP client or of a connection. Some

@@ -29,9 +29,13 @@ import (
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		*report = Report{Dropped: map[string]int{}}
+		if c.distrust.Swap(false) {
+			c.http.CloseIdleConnections() // those that were still in use the last time
+		}
 		l := &listing{client: c, report: report, seen: map[string]int{}, yield: yield}
 		start := time.Now()
 		consistent, err := l.pass(ctx)
+		defer func() { c.learn(report, err, len(l.seen)) }()
 		switch {
 		case errors.Is(err, errStopped):
 			return
@@ -48,6 +52,28 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 			consistent, err = l.pass(half)
 		}
 		report.Inconsistent = !errors.Is(err, errStopped) && (err != nil || !consistent)
+	}
+}
+
+// learn draws conclusions from a listing for the next one.
+func (c *Client) learn(report *Report, err error, seen int) {
+	switch reason := ReasonOf(err); {
+	case errors.Is(err, errStopped), reason == Canceled:
+		return // says nothing about OMS
+	case err != nil, seen == 0:
+		// What failed, or listed nothing, may be a node that is OMS no longer, while
+		// its name already leads to another one.
+		c.distrust.Store(true)
+		c.http.CloseIdleConnections()
+	}
+	slowest := time.Duration(0)
+	for i := range report.Requests {
+		if report.Requests[i].Err == nil {
+			slowest = max(slowest, report.Requests[i].Duration)
+		}
+	}
+	if err == nil {
+		c.slowest.Store(int64(slowest))
 	}
 }
 
@@ -82,23 +108,30 @@ type listing struct {
 func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	l.passes++
 	pages := newPrefetch(ctx, l.client)
-	defer func() { l.report.Requests = append(l.report.Requests, pages.stop()...) }()
+	defer func() { l.report.add(pages.stop()) }()
 	plan := plan{size: l.client.options.PageSize}
 	for n := 1; !plan.ended; n++ {
 		if n > l.client.options.MaxPages {
 			return false, endless(n, fmt.Sprintf("the listing does not end after %d pages", n-1))
 		}
-		got := pages.get(n, min(plan.promised(), l.client.options.MaxPages))
+		got := pages.get(n, min(plan.promised(), l.client.options.MaxPages), plan.listedAll())
 		if got.err == nil && !got.page.hasData && !plan.mayEnd(got.page) {
-			got.err = &Error{
-				Reason: Decode, Page: n, StatusCode: http.StatusOK, RequestID: got.page.requestID,
+			got.fail(&Error{
+				Reason: Decode, StatusCode: http.StatusOK, RequestID: got.page.requestID,
 				Err: errors.New("the answer has no data"),
-			}
-			got.attempts[len(got.attempts)-1].Err = got.err
+			}, n)
 		}
-		l.report.Requests = append(l.report.Requests, got.attempts...)
-		if got.err != nil {
+		l.report.add(got.attempts)
+		switch {
+		case got.err != nil && plan.listedAll() && got.err.refusesPage():
+			return plan.consistent(), nil
+		case got.err != nil:
 			return false, got.err
+		}
+		if n == 1 {
+			if err := l.admits(got.page); err != nil {
+				return false, err
+			}
 		}
 		fresh, err := l.take(got.page)
 		if err != nil {
@@ -109,6 +142,25 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 		}
 	}
 	return plan.consistent(), nil
+}
+
+// admits returns an error if the first page says that the listing will have too
+// many projects. A count that no OMS can have, or that the page contradicts because
+// it is not even full, says nothing.
+func (l *listing) admits(first *page) error {
+	limit, total := l.client.options.MaxProjects, first.total.Value
+	full := l.client.options.PageSize
+	if served := clamp(first.size, MaxPageSize); served > 0 {
+		full = min(full, served)
+	}
+	if total > float64(limit) && total <= maxTotal && first.elements() >= full {
+		return tooMany(1, fmt.Sprintf("OMS counts %.0f projects", total), limit)
+	}
+	return nil
+}
+
+func tooMany(pageNumber int, what string, limit int) error {
+	return &Error{Reason: Limit, Page: pageNumber, Err: fmt.Errorf("%s; the limit is %d", what, limit)}
 }
 
 // take yields the projects that no pass has seen yet. It returns how many this
@@ -122,6 +174,10 @@ func (l *listing) take(p *page) (fresh int, err error) {
 	for i := range p.projects {
 		id := p.projects[i].ID
 		last := l.seen[id]
+		if limit := l.client.options.MaxProjects; last == 0 && len(l.seen) == limit {
+			what := fmt.Sprintf("OMS lists %d projects or more", limit+1)
+			return fresh, tooMany(l.report.Pages, what, limit)
+		}
 		l.seen[id] = l.passes
 		switch {
 		case last != l.passes:
@@ -169,11 +225,13 @@ func (p *plan) promised() int {
 	return max(last, p.pages+1)
 }
 
+// maxTotal is a number of projects far beyond any OMS.
+const maxTotal = 1 << 30
+
 // add accounts for the next page, on which the given number of projects were
 // fresh, that is on no earlier page. It returns false if OMS keeps repeating
 // earlier pages, which would never end.
 func (p *plan) add(got *page, fresh int) bool {
-	const maxTotal = 1 << 30 // far beyond any OMS
 	elements, total := got.elements(), clamp(got.total, maxTotal)
 	if p.pages == 0 {
 		p.total = total
@@ -236,6 +294,10 @@ func (p *plan) learnSize(elements, reported int) {
 	}
 }
 
+// listedAll reports whether there are as many projects as OMS counts. If it counts
+// pages instead, there may be more.
+func (p *plan) listedAll() bool { return p.total > 0 && p.unique == p.total }
+
 // counted reports whether OMS's count is the number of projects, or of pages.
 func (p *plan) counted() bool { return p.total == p.unique || p.total == p.pages }
 
@@ -247,6 +309,7 @@ type prefetch struct {
 	ctx     context.Context //nolint:containedctx // lasts as long as the pass; see stop
 	cancel  context.CancelFunc
 	client  *Client
+	memory  *allowance
 	waiting []chan fetched // for the pages that were requested and not got yet
 	next    int            // the first page that was not requested yet
 }
@@ -255,19 +318,29 @@ type prefetch struct {
 type fetched struct {
 	page     *page
 	attempts []Request
-	err      error
+	err      *Error
+}
+
+// fail makes an error of an answer.
+func (f *fetched) fail(err *Error, pageNumber int) {
+	err.Page = pageNumber
+	f.err = err
+	f.attempts[len(f.attempts)-1].Err = err
 }
 
 func newPrefetch(ctx context.Context, c *Client) *prefetch {
 	ctx, cancel := context.WithCancel(ctx)
-	return &prefetch{ctx: ctx, cancel: cancel, client: c, next: 1}
+	return &prefetch{
+		ctx: ctx, cancel: cancel, client: c, next: 1, memory: newAllowance(c.options.MaxProjects),
+	}
 }
 
 // get waits for a page and meanwhile requests those after it, up to the promised
 // one. It must be called for pages 1, 2, 3 and so on.
-func (p *prefetch) get(pageNumber, promised int) fetched {
+// The last argument is that of an [order].
+func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
-		p.start(p.next)
+		p.start(order{p.next, p.memory, mayBeTooMany})
 		p.next++
 	}
 	head := p.waiting[0]
@@ -275,11 +348,11 @@ func (p *prefetch) get(pageNumber, promised int) fetched {
 	return <-head
 }
 
-func (p *prefetch) start(pageNumber int) {
+func (p *prefetch) start(o order) {
 	result := make(chan fetched, 1)
 	p.waiting = append(p.waiting, result)
 	go func() {
-		got, attempts, err := p.client.fetch(p.ctx, pageNumber)
+		got, attempts, err := p.client.fetch(p.ctx, o)
 		result <- fetched{got, attempts, err}
 	}()
 }

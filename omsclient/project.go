@@ -20,7 +20,7 @@ func (o Optional[T]) Get() (T, bool) { return o.Value, o.Known }
 //
 // Texts are valid UTF-8 of at most [MaxText] runes. An empty text or a zero time
 // means that OMS did not say. Times that OMS sends without a zone are taken for
-// UTC.
+// UTC, and those called Gmt for times in [Options.Location].
 type Project struct {
 	ID         string // never empty
 	Name       string // for people; may not be unique

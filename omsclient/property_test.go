@@ -33,7 +33,9 @@ func TestAnyListingIsCompleteAndInOrder(t *testing.T) {
 			}
 			return fmt.Sprintf(`{"pageSize":%d,%s`, served, text[1:])
 		})}
-		c := newClient(t, oms, omsclient.Options{PageSize: size, Concurrency: concurrency})
+		c := newClient(t, oms, omsclient.Options{
+			PageSize: size, Concurrency: concurrency, MaxProjects: 1 << 30,
+		})
 
 		got, report, err := listIDs(t.Context(), c)
 		if err != nil {

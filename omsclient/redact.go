@@ -48,7 +48,7 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true),
 	}
 	c := &redaction{
-		in:  &decoder{json: jsontext.NewDecoder(src, lenient...)},
+		in:  &decoder{json: jsontext.NewDecoder(withoutBOM(src), lenient...)},
 		out: jsontext.NewEncoder(dst, lenient...),
 		mac: hmac.New(sha256.New, r.key[:]),
 	}

@@ -206,7 +206,7 @@ func expectSame(t *testing.T, path string, before, after reflect.Value) {
 
 func read(t *testing.T, document string) *page {
 	t.Helper()
-	p, err := decodePage(strings.NewReader(document))
+	p, err := decodePage(strings.NewReader(document), time.UTC, nil)
 	if err != nil {
 		t.Fatalf("%v, document:\n%s", err, document)
 	}
@@ -364,7 +364,7 @@ func TestCopyRefusesBrokenDocumentsWithoutQuotingThem(t *testing.T) {
 		``, ` `, `SECRET`, `{"SECRET"}`, `{"SECRET":}`, `{"data":[{"name":SECRET}]}`, `{"id":"SECRET"`, `{"data":["SECRET`,
 		`{"SECRET":1]`, `{"data":[1}`, `{"future":{"SECRET":[}}`, `{"future":{1:"SECRET"}}`, `{{"SECRET":1}:2}`,
 		`{} SECRET`, `{}{"SECRET":1}`, `{"transferMapping":{SECRET}}`, `{"data":[{"transferMapping":{"SECRET"]}]}`,
-		"{\"SECRET\":\"\x00\"}", "\ufeff{}", `{"progress":01}`, `{"a":1 "b":2}`, `{"a":1,}`, `[1,]`, `nul`, `<html>SECRET</html>`,
+		"{\"SECRET\":\"\x00\"}", "\ufeff\ufeff{}", `{"progress":01}`, `{"a":1 "b":2}`, `{"a":1,}`, `[1,]`, `nul`, `<html>SECRET</html>`,
 	} {
 		var out strings.Builder
 		err := NewRedactor().Copy(&out, strings.NewReader(document))
@@ -517,8 +517,8 @@ func FuzzRedact(f *testing.F) {
 				t.Errorf("%q has passed", text)
 			}
 		}
-		before, beforeErr := decodePage(bytes.NewReader(document))
-		after, afterErr := decodePage(&out)
+		before, beforeErr := decodePage(bytes.NewReader(document), time.UTC, nil)
+		after, afterErr := decodePage(&out, time.UTC, nil)
 		if (beforeErr == nil) != (afterErr == nil) || beforeErr == nil && before.elements() != after.elements() {
 			t.Errorf("%d elements and error %v, want %d and %v", after.elements(), afterErr, before.elements(), beforeErr)
 		}

@@ -1,6 +1,7 @@
 package omsclient
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"time"
 )
@@ -12,7 +13,8 @@ import (
 // passes. Duplicates, Invalid and Dropped count the first pass only, so that
 // nothing is counted twice.
 type Report struct {
-	Requests   []Request         // every attempt, by page
+	Requests   []Request         // the attempts, by page; at most MaxRequests of them
+	Omitted    int               // attempts beyond MaxRequests; the sums below include them
 	Pages      int               // pages read
 	Duplicates int               // elements of data that had been on an earlier page
 	Invalid    int               // elements of data without a usable id
@@ -22,29 +24,67 @@ type Report struct {
 	// Inconsistent reports that the number of projects differed from OMS's count of
 	// them, and still did after a second pass or when there was no time for one.
 	Inconsistent bool
+
+	omitted struct {
+		rows, retries    int
+		bytes, wireBytes int64
+	}
+}
+
+// MaxRequests is how many attempts a [Report] tells one by one: the first ones, and
+// after those the last one, or the first that failed.
+const MaxRequests = 1000
+
+// add notes attempts.
+func (r *Report) add(attempts []Request) {
+	for _, a := range attempts {
+		if len(r.Requests) < MaxRequests {
+			r.Requests = append(r.Requests, a)
+			continue
+		}
+		if last := &r.Requests[MaxRequests-1]; last.Err == nil {
+			*last, a = a, *last
+		}
+		r.Omitted++
+		r.omitted.rows += a.Rows
+		r.omitted.bytes += a.Bytes
+		r.omitted.wireBytes += a.WireBytes
+		if a.Attempt > 1 {
+			r.omitted.retries++
+		}
+	}
 }
 
 // Rows returns the number of elements of data in all answers.
 func (r *Report) Rows() int {
-	rows := 0
+	rows := r.omitted.rows
 	for i := range r.Requests {
 		rows += r.Requests[i].Rows
 	}
 	return rows
 }
 
-// Bytes returns the length of all answers.
+// Bytes returns the length of all answers, uncompressed.
 func (r *Report) Bytes() int64 {
-	var bytes int64
+	bytes := r.omitted.bytes
 	for i := range r.Requests {
 		bytes += r.Requests[i].Bytes
 	}
 	return bytes
 }
 
+// BytesOnWire returns the length of all answers as they were sent.
+func (r *Report) BytesOnWire() int64 {
+	bytes := r.omitted.wireBytes
+	for i := range r.Requests {
+		bytes += r.Requests[i].WireBytes
+	}
+	return bytes
+}
+
 // Retries returns the number of requests that repeated a failed one.
 func (r *Report) Retries() int {
-	retries := 0
+	retries := r.omitted.retries
 	for i := range r.Requests {
 		if r.Requests[i].Attempt > 1 {
 			retries++
@@ -64,8 +104,8 @@ func (r *Report) ClockSkew() Optional[time.Duration] {
 	return Optional[time.Duration]{}
 }
 
-// CertExpiry returns when the first certificate of OMS's chain expires, as the
-// last answer over TLS shows it. It is zero without one.
+// CertExpiry returns when OMS's certificate expires, as the last answer over TLS
+// shows it. It is zero without one; see [CertExpiry].
 func (r *Report) CertExpiry() time.Time {
 	var expiry time.Time
 	for i := range r.Requests {
@@ -85,6 +125,27 @@ func (r *Report) FirstListing() []Request {
 		}
 	}
 	return r.Requests
+}
+
+// CertExpiry returns how long a server can be trusted whose certificate and
+// network stay as they are. That is until the first certificate expires of the
+// chain that lasts longest, of those that were verified; servers also send
+// certificates that nobody needs. If nothing was verified, it is until the first
+// certificate expires of those that were presented. It is zero without TLS.
+func CertExpiry(state *tls.ConnectionState) time.Time {
+	if state == nil {
+		return time.Time{}
+	}
+	if len(state.VerifiedChains) == 0 {
+		return FirstExpiry(state.PeerCertificates)
+	}
+	var last time.Time
+	for _, chain := range state.VerifiedChains {
+		if expiry := FirstExpiry(chain); expiry.After(last) {
+			last = expiry
+		}
+	}
+	return last
 }
 
 // FirstExpiry returns when the first certificate of a chain expires. It is zero

@@ -1,11 +1,6 @@
 package omsclient_test
 
 import (
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,36 +83,4 @@ func TestAFilterReachesOMSAsMeant(t *testing.T) {
 			VisibleSubProject: true, SortField: "gmtCreate", Order: "asc",
 		},
 	})
-}
-
-func TestAConnectionIsUsedAgainAfterAPageOfHTML(t *testing.T) {
-	var connections, requests atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(
-		func(w http.ResponseWriter, _ *http.Request) {
-			if requests.Add(1) > 1 {
-				_, _ = io.WriteString(w, sheet("1", "np_1"))
-				return
-			}
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(http.StatusUnauthorized) // retried at once
-			_, _ = w.Write(make([]byte, 40_000))
-		}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	c, err := omsclient.New(server.URL, server.Client(), omsclient.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	if _, _, err := list(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-
-	checkEqual(t, "requests", requests.Load(), 2)
-	checkEqual(t, "connections", connections.Load(), 1)
 }

@@ -1,0 +1,488 @@
+package omsclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oms_exporter/omsclient"
+)
+
+// What a balancer does with data on a connection that it has forgotten.
+const (
+	resets   = "resets"
+	closes   = "closes"
+	swallows = "swallows"
+)
+
+// A balancer passes TCP connections on, until it forgets them.
+type balancer struct {
+	net.Listener
+	server string
+	mode   string
+	mu     sync.Mutex
+	passed []*passed
+	done   sync.WaitGroup
+}
+
+// A passed connection is one that goes through a balancer.
+type passed struct {
+	client, server net.Conn
+	forgotten      atomic.Bool
+	last           atomic.Int64 // when the client last sent something
+}
+
+func newBalancer(t *testing.T, server, mode string) *balancer {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &balancer{Listener: listener, server: server, mode: mode}
+	b.done.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			b.pass(client)
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		b.mu.Lock()
+		for _, p := range b.passed {
+			_ = p.client.Close()
+			_ = p.server.Close()
+		}
+		b.mu.Unlock()
+		b.done.Wait()
+	})
+	return b
+}
+
+func (b *balancer) pass(client net.Conn) {
+	server, err := net.Dial("tcp", b.server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p := &passed{client: client, server: server}
+	b.mu.Lock()
+	b.passed = append(b.passed, p)
+	b.mu.Unlock()
+	b.done.Go(func() {
+		b.upstream(p)
+		_ = client.Close()
+		_ = server.Close()
+	})
+	b.done.Go(func() {
+		_, _ = io.Copy(client, server)
+		_ = client.Close()
+	})
+}
+
+func (b *balancer) upstream(p *passed) {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := p.client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if p.forgotten.Load() {
+			if b.mode == swallows {
+				continue
+			}
+			if tcp, ok := p.client.(*net.TCPConn); ok && b.mode == resets {
+				_ = tcp.SetLinger(0)
+			}
+			return
+		}
+		p.last.Store(time.Now().UnixNano())
+		if _, err := p.server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// forget makes the balancer forget every connection, perhaps but the last that was
+// used.
+func (b *balancer) forget(butTheLast bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var last *passed
+	for _, p := range b.passed {
+		if last == nil || p.last.Load() > last.last.Load() {
+			last = p
+		}
+	}
+	for _, p := range b.passed {
+		if !butTheLast || p != last {
+			p.forgotten.Store(true)
+		}
+	}
+}
+
+// newServer starts an OMS and returns the transport to reach it by. Dialing leads
+// to the address that dial returns.
+func newServer(t *testing.T, oms http.Handler, http2 bool) (*httptest.Server, *http.Transport) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(oms)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if http2 {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	transport, ok := server.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("no transport")
+	}
+	transport.MaxIdleConnsPerHost = 100
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server, transport
+}
+
+// leadTo makes a transport dial the given address, whatever the URL says.
+func leadTo(transport *http.Transport, address func() string) {
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address())
+	}
+}
+
+func newClientTo(
+	t *testing.T, url string, transport http.RoundTripper, options omsclient.Options,
+) *omsclient.Client {
+	t.Helper()
+	c, err := omsclient.New(url, &http.Client{Transport: transport}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConnectionsThatABalancerHasForgottenCostNoListing(t *testing.T) {
+	var cases sync.WaitGroup // most of the time they wait
+	defer cases.Wait()
+	for _, mode := range []string{resets, closes, swallows} {
+		for _, n := range []int{451, 900, 3000} {
+			for _, concurrency := range []int{1, 4, 16} {
+				for _, http2 := range []bool{false, true} {
+					name := fmt.Sprintf("%s, %d tasks, concurrency %d, HTTP/2 %t", mode, n, concurrency, http2)
+					cases.Go(func() {
+						t.Run(name, func(t *testing.T) { checkForgotten(t, mode, n, concurrency, http2) })
+					})
+				}
+			}
+		}
+	}
+}
+
+func checkForgotten(t *testing.T, mode string, n, concurrency int, http2 bool) {
+	t.Helper()
+	server, transport := newServer(t, paper(func(page, size int) string {
+		return sheet(strconv.Itoa(n), cut(tasks(n), page, size)...)
+	}), http2)
+	b := newBalancer(t, server.Listener.Addr().String(), mode)
+	leadTo(transport, func() string { return b.Addr().String() })
+	c := newClientTo(t, server.URL, transport,
+		omsclient.Options{Concurrency: concurrency, PageTimeout: 10 * time.Second})
+	for i := range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		got, report, err := listIDs(ctx, c)
+		cancel()
+		if err != nil {
+			t.Fatalf("listing %d: %v", i, err)
+		}
+		checkEqual(t, "number of tasks", len(got), n)
+		if mode != swallows && !http2 {
+			checkEqual(t, "retries", report.Retries(), 0)
+		}
+		if mode == swallows {
+			<-time.After(1100 * time.Millisecond) // a connection in use is not given up
+		}
+		b.forget(i%2 == 1)
+	}
+}
+
+// A leaky network forgets all its connections now and then.
+type leaky struct {
+	pipes
+	mu    sync.Mutex
+	conns []*leakyConn
+}
+
+type leakyConn struct {
+	net.Conn
+	forgotten atomic.Bool
+}
+
+func (c *leakyConn) Write(b []byte) (int, error) {
+	if c.forgotten.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (l *leaky) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := l.pipes.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &leakyConn{Conn: conn}
+	l.conns = append(l.conns, c)
+	return c, nil
+}
+
+func (l *leaky) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		c.forgotten.Store(true)
+	}
+}
+
+// scrapes lists 100 tasks five times, every 30 seconds, each time with 9.5 seconds to
+// spend, from an OMS that takes the given time for a page.
+func scrapes(t *testing.T, took time.Duration, forgets bool) (lost int, requests []omsclient.Request) {
+	t.Helper()
+	network := &leaky{pipes: newPipes()}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-time.After(took)
+		paper(func(page, size int) string {
+			return sheet("100", cut(tasks(100), page, size)...)
+		}).ServeHTTP(w, r)
+	})}
+	done := make(chan error)
+	go func() { done <- server.Serve(network) }()
+	transport := &http.Transport{DialContext: network.dial}
+	c := newClientTo(t, "http://oms.example:8088", transport,
+		omsclient.Options{PageTimeout: 10 * time.Second})
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		_, report, err := list(ctx, c)
+		cancel()
+		if err != nil {
+			lost++
+		}
+		requests = append(requests, report.Requests...)
+		<-time.After(20 * time.Second)
+		if forgets {
+			network.forget()
+		}
+	}
+	transport.CloseIdleConnections()
+	_ = server.Close()
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	return lost, requests
+}
+
+func TestAConnectionThatSwallowsLeavesTimeForANewOne(t *testing.T) {
+	for _, tt := range []struct{ took, wait time.Duration }{
+		{0, 2375 * time.Millisecond}, // a quarter of the budget
+		{time.Second, 2375 * time.Millisecond},
+		{2 * time.Second, 4 * time.Second}, // twice as long as OMS has ever taken
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			lost, requests := scrapes(t, tt.took, true)
+
+			checkEqual(t, "lost", lost, 0)
+			checkEqual(t, "requests", len(requests), 9) // two for each but the first
+			checkEqual(t, "duration", requests[1].Duration, tt.wait)
+			checkEqual(t, "reused", requests[1].Reused, true)
+			checkEqual(t, "reused", requests[2].Reused, false)
+			checkEqual(t, "reason", omsclient.ReasonOf(requests[1].Err), omsclient.Timeout)
+			checkEqual(t, "error", requests[1].Err.Error(), fmt.Sprintf("list projects: page 1: no answer"+
+				" within %v on a connection kept from an earlier request", tt.wait))
+		})
+	}
+}
+
+func TestASlowOMSIsNotTakenForALostConnection(t *testing.T) {
+	for took := time.Duration(0); took <= 9*time.Second; took += time.Second / 2 {
+		synctest.Test(t, func(t *testing.T) {
+			lost, requests := scrapes(t, took, false)
+
+			checkEqual(t, "lost", lost, 0)
+			checkEqual(t, "requests", len(requests), 5)
+			checkEqual(t, "reused", requests[4].Reused, true)
+		})
+	}
+}
+
+func TestANameThatMovedIsFollowed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		old  http.HandlerFunc // what the old node answers once the name has moved
+		lost int
+	}{
+		{"502", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, 0},
+		{"503", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, 0},
+		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, 1},
+		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, 1},
+		{"success:false", paper(func(int, int) string { return `{"success":false}` }).ServeHTTP, 1},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, "<html>")
+		}, 1},
+		{"an empty list", paper(func(int, int) string { return sheet("0") }).ServeHTTP, 1},
+	} {
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", tt.name, http2), func(t *testing.T) {
+				t.Parallel()
+				listing := paper(func(int, int) string { return sheet("1", "np_1") })
+				var moved atomic.Bool
+				old, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if moved.Load() {
+						tt.old(w, r)
+						return
+					}
+					listing.ServeHTTP(w, r)
+				}), http2)
+				other, _ := newServer(t, listing, http2)
+				leadTo(transport, func() string {
+					if moved.Load() {
+						return other.Listener.Addr().String()
+					}
+					return old.Listener.Addr().String()
+				})
+				c := newClientTo(t, old.URL, transport, omsclient.Options{})
+				lost := 0
+				for i := range 4 {
+					if got, _, err := listIDs(t.Context(), c); err != nil || len(got) == 0 {
+						lost++
+					}
+					moved.Store(i >= 1)
+					<-time.After(20 * time.Millisecond) // HTTP/2 ends a stream in the background
+				}
+
+				checkEqual(t, "listings lost", lost, tt.lost)
+			})
+		}
+	}
+}
+
+func TestAScraperThatHungUpCostsNoConnection(t *testing.T) {
+	oms := &count{Handler: paper(func(int, int) string { return sheet("1", "np_1") })}
+	server, transport := newServer(t, oms, false)
+	c := newClientTo(t, server.URL, transport, omsclient.Options{})
+	if _, _, err := list(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := list(ended, c); omsclient.ReasonOf(err) != omsclient.Canceled {
+		t.Fatal(err)
+	}
+
+	_, report, err := list(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	checkEqual(t, "reused", report.Requests[0].Reused, true)
+}
+
+// raw is a server that writes the given texts to one connection after the other,
+// the last one for ever, and then calls then.
+func raw(t *testing.T, then func(net.Conn), answers ...string) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var connections sync.WaitGroup
+	var mu sync.Mutex
+	var all []net.Conn
+	connections.Go(func() {
+		for i := 0; ; i++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			all = append(all, conn)
+			mu.Unlock()
+			connections.Go(func() {
+				_, _ = conn.Read(make([]byte, 64<<10))
+				_, _ = io.WriteString(conn, answers[min(i, len(answers)-1)])
+				then(conn)
+				_ = conn.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		for _, conn := range all {
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		connections.Wait()
+	})
+	return "http://" + listener.Addr().String()
+}
+
+func closesAtOnce(net.Conn) {}
+
+func staysSilent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+func keepsSending(conn net.Conn) {
+	for {
+		if _, err := io.WriteString(conn, " "); err != nil {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func TestTheBodyOfAnyStatusIsReadWithinTheBudget(t *testing.T) {
+	const budget = 300 * time.Millisecond
+	for name, then := range map[string]func(net.Conn){"silent": staysSilent, "endless": keepsSending} {
+		for status, want := range map[int]omsclient.Reason{
+			101: omsclient.HTTPStatus, 200: omsclient.Timeout,
+			302: omsclient.HTTPStatus, 400: omsclient.HTTPStatus, 401: omsclient.Auth,
+			500: omsclient.HTTPStatus, 503: omsclient.HTTPStatus,
+		} {
+			t.Run(fmt.Sprintf("%d, %s", status, name), func(t *testing.T) {
+				t.Parallel()
+				url := raw(t, then, fmt.Sprintf(
+					"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n{", status))
+				transport := &http.Transport{}
+				defer transport.CloseIdleConnections()
+				c := newClientTo(t, url, transport, omsclient.Options{})
+				ctx, cancel := context.WithTimeout(t.Context(), budget)
+				defer cancel()
+				start := time.Now()
+
+				_, _, err := list(ctx, c)
+
+				checkEqual(t, "reason", omsclient.ReasonOf(err), want)
+				checkEqual(t, "status", failure(t, err).StatusCode, status)
+				if took := time.Since(start); took > budget+2*time.Second {
+					t.Errorf("took %v", took)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package omsclient_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oms_exporter/omsclient"
+)
+
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func coded(coding, body string) answer {
+	return answer{header: http.Header{"Content-Encoding": {coding}}, body: body}
+}
+
+func TestAnAnswerMayBeCompressedWithGzip(t *testing.T) {
+	page := sheet("1", "np_1") + strings.Repeat(" ", 10_000)
+	zip := zipped(t, page)
+	for _, tt := range []struct {
+		name   string
+		answer answer
+		wire   int
+	}{
+		{"gzip", coded("gzip", zip), len(zip)},
+		{"its old name", coded("x-gzip", zip), len(zip)},
+		{"gzip that the header does not mention", answer{body: zip}, len(zip)},
+		{"no gzip, though the header says so", coded("gzip", page), len(page)},
+		{"no coding, and a header for that", coded("identity", page), len(page)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, report, err := listIDs(t.Context(), newClientOver(t, answers(tt.answer), omsclient.Options{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkEqual(t, "ids", got, []string{"np_1"})
+			checkEqual(t, "Bytes", report.Bytes(), int64(len(page)))
+			checkEqual(t, "BytesOnWire", report.BytesOnWire(), int64(tt.wire))
+		})
+	}
+}
+
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
+	page := "\uFEFF" + sheet("1", "np_1")
+	for _, body := range []string{page, zipped(t, page)} {
+		got, _, err := listIDs(t.Context(), newClientOver(t, answers(answer{body: body}), omsclient.Options{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkEqual(t, "ids", got, []string{"np_1"})
+	}
+}
+
+func TestContentThatCannotBeReadIsNamed(t *testing.T) {
+	zip := zipped(t, sheet("1", "np_1"))
+	const long = "x-very-long-coding-name-x-very-long-coding-name-x-very-long-coding-name"
+	for _, tt := range []struct {
+		name   string
+		answer answer
+		want   string
+	}{
+		{"deflate", coded("deflate", "x\x9c\xab\xae\x05\x00"), `the answer is compressed with "deflate", which was not asked for`},
+		{"brotli", coded("br", "\x0b\x02"), `the answer is compressed with "br", which was not asked for`},
+		{"two codings", coded("gzip, br", "\x0b\x02"), `the answer is compressed with "gzip, br", which was not asked for`},
+		{"a long name", coded(long, "\x00"), `the answer is compressed with "` + long[:64] + `…", which was not asked for`},
+		{"a wrong checksum", coded("gzip", zip[:len(zip)-8]+"12345678"), "the answer is not valid gzip"},
+		{"damage", coded("gzip", zip[:12]+"\xff\xff\xff"+zip[15:]), "the answer is not valid gzip"},
+		{"something after it", coded("gzip", zip+"<html></html>"), "the answer is not valid gzip"},
+		{"a header that is none", coded("gzip", "\x1f\x8b<html></html>"), "the answer is not valid gzip"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, report, err := list(t.Context(), newClientOver(t, answers(tt.answer), omsclient.Options{}))
+
+			e := failure(t, err)
+			checkEqual(t, "reason", e.Reason, omsclient.Decode)
+			checkEqual(t, "error", e.Error(), "list projects: page 1: "+tt.want)
+			checkEqual(t, "attempts", len(report.Requests), 1)
+		})
+	}
+}
+
+func TestAnAnswerThatTheConnectionCutsIsAskedForAgain(t *testing.T) {
+	page := sheet("1", "np_1")
+	zip := zipped(t, page)
+	const header = "\r\nContent-Type: application/json\r\n"
+	for name, cut := range map[string]string{
+		"HTTP/1.0":           "HTTP/1.0 200 OK" + header + "\r\n" + page[:20],
+		"HTTP/1.1":           "HTTP/1.1 200 OK" + header + "\r\n" + page[:20],
+		"before the body":    "HTTP/1.1 200 OK" + header + "\r\n",
+		"in gzip":            "HTTP/1.1 200 OK" + header + "Content-Encoding: gzip\r\n\r\n" + zip[:30],
+		"with a length":      "HTTP/1.1 200 OK" + header + "Content-Length: 999\r\n\r\n" + page[:20],
+		"chunked":            "HTTP/1.1 200 OK" + header + "Transfer-Encoding: chunked\r\n\r\n9\r\n" + page[:9],
+		"gzip with a length": "HTTP/1.1 200 OK" + header + "Content-Length: 999\r\n\r\n" + zip[:30],
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			c := newClientTo(t, raw(t, closesAtOnce, cut, "HTTP/1.0 200 OK"+header+"\r\n"+page),
+				transport, omsclient.Options{})
+
+			got, report, err := listIDs(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkEqual(t, "ids", got, []string{"np_1"})
+			checkEqual(t, "attempts", len(report.Requests), 2)
+			checkEqual(t, "reason", omsclient.ReasonOf(report.Requests[0].Err), omsclient.Connect)
+		})
+	}
+}
+
+func TestAnIncompleteDocumentInACompleteAnswerIsNotAskedForAgain(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{\"",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n0\r\n\r\n",
+	} {
+		transport := &http.Transport{}
+		defer transport.CloseIdleConnections()
+
+		_, report, err := list(t.Context(),
+			newClientTo(t, raw(t, closesAtOnce, answer), transport, omsclient.Options{}))
+
+		checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Decode)
+		checkEqual(t, "attempts", len(report.Requests), 1)
+	}
+}
+
+// A source repeats a text for ever and never blocks.
+type source struct {
+	text string
+	next int
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	for n := range b {
+		b[n] = s.text[s.next]
+		s.next = (s.next + 1) % len(s.text)
+	}
+	return len(b), nil
+}
+
+func TestAnEndlessBodyEndsWithTheBudget(t *testing.T) {
+	var bomb bytes.Buffer // as a JSON list it inflates a thousand times
+	w := gzip.NewWriter(&bomb)
+	_, _ = io.WriteString(w, strings.Repeat(`[],`, 1<<20))
+	_ = w.Close()
+	for name, body := range map[string]io.Reader{
+		"a list":  io.MultiReader(strings.NewReader(`{"x":[`), &source{text: `[],`}),
+		"of gzip": io.MultiReader(strings.NewReader(zipped(t, `{"x":[`)), &source{text: bomb.String()}),
+		"of gzip with nothing in it": io.MultiReader(
+			strings.NewReader(zipped(t, `{"x":[`)), &source{text: zipped(t, "")}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClientOver(t, roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body), Header: http.Header{}}, nil
+			}), omsclient.Options{MaxPageBytes: 1 << 50})
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+
+			_, _, err := list(ctx, c)
+
+			checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Timeout)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestTheLimitOfAPageIsOfWhatIsInflated(t *testing.T) {
+	page := `{"success":true,"data":[],"x":[""` + strings.Repeat(`,""`, 1<<20) + `]}`
+	c := newClientOver(t, answers(coded("gzip", zipped(t, page))), omsclient.Options{MaxPageBytes: 1 << 20})
+
+	_, report, err := list(t.Context(), c)
+
+	checkEqual(t, "error", failure(t, err).Error(),
+		"list projects: page 1: the page is longer than the limit of 1048576 bytes")
+	if n := report.BytesOnWire(); n == 0 || n > 10_000 {
+		t.Errorf("%d bytes on the wire", n)
+	}
+}
+
+func TestTimesWithoutAZoneAreInTheLocation(t *testing.T) {
+	const document = `{"success":true,"data":[{"id":"a",
+		"gmtCreate":"2025-01-02T03:04:05","gmtModified":"2025-01-02 03:04:05.5","gmtStart":"2025-01-02T03:04:05Z",
+		"gmtFinish":"2025-01-02T03:04:05+02:00","extraInfo":{"failedTime":"2025-01-02T03:04:05"},
+		"steps":[{"startTime":"2025-01-02T03:04:05"}]}]}`
+	c := newClientOver(t, answers(answer{body: document}),
+		omsclient.Options{Location: time.FixedZone("CST", 8*3600)})
+
+	projects, report, err := list(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := projects[0]
+	checkEqual(t, "gmtCreate", p.GmtCreate, utc(t, "2025-01-01T19:04:05"))
+	checkEqual(t, "gmtModified", p.GmtModified, utc(t, "2025-01-01T19:04:05.5"))
+	checkEqual(t, "gmtStart", p.GmtStart, utc(t, "2025-01-02T03:04:05"))
+	checkEqual(t, "gmtFinish", p.GmtFinish, utc(t, "2025-01-02T01:04:05"))
+	checkEqual(t, "failedTime", p.ExtraInfo.FailedTime, utc(t, "2025-01-02T03:04:05"))
+	checkEqual(t, "startTime", p.Steps[0].StartTime, utc(t, "2025-01-02T03:04:05"))
+	checkEqual(t, "Dropped", report.Dropped, map[string]int{})
+}
+
+func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
+	html := http.Header{"Content-Type": {"text/html"}}
+	for _, tt := range []struct {
+		name    string
+		refusal answer
+		end     bool
+		reason  omsclient.Reason
+	}{
+		{"success:false", answer{body: `{"success":false,"code":"PARAM_ERROR"}`}, true, omsclient.API},
+		{"{}", answer{body: `{}`}, true, omsclient.Decode},
+		{"[]", answer{body: `[]`}, true, omsclient.Decode},
+		{"null", answer{body: `null`}, true, omsclient.Decode},
+		{"204", answer{status: 204}, true, omsclient.HTTPStatus},
+		{"400", answer{status: 400}, true, omsclient.HTTPStatus},
+		{"404", answer{status: 404, header: html}, true, omsclient.HTTPStatus},
+		{"410", answer{status: 410}, true, omsclient.HTTPStatus},
+		{"416", answer{status: 416}, true, omsclient.HTTPStatus},
+		{"422", answer{status: 422}, true, omsclient.HTTPStatus},
+		{"500", answer{status: 500}, true, omsclient.HTTPStatus},
+		{"501", answer{status: 501}, true, omsclient.HTTPStatus},
+		{"401", answer{status: 401}, false, omsclient.Auth},
+		{"403", answer{status: 403}, false, omsclient.Auth},
+		{"302", answer{status: 302}, false, omsclient.HTTPStatus},
+		{"408", answer{status: 408}, false, omsclient.HTTPStatus},
+		{"429", answer{status: 429}, false, omsclient.HTTPStatus},
+		{"502", answer{status: 502}, false, omsclient.HTTPStatus},
+		{"503", answer{status: 503}, false, omsclient.HTTPStatus},
+		{"504", answer{status: 504}, false, omsclient.HTTPStatus},
+		{"a cut connection", answer{err: io.ErrUnexpectedEOF}, false, omsclient.Connect},
+		{"a timeout", answer{err: slowness{}}, false, omsclient.Timeout},
+		{"half a document", answer{body: `{"success":true`}, false, omsclient.Decode},
+		{"a login page", answer{header: html, body: `<html>`}, false, omsclient.Decode},
+	} {
+		for _, fleet := range []struct{ n, served int }{
+			{150, 150}, {300, 150}, {450, 150}, {100, 50},
+		} {
+			for _, missing := range []int{0, 1} {
+				t.Run(fmt.Sprintf("%s, %d tasks by %d, %d missing", tt.name, fleet.n, fleet.served, missing),
+					func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							checkEnd(t, fleet.n, fleet.served, missing, tt.refusal, tt.end, tt.reason)
+						})
+					})
+			}
+		}
+	}
+}
+
+func checkEnd(
+	t *testing.T, n, served, missing int, refusal answer, end bool, reason omsclient.Reason,
+) {
+	t.Helper()
+	pages := n / served
+	c := newClientOver(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+		response, err := direct{paper(func(page, size int) string {
+			if page > pages {
+				return ""
+			}
+			return sheet(fmt.Sprint(n+missing), cut(tasks(n), page, min(size, served))...)
+		})}.RoundTrip(r)
+		if err == nil && response.ContentLength != 0 {
+			if body, _ := io.ReadAll(response.Body); len(body) > 0 {
+				return answer{body: string(body)}.response(), nil
+			}
+		}
+		if refusal.err != nil {
+			return nil, refusal.err
+		}
+		return refusal.response(), nil
+	}), omsclient.Options{Concurrency: 1})
+
+	got, report, err := listIDs(t.Context(), c)
+
+	checkEqual(t, "ids", got, tasks(n))
+	last := report.Requests[len(report.Requests)-1]
+	if end && missing == 0 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkEqual(t, "requests", len(report.Requests), pages+1)
+		checkEqual(t, "reason of the last request", omsclient.ReasonOf(last.Err), reason)
+		checkEqual(t, "Inconsistent", report.Inconsistent, false)
+		return
+	}
+	checkEqual(t, "reason", omsclient.ReasonOf(err), reason)
+	checkEqual(t, "page", failure(t, err).Page, pages+1)
+}
