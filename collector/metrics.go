@@ -83,7 +83,7 @@ var (
 	fleet = ofFleet(
 		gauge("oms_tasks",
 			fmt.Sprintf("Tasks that OMS lists, by type and status. Tasks that the exporter excludes count "+
-				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", maxOddPairs),
+				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", MaxOddPairs),
 			func(f fleetCount) (float64, bool) { return float64(f.tasks), true }),
 	)
 

@@ -80,7 +80,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 			return
 		}
 		v := unknownValue{field, value}
-		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= maxLogged {
+		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= MaxLogged {
 			v.value = ""
 		}
 		s.unknown[v]++

@@ -64,15 +64,15 @@ type fleetCounts struct {
 	odd   int // pairs in tasks that OMS's documents do not name
 }
 
-// maxOddPairs is how many pairs of type and status are counted apart although OMS's
+// MaxOddPairs is how many pairs of type and status are counted apart although OMS's
 // documents do not name them. Tasks with yet another pair count as otherPair.
-const maxOddPairs = 100
+const MaxOddPairs = 100
 
 var otherPair = fleetKey{"other", "other"}
 
 func (f *fleetCounts) add(k fleetKey) {
 	if _, counted := f.tasks[k]; !counted && !k.documented() {
-		if f.odd == maxOddPairs {
+		if f.odd == MaxOddPairs {
 			k = otherPair
 		} else {
 			f.odd++

@@ -384,7 +384,7 @@ type limitedProgram struct {
 func startLimited(t *testing.T, binary, oms string, args ...string) *limitedProgram {
 	t.Helper()
 	shell := []string{"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataLimit>>10), binary,
-		"--oms.url=" + oms, "--web.listen-address=127.0.0.1:0"}
+		"--oms.url=" + oms, "--oms.max-tasks=20000", "--web.listen-address=127.0.0.1:0"}
 	p := &limitedProgram{
 		stderr: newOutput(), ended: make(chan struct{}), began: time.Now(),
 		cmd: exec.CommandContext(t.Context(), "sh", append(shell, args...)...),
