@@ -26,8 +26,8 @@ func withinBudget(list ListFunc, maxTasks int) ListFunc {
 	}
 	admitted := min(max(maxTasks, UsualTasks), 1<<30) // so that nothing overflows
 	most := int64(admitted) * BytesPerTask
-	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than %d MiB "+
-		"of memory, which is %d KiB for each of %d tasks",
+	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than "+
+		"%d MiB of memory, which is %d KiB for each of %d tasks",
 		most>>20, BytesPerTask>>10, admitted)
 	return func(ctx context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 		return func(yield func(omsclient.Project, error) bool) {
@@ -81,5 +81,6 @@ func costOf(p *omsclient.Project) int {
 	}
 	series := seriesOfTask + seriesOfStep*steps + labels + 2*rules
 	identity := len(p.ID) + len(p.Name)
-	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules + 3*texts + series*identity/4
+	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules +
+		3*texts + series*identity/4
 }

@@ -198,6 +198,7 @@ func TestHostileListingsNeverKill(t *testing.T) {
 // Listings that take more than the budget of a listing are refused. Then as much of them as
 // fits in is exported.
 func testLargeListings(t *testing.T, binary string) {
+	t.Helper()
 	for _, c := range hostilePages {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,6 +233,7 @@ func testLargeListings(t *testing.T, binary string) {
 
 // Tasks without end are given up, whatever is said of their number.
 func testEndlessListings(t *testing.T, binary string) {
+	t.Helper()
 	for _, total := range []string{"null", "9999999"} {
 		t.Run("totalCount "+total, func(t *testing.T) {
 			t.Parallel()
@@ -251,6 +253,7 @@ func testEndlessListings(t *testing.T, binary string) {
 
 // What an OMS invents anew at every listing does not add up.
 func testInventedNames(t *testing.T, binary string) {
+	t.Helper()
 	for _, c := range []struct {
 		name    string
 		scrapes int
@@ -298,6 +301,7 @@ func testInventedNames(t *testing.T, binary string) {
 
 // Random listings, for as long as -soak says, at one program.
 func testRandomListings(t *testing.T, binary string) {
+	t.Helper()
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	var listing atomic.Uint64
@@ -388,8 +392,10 @@ type limitedProgram struct {
 
 func startLimited(t *testing.T, binary, oms string, args ...string) *limitedProgram {
 	t.Helper()
-	shell := []string{"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataLimit>>10), binary,
-		"--oms.url=" + oms, "--oms.max-tasks=20000", "--web.listen-address=127.0.0.1:0"}
+	shell := []string{
+		"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataLimit>>10), binary,
+		"--oms.url=" + oms, "--oms.max-tasks=20000", "--web.listen-address=127.0.0.1:0",
+	}
 	p := &limitedProgram{
 		stderr: newOutput(), ended: make(chan struct{}),
 		cmd: exec.CommandContext(t.Context(), "sh", append(shell, args...)...),
