@@ -115,7 +115,8 @@ func (h *history) isNew(v unknownValue) bool {
 // A failureKind is what failures must have in common to be logged once a minute.
 type failureKind struct {
 	reason omsclient.Reason
-	status int // of HTTP; 0: none
+	status int    // of HTTP; 0: none
+	file   string // what is wrong with a file of a secret, in our own words; empty: nothing
 }
 
 // A failureLog remembers when each kind was last logged, and how often it has occurred

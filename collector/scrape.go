@@ -234,6 +234,9 @@ func (c *Collector) logFailure(s *Snapshot) {
 	if errors.As(s.err, &e) {
 		kind.status = e.StatusCode
 	}
+	if reason == omsclient.Credentials {
+		kind.file = s.err.Error()
+	}
 	since, due := c.history.failures.due(kind)
 	if !due {
 		return

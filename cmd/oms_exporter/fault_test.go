@@ -40,7 +40,7 @@ var fatal = map[omssim.FaultKind]string{
 	"stalled_error":      "http_status",
 	"endless_103":        "timeout",
 	"endless_body":       "timeout",
-	"gzip_bomb":          "timeout",
+	"gzip_bomb":          "decode",
 	"cut_without_length": "connect",
 	"gzip_cut":           "connect",
 	"unknown_coding":     "decode",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -231,7 +232,14 @@ func withoutNames(projects []omsclient.Project) []omsclient.Project {
 	for i := range projects {
 		p := &projects[i]
 		p.ID, p.Name, p.Owner = "", "", ""
-		p.SourceConnectInfo.EndpointName, p.SinkConnectInfo.EndpointName = "", ""
+		p.SourceConnectInfo, p.SinkConnectInfo = omsclient.ConnectInfo{}, omsclient.ConnectInfo{}
+		p.AlarmStats.RuleToRecentlyTriggerCount = slices.Clone(p.AlarmStats.RuleToRecentlyTriggerCount)
+		for j := range p.AlarmStats.RuleToRecentlyTriggerCount {
+			p.AlarmStats.RuleToRecentlyTriggerCount[j].Rule = ""
+		}
+		slices.SortFunc(p.AlarmStats.RuleToRecentlyTriggerCount, func(a, b omsclient.RuleCount) int {
+			return cmp.Compare(a.Count, b.Count) // they come in the order of their names
+		})
 		p.Labels = make([]omsclient.Label, len(p.Labels))
 	}
 	return projects
