@@ -76,7 +76,7 @@ var (
 	)
 	omissions = ofOmissions(
 		gauge("oms_scrape_tasks_omitted",
-			"Elements of data that have no series, by reason: listed twice, excluded, over the limit, "+
+			"Elements of data that have no series, by reason: listed twice, excluded, "+
 				"or without a usable id.",
 			func(o omission) (float64, bool) { return float64(o.tasks), true }),
 	)

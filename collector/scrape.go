@@ -163,16 +163,6 @@ func latestSteps(all []omsclient.Step) []*omsclient.Step {
 	return latest
 }
 
-// limit takes away all tasks if there are too many: half of a listing would look
-// like a whole one.
-func (s *Snapshot) limit(most int) (exceeded bool) {
-	if most == 0 || len(s.tasks) <= most {
-		return false
-	}
-	s.overLimit, s.tasks = len(s.tasks), nil
-	return true
-}
-
 // record adds a snapshot to the history, and completes it with what only the history
 // knows.
 func (c *Collector) record(s *Snapshot, start time.Time) {
@@ -184,10 +174,6 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.history.lastSuccess = time.Now()
 		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
-		if s.limit(c.options.MaxTasks) {
-			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
-				"tasks", s.overLimit, "limit", c.options.MaxTasks)
-		}
 	}
 	c.logListing(s)
 	c.history.add(Fetch{

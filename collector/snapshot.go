@@ -27,11 +27,10 @@ type Snapshot struct {
 	lastSuccess time.Time // of any scrape; zero: none yet
 	report      omsclient.Report
 
-	tasks     []*task              // those with series, by id
-	fleet     fleetCounts          // all tasks that OMS lists
-	excluded  map[string]int       // tasks left out because the options say so, by property
-	overLimit int                  // tasks left out because there are too many
-	unknown   map[unknownValue]int // how often each occurred; see noteUnknown
+	tasks    []*task              // those with series, by id
+	fleet    fleetCounts          // all tasks that OMS lists
+	excluded map[string]int       // tasks left out because the options say so, by property
+	unknown  map[unknownValue]int // how often each occurred; see noteUnknown
 }
 
 // A task is a project that has series.
