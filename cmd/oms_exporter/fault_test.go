@@ -201,7 +201,7 @@ func TestEveryFaultThatIsSurvivedIsCounted(t *testing.T) {
 				t.Errorf("%d tasks have series, want %d", n, want.tasks)
 			}
 			got.expectValues(t, "oms_scrape_tasks_omitted", "reason", map[string]float64{
-				"duplicate": want.duplicate, "invalid": want.invalid, "excluded": 0, "limit": 0,
+				"duplicate": want.duplicate, "invalid": want.invalid, "excluded": 0,
 			})
 			got.expectValues(t, "oms_exporter_unknown_values_total", "field", want.unknown)
 			sim.SetFaults()
