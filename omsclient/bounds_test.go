@@ -60,7 +60,7 @@ func (r repetition) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-func always(text string) func(int) string { return func(int) string { return text } }
+func always[T any](value T) func(int) T { return func(int) T { return value } }
 
 // hostile are answers that try to make the client work or remember. None of them is
 // as long as MaxPageBytes.
@@ -531,13 +531,14 @@ func TestNoNameInACertificateIsInAnError(t *testing.T) {
 	expired := certified(t, canary+".example", time.Now().Add(-time.Hour))
 	for _, tt := range []struct {
 		name    string
+		host    string
 		sent    tls.Certificate
 		trusted *x509.Certificate
 		want    string
 	}{
-		{"another host", valid, valid.Leaf, "x509: certificate is not valid for 127.0.0.1"},
-		{"an unknown authority", valid, expired.Leaf, "x509: certificate signed by unknown authority"},
-		{"expired", expired, expired.Leaf, "x509: certificate has expired or is not yet valid: current time"},
+		{"another host", "oms.example", valid, valid.Leaf, "x509: certificate is not valid for oms.example"},
+		{"an unknown authority", canary + ".example", valid, expired.Leaf, "x509: certificate signed by unknown authority"},
+		{"expired", canary + ".example", expired, expired.Leaf, "x509: certificate has expired or is not yet valid: current time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -547,7 +548,7 @@ func TestNoNameInACertificateIsInAnError(t *testing.T) {
 			defer server.Close()
 			pool := x509.NewCertPool()
 			pool.AddCert(tt.trusted)
-			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: tt.host}}
 			c := newClientTo(t, server.URL, transport, omsclient.Options{})
 
 			_, _, err := list(t.Context(), c)
