@@ -229,24 +229,29 @@ func TestAnHTTP2ConnectionThatNobodyReadsIsClosed(t *testing.T) {
 		ForceAttemptHTTP2: true, DisableCompression: true,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
+	ask := func(path string) error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https"+strings.TrimPrefix(p.url, "http")+path, http.NoBody)
+		if err != nil {
+			return err
+		}
+		request.Header.Set(scrapeTimeout, "60")
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	if err := ask("/-/healthy"); err != nil { // so that all others go over the same connection
+		t.Fatal(err)
+	}
+	conn.isStuck.Store(true)
 	answers := make(chan error, 3)
 	for range cap(answers) { // more than all buffers hold
-		go func() {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-				"https"+strings.TrimPrefix(p.url, "http")+"/probe?target=wordy", http.NoBody)
-			if err == nil {
-				request.Header.Set(scrapeTimeout, "60")
-				var response *http.Response
-				if response, err = transport.RoundTrip(request); err == nil {
-					_, err = io.Copy(io.Discard, response.Body)
-					_ = response.Body.Close()
-				}
-			}
-			answers <- err
-		}()
+		go func() { answers <- ask("/probe?target=wordy") }()
 	}
-	<-time.After(300 * time.Millisecond)
-	conn.isStuck.Store(true)
 
 	<-time.After(13 * time.Second)
 
