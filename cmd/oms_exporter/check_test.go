@@ -756,7 +756,7 @@ func TestCheckRefusesBadFlags(t *testing.T) {
 		{[]string{file, "--timeout=0s"}, `--timeout=0s: must be more than 0`},
 		{[]string{file, "--format=yaml"}, `--format`},
 		{[]string{"--oms.url=http://me:secret@127.0.0.1"}, `must not hold a user name or password`},
-		{[]string{"--config.file=" + writeFile(t, "targets: {x: {url: ftp://y}}")}, `targets: x: url`},
+		{[]string{"--config.file=" + writeFile(t, "targets: {x: {url: ftp://y}}")}, `:1: targets\.x\.url: `},
 	} {
 		stdout, err := tryCheck(t.Context(), c.args...)
 		if err == nil || exitStatus(err) != 2 || stdout != "" {

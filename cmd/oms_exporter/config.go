@@ -166,7 +166,7 @@ func (t *targetConfig) clientOptions() (omsclient.Options, error) {
 // collectorOptions returns the settings of the collector that are the target's own.
 func (t *targetConfig) collectorOptions() collector.Options {
 	return collector.Options{
-		Timeout: time.Duration(t.Timeout), MaxTasks: t.MaxTasks,
+		Timeout: time.Duration(t.Timeout),
 		Exclude: collector.Exclude{
 			Statuses: t.Exclude.Statuses, Names: t.Exclude.Names.Regexp, Tags: t.Exclude.Tags,
 		},

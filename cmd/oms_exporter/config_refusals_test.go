@@ -104,7 +104,7 @@ var misconfigurations = []misconfiguration{
 	{"a bracket that does not close", oneTarget + "    labels: {region: hz\n", "4|5", "", nil},
 	{"a second document", oneTarget + "---\ntargets:\n  b:\n    url: http://b.example\n", "4|5", "", []string{"document"}},
 	{"an empty second document with a comment", oneTarget + "---\n# later\ntargets: {}\n", "4|5|6", "", []string{"document"}},
-	{"an anchor that is not there", oneTarget + "    labels: *common\n", "4", "", []string{"common"}},
+	{"an alias without its anchor", oneTarget + "    http_client:\n      basic_auth: {username: viewer, password: *canary}\n", "5", "", []string{"quotes"}},
 	// Keys.
 	{"an unknown key", oneTarget + "    pagesize: 3\n", "4", "pagesize", []string{"unknown"}},
 	{"an unknown key of the client", oneTarget + "    http_client:\n      pasword: x\n", "5", "pasword", []string{"unknown"}},
@@ -226,17 +226,17 @@ func TestWhatMayBeMeantIsAWarning(t *testing.T) {
 		args          []string
 		warns         string // a regular expression, or empty
 	}{
-		{"two targets with one URL", "  a: {url: http://a.example" + account + "  b: {url: http://a.example" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
-		{"two targets with one URL but for a slash", "  a: {url: http://a.example" + account + "  b: {url: http://a.example/" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
-		{"two targets with one URL but for letters", "  a: {url: http://a.example" + account + "  b: {url: HTTP://A.Example" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
-		{"two targets with two URLs", "  a: {url: http://a.example" + account + "  b: {url: http://b.example" + account, nil, ""},
-		{"two targets with two paths", "  a: {url: http://a.example/1" + account + "  b: {url: http://a.example/2" + account, nil, ""},
-		{"offset longer than the timeout", "  a: {url: http://a.example" + account, []string{"--scrape.timeout-offset=60s"}, "scrape.timeout-offset"},
-		{"offset as long as the timeout", "  a: {url: http://a.example" + account, []string{"--scrape.timeout-offset=30s"}, "scrape.timeout-offset"},
-		{"offset longer than the timeout of a target", "  a: {url: http://a.example, timeout: 400ms" + account, nil, "scrape.timeout-offset"},
-		{"offset shorter than the timeout", "  a: {url: http://a.example, timeout: 10s" + account, []string{"--scrape.timeout-offset=9s"}, ""},
-		{"a status that is unknown", "  a: {url: http://a.example, exclude: {statuses: [NAPPING]}" + account, nil, "NAPPING"},
-		{"a BOM before the file", "  a: {url: http://a.example" + account, nil, ""},
+		{"two targets with one URL", "  a: {url: https://a.example" + account + "  b: {url: https://a.example" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
+		{"two targets with one URL but for a slash", "  a: {url: https://a.example" + account + "  b: {url: https://a.example/" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
+		{"two targets with one URL but for letters", "  a: {url: https://a.example" + account + "  b: {url: HTTPS://A.Example" + account, nil, `\ba\b.*\bb\b|\bb\b.*\ba\b`},
+		{"two targets with two URLs", "  a: {url: https://a.example" + account + "  b: {url: https://b.example" + account, nil, ""},
+		{"two targets with two paths", "  a: {url: https://a.example/1" + account + "  b: {url: https://a.example/2" + account, nil, ""},
+		{"offset longer than the timeout", "  a: {url: https://a.example" + account, []string{"--scrape.timeout-offset=60s"}, "scrape.timeout-offset"},
+		{"offset as long as the timeout", "  a: {url: https://a.example" + account, []string{"--scrape.timeout-offset=30s"}, "scrape.timeout-offset"},
+		{"offset longer than the timeout of a target", "  a: {url: https://a.example, timeout: 400ms" + account, nil, "scrape.timeout-offset"},
+		{"offset shorter than the timeout", "  a: {url: https://a.example, timeout: 10s" + account, []string{"--scrape.timeout-offset=9s"}, ""},
+		{"a status that is unknown", "  a: {url: https://a.example, exclude: {statuses: [NAPPING]}" + account, nil, "NAPPING"},
+		{"a BOM before the file", "  a: {url: https://a.example" + account, nil, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -254,11 +254,11 @@ func TestWhatMayBeMeantIsAWarning(t *testing.T) {
 					t.Errorf("%q: %v, want nil", mode, err)
 					continue
 				}
+				said = strings.ReplaceAll(said, file, "FILE") // it has the name of the test in it
 				warned := said
 				if mode == nil {
 					warned = strings.Join(regexp.MustCompile(`level=warn[^\n]*`).FindAllString(said, -1), "\n")
 				}
-				warned = strings.ReplaceAll(warned, file, "FILE")
 				if row.warns != "" && !regexp.MustCompile(row.warns).MatchString(warned) {
 					t.Errorf("%q: no warning of %s:\n%s", mode, row.warns, said)
 				}

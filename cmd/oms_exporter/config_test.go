@@ -53,14 +53,15 @@ targets:
     max_tasks: 5000
     timeout: 1m
     page_timeout: 20s
+    timezone: Asia/Shanghai
     labels: {region: hz}
   beijing: {url: "http://bj.example"}
 delay_thresholds:
   importance: {HIGH: {warning: 60s, critical: 5m}}
   overrides:
     - {tag: gold, warning: 30s, critical: 2m}
-    - {name: "orders_.*", critical: 1h}
-    - {id: np_1}
+    - {name: "orders_.*", warning: 1h, critical: 1h}
+    - {id: np_1, warning: 1m, critical: 1d}
   from_tags: true
 `)
 	if err != nil {
@@ -89,10 +90,10 @@ delay_thresholds:
 			},
 			PageSize: 100, Concurrency: 8, MaxTasks: 5000,
 			Timeout: model.Duration(time.Minute), PageTimeout: model.Duration(20 * time.Second),
-			Labels: map[string]string{"region": "hz"},
+			Timezone: "Asia/Shanghai", Labels: map[string]string{"region": "hz"},
 		},
 	}}
-	want.DelayThresholds = loaded.DelayThresholds
+	want.DelayThresholds, want.source = loaded.DelayThresholds, loaded.source
 	if !reflect.DeepEqual(loaded, want) {
 		t.Errorf("got %+v\nwant %+v", loaded, want)
 	}
@@ -104,9 +105,9 @@ delay_thresholds:
 			{Tag: "gold", Threshold: collector.Threshold{Warning: 30 * time.Second, Critical: 2 * time.Minute}},
 			{
 				Name:      regexp.MustCompile("^(?:orders_.*)$"),
-				Threshold: collector.Threshold{Critical: time.Hour},
+				Threshold: collector.Threshold{Warning: time.Hour, Critical: time.Hour},
 			},
-			{ID: "np_1"},
+			{ID: "np_1", Threshold: collector.Threshold{Warning: time.Minute, Critical: 24 * time.Hour}},
 		},
 		FromTags: true,
 	}
@@ -115,66 +116,120 @@ delay_thresholds:
 	}
 }
 
+// TestMistakesInTheFileAreNamed quotes the errors, each as it begins after the path
+// of the file.
 func TestMistakesInTheFileAreNamed(t *testing.T) {
 	one := "targets:\n  a:\n    url: http://a.example\n"
-	tests := []struct{ name, content, want string }{
-		{"empty", "", "targets: at least one is required"},
-		{"no targets", "delay_thresholds: {}", "targets: at least one is required"},
-		{"not YAML", "targets: [", "line 1: did not find expected node content"},
-		{"unknown key", one + "    pagesize: 3\n", `line 4: unknown key "pagesize"`},
-		{"unknown key at the top", one + "retries: 3\n", `line 4: unknown key "retries"`},
-		{"unknown key of the client", one + "    http_client: {pasword: x}\n", `unknown key "pasword"`},
-		{"a key twice", one + "    url: http://b.example\n", `line 4: key "url" appears twice`},
-		{"a target twice", one + "  a: {url: http://b.example}\n", `line 4: key "a" appears twice`},
-		{"wrong type", one + "    page_size: many\n", "line 4: value has the wrong type (str)"},
-		{"no target", "targets:\n  a:\n", "targets: a: empty"},
-		{"no url", "targets:\n  a: {page_size: 3}\n", "targets: a: url: missing"},
-		{"page size", one + "    page_size: 151\n", "targets: a: page_size: must be 1 to 150, not 151"},
-		{"no page size", one + "    page_size: 0\n", "targets: a: page_size: must be 1 to 150, not 0"},
-		{"concurrency", one + "    concurrency: 0\n", "targets: a: concurrency: must be 1 or more, not 0"},
-		{"limit", one + "    max_tasks: -1\n", "targets: a: max_tasks: must be 0 or more, not -1"},
-		{"pattern", one + "    exclude: {names: '('}\n", "not a regular expression"},
-		{"too many tags", one + "    filter: {label_ids: [a, b, c, d, e, f]}\n", "OMS takes at most 5"},
-		{"label", one + "    labels: {a-b: c}\n", `labels: "a-b" is not a valid label name`},
-		{"hidden label", one + "    labels: {__a: c}\n", `labels: "__a" is not a valid label name`},
-		{"name that is a URL", "targets:\n  http://a: {url: http://a.example}\n", `"http://a": a name must not be empty`},
-		{"two ways to authorize", one + "    http_client: {basic_auth: {username: a}, authorization: {credentials: b}}\n", "at most one of basic_auth"},
-		{
-			"thresholds the wrong way round",
-			one + "delay_thresholds: {importance: {HIGH: {warning: 5m, critical: 1m}}}\n",
-			"delay_thresholds: importance: HIGH: warning (5m) exceeds critical (1m)",
-		},
-		{
-			"an override for all", one + "delay_thresholds: {overrides: [{warning: 5m}]}\n",
-			"delay_thresholds: overrides: entry 1: needs an id, a tag or a name",
-		},
-	}
-	for _, test := range tests {
+	client := func(settings string) string { return one + "    http_client:\n      " + settings + "\n" }
+	thresholds := func(settings string) string { return one + "delay_thresholds:\n  " + settings + "\n" }
+	for _, test := range []struct{ name, content, want string }{
+		{"empty", "", ": targets: at least one is required"},
+		{"no targets", "delay_thresholds: {}", ":1: targets: at least one is required"},
+		{"not YAML", "targets: [", ":1: not YAML: did not find expected node content"},
+		{"bad indentation", one + "   labels: {}\n", ":4: not YAML: did not find expected key"},
+		{"a tab", one + "\tlabels: {}\n", ":4: a tab in the indentation: use spaces"},
+		{"not UTF-8", one + "    labels: {a: \xe4}\n", ":4: not UTF-8: save the file as UTF-8"},
+		{"UTF-16", "\xff\xfet\x00", ":1: not UTF-8: save the file as UTF-8"},
+		{"a control character", one + "    labels: {a: \x1b[0m}\n", ":4: a control character (U+001B): remove it"},
+		{"a second document", one + "---\ntargets: {}\n", ":5: a second document begins after ---: put everything into the first"},
+		{"a password that is an alias", client("basic_auth: {username: u, password: *canary}"), ":5: an alias whose anchor (&) is missing: put text that begins with * in quotes"},
+		{"a target merged into itself", "targets:\n  a: &a\n    <<: *a\n    url: http://a.example\n", ":2: targets.a: << must be followed by an alias of another mapping"},
+		{"a mistake that is merged", "targets:\n  a: &a\n    url: http://a.example\n    labels: &l {uri: x}\n  b:\n    <<: *l\n", ":5: targets.b.uri: unknown key, not one of: concurrency, "},
+		{"a merge of nothing", one + "    <<: 3\n", ":2: targets.a: << must be followed by an alias of another mapping"},
+		{"unknown key", one + "    pagesize: 3\n", ":4: targets.a.pagesize: unknown key, not one of: concurrency, exclude, filter, http_client, labels, max_tasks, page_size, page_timeout, timeout, timezone, url"},
+		{"unknown key at the top", one + "retries: 3\n", ":4: retries: unknown key, not one of: delay_thresholds, targets"},
+		{"unknown key of the client", client("pasword: x"), ":5: targets.a.http_client.pasword: unknown key, not one of: authorization, "},
+		{"a secret of a manager", client("basic_auth: {username: u, password_ref: x}"), ":5: targets.a.http_client.basic_auth.password_ref: unknown key, not one of: password, password_file, username, username_file"},
+		{"a key that is none", one + "    [a]: 3\n", ":2: targets.a: a key must be text, not a list"},
+		{"a key twice", one + "    url: http://b.example\n", ":4: targets.a.url: appears twice, first in line 3"},
+		{"a target twice", one + "  a: {url: http://b.example}\n", ":4: targets.a: appears twice, first in line 2"},
+		{"text for a number", one + "    page_size: many\n", ":4: targets.a.page_size: must be a whole number"},
+		{"a fraction", one + "    concurrency: 2.5\n", ":4: targets.a.concurrency: must be a whole number"},
+		{"text for a list", one + "    filter: {statuses: RUNNING}\n", ":4: targets.a.filter.statuses: must be a list, such as [A, B], not a single value"},
+		{"a list for text", one + "    filter: {search_key: [a]}\n", ":4: targets.a.filter.search_key: must be text, not a list"},
+		{"text for keys", one + "    exclude: test\n", ":4: targets.a.exclude: must have keys below it, not a single value"},
+		{"text for yes or no", one + "    filter: {subtasks: maybe}\n", ":4: targets.a.filter.subtasks: must be true or false"},
+		{"duration without unit", one + "    timeout: 30\n", `:4: targets.a.timeout: "30" is not a duration such as 30s or 5m`},
+		{"negative duration", one + "    page_timeout: -1m\n", `:4: targets.a.page_timeout: "-1m" is not a duration such as 30s or 5m`},
+		{"expression", one + "    exclude: {names: 'test_(.*'}\n", ":4: targets.a.exclude.names: not a regular expression in RE2 syntax: missing closing )"},
+		{"no target", "targets:\n  a:\n", ":2: targets.a: empty: write at least its url"},
+		{"no url", "targets:\n  a: {page_size: 3}\n", ":2: targets.a.url: missing: write that of the OMS console, such as https://oms.example:8089"},
+		{"page size", one + "    page_size: 151\n", ":4: targets.a.page_size: must be 1 to 150, not 151"},
+		{"no page size", one + "    page_size: 0\n", ":4: targets.a.page_size: must be 1 to 150, not 0"},
+		{"concurrency", one + "    concurrency: 0\n", ":4: targets.a.concurrency: must be 1 or more, not 0"},
+		{"limit", one + "    max_tasks: -1\n", ":4: targets.a.max_tasks: must be 0 (no limit) or more, not -1"},
+		{"time zone", one + "    timezone: China/Hangzhou\n", `:4: targets.a.timezone: no time zone is named "China/Hangzhou": write an IANA name, such as Asia/Shanghai`},
+		{"time zone of the host", one + "    timezone: Local\n", `:4: targets.a.timezone: no time zone is named "Local"`},
+		{"type", one + "    filter: {type: MIGRATE}\n", `:4: targets.a.filter.type: must be MIGRATION, SYNC or VERIFY, not "MIGRATE"`},
+		{"status in lower case", one + "    filter:\n      statuses:\n        - RUNNING\n        - failed\n", `:7: targets.a.filter.statuses[1]: OMS does not know "failed": write FAILED`},
+		{"excluded status in lower case", one + "    exclude: {statuses: [Released]}\n", `:4: targets.a.exclude.statuses[0]: OMS does not know "Released": write RELEASED`},
+		{"type of source in lower case", one + "    filter: {source_endpoint_types: [mysql]}\n", `:4: targets.a.filter.source_endpoint_types[0]: OMS does not know "mysql": write MYSQL`},
+		{"type of sink in lower case", one + "    filter: {sink_endpoint_types: [ob_mysql]}\n", `:4: targets.a.filter.sink_endpoint_types[0]: OMS does not know "ob_mysql": write OB_MYSQL`},
+		{"too many tags", one + "    filter: {label_ids: [a, b, c, d, e, f]}\n", ":4: targets.a.filter.label_ids: OMS takes at most 5, not 6"},
+		{"label", one + "    labels: {a-b: c}\n", ":4: targets.a.labels.a-b: not the name of a label: use letters, digits and _"},
+		{"label of a metric", one + "    labels: {status: c}\n", ":4: targets.a.labels.status: the exporter's metrics have it: use another name"},
+		{"label of Prometheus", one + "    labels: {job: c}\n", ":4: targets.a.labels.job: Prometheus sets it: use another name"},
+		{"label of a histogram", one + "    labels: {le: c}\n", ":4: targets.a.labels.le: Prometheus sets it: use another name"},
+		{"hidden label", one + "    labels: {__a: c}\n", ":4: targets.a.labels.__a: Prometheus keeps names that begin with __ to itself: use another name"},
+		{"name that is a URL", "targets:\n  http://a: {url: http://a.example}\n", `:2: targets.http://a: "http://a" cannot name a target: use printable characters without spaces and / \ ? # & = %, and not only dots`},
+		{"name of dots", "targets:\n  ..: {url: http://a.example}\n", `:2: targets...: ".." cannot name a target: `},
+		{"name of nothing", "targets:\n  '': {url: http://a.example}\n", `:2: targets."": "" cannot name a target: `},
+		{"name with a color", "targets:\n  \"a\\e[31m\": {url: http://a.example}\n", `:2: targets."a\x1b[31m": "a\x1b[31m" cannot name a target: `},
+		{"name that reads backwards", "targets:\n  \"a\\u202eb\": {url: http://a.example}\n", `:2: targets."a\u202eb": "a\u202eb" cannot name a target: `},
+		{"name with a backslash", "targets:\n  'a\\b': {url: http://a.example}\n", `:2: targets."a\\b": "a\\b" cannot name a target: `},
+		{"account without password", client("basic_auth: {username: viewer}"), ":5: targets.a.http_client.basic_auth: an account without a password: write password_file"},
+		{"password without account", client("basic_auth: {password: canary}"), ":5: targets.a.http_client.basic_auth: a password without an account: write username or username_file"},
+		{"password of two lines", client("basic_auth: {username: viewer, password: \"canary\\n\"}"), ":5: targets.a.http_client.basic_auth.password: has a line break or a control character: write it in one line"},
+		{"no token", client("authorization: {type: Key}"), ":5: targets.a.http_client.authorization: no token: write credentials_file"},
+		{"two ways to authorize", client("{basic_auth: {username: a}, authorization: {credentials: b}}"), ":4: targets.a.http_client: at most one of basic_auth, oauth2 & authorization must be configured"},
+		{"a client without secret", client("oauth2: {client_id: i, token_url: 'https://t.example'}"), ":5: targets.a.http_client.oauth2: a client without a secret: write client_secret_file"},
+		{"a signer without key", client("oauth2: {client_id: i, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}"), ":5: targets.a.http_client.oauth2.grant_type: no key to sign with: write client_certificate_key_file"},
+		{"token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'canary:1'}"), ":5: targets.a.http_client.oauth2.token_url: not an http or https URL, such as https://login.example/token"},
+		{"proxy with a bad password", client("proxy_url: http://u:canary%zz@p.example"), ":5: targets.a.http_client.proxy_url: must be a URL such as http://proxy.example:3128, with special characters as %XX"},
+		{"proxy without scheme", client("proxy_url: canary.example:3128"), ":5: targets.a.http_client.proxy_url: must begin with http://, https:// or socks5:// and a host"},
+		{"proxy of the token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'https://t.example', proxy_url: 'u:canary@p'}"), ":5: targets.a.http_client.oauth2.proxy_url: must begin with http://, https:// or socks5:// and a host"},
+		{"header", client("http_headers: {'X Y': {values: [z]}}"), ":5: targets.a.http_client.http_headers.X Y: not the name of a header"},
+		{"header of two lines", client("http_headers: {X: {secrets: [\"canary\\nZ: canary\"]}}"), ":5: targets.a.http_client.http_headers.X: has a line break or a control character: write it in one line"},
+		{"authorities that are none", client("tls_config: {ca: canary}"), ":5: targets.a.http_client.tls_config.ca: not a certificate in PEM format"},
+		{"certificate that is none", client("tls_config: {cert: canary, key: canary}"), ":5: targets.a.http_client.tls_config.cert: not a certificate in PEM format"},
+		{"certificate without key", client("tls_config: {cert: canary}"), ":5: targets.a.http_client.tls_config: exactly one of key or key_file must be configured when a client certificate is configured"},
+		{"TLS version", client("tls_config: {min_version: TLS99}"), ":5: targets.a.http_client.tls_config.min_version: must be one of TLS10, TLS11, TLS12, TLS13"},
+		{"TLS versions", client("tls_config: {min_version: TLS13, max_version: TLS12}"), ":5: targets.a.http_client.tls_config.max_version: older than min_version (TLS13)"},
+		{"redirects", client("follow_redirects: true"), ":5: targets.a.http_client.follow_redirects: redirects of OMS are never followed: remove the key"},
+		{"thresholds the wrong way round", thresholds("importance: {HIGH: {warning: 5m, critical: 1m}}"), ":5: delay_thresholds.importance.HIGH: warning (5m) exceeds critical (1m): exchange them"},
+		{"importance in lower case", thresholds("importance: {high: {warning: 1m, critical: 5m}}"), ":5: delay_thresholds.importance.high: OMS writes it HIGH"},
+		{"unknown importance", thresholds("importance: {URGENT: {warning: 1m, critical: 5m}}"), ":5: delay_thresholds.importance.URGENT: OMS has no such importance: write HIGH, MEDIUM, LOW or IGNORE"},
+		{"only a warning", thresholds("importance: {HIGH: {warning: 1m}}"), ":5: delay_thresholds.importance.HIGH: without critical, the alert rules use a default for it: write both warning and critical, such as warning: 5m, critical: 15m"},
+		{"only a critical threshold", thresholds("overrides: [{tag: gold, critical: 1m}]"), ":5: delay_thresholds.overrides[0]: without warning, the alert rules use a default for it: write both warning and critical, such as warning: 5m, critical: 15m"},
+		{"an override without thresholds", thresholds("overrides:\n    - {id: a, warning: 1m, critical: 1m}\n    - {id: b}"), ":7: delay_thresholds.overrides[1]: no threshold: write both warning and critical, such as warning: 5m, critical: 15m"},
+		{"an override for all", thresholds("overrides: [{warning: 5m, critical: 5m}]"), ":5: delay_thresholds.overrides[0]: matches every task: write an id, a tag or a name"},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, path, err := configFrom(t, test.content)
 
-			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), path) {
-				t.Fatalf("got %v\nwant %s: %s", err, path, test.want)
+			if err == nil || !strings.HasPrefix(err.Error(), path+test.want) {
+				t.Fatalf("got %v\nwant %s%s", err, path, test.want)
 			}
-			if exitStatus(err) != 2 || strings.Contains(err.Error(), "\n") {
+			if exitStatus(err) != 2 || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "canary") {
 				t.Errorf("status %d for %q", exitStatus(err), err)
 			}
 		})
 	}
 }
 
-func TestErrorsOfTheFileQuoteNoValue(t *testing.T) {
-	for _, content := range []string{
-		"targets:\n  a:\n    url: http://a.example\n    page_size: canary\n",
-		"targets:\n  a:\n    url: http://a.example\n    http_client:\n      basic_auth: canary\n",
-		"targets:\n  a:\n    url: http://a.example\n    http_client: {basic_auth: {password: [canary]}}\n",
-		"targets:\n  a:\n    url: http://a.example\n    http_client: {http_headers: {X: canary}}\n",
-	} {
-		_, _, err := configFrom(t, content)
-
-		if err == nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%q: %v", content, err)
-		}
+func TestAllMistakesAreNamedAtOnce(t *testing.T) {
+	_, path, err := configFrom(t, `
+targets:
+  a: {url: a.example, page_size: 0}
+  b:
+    concurrency: 0
+    url: http://b.example
+`)
+	want := strings.ReplaceAll(`FILE:3: targets.a.url: not an http or https URL: want one such as https://oms.example:8089
+FILE:3: targets.a.page_size: must be 1 to 150, not 0
+FILE:5: targets.b.concurrency: must be 1 or more, not 0`, "FILE", path)
+	if err == nil || err.Error() != want || exitStatus(err) != 2 {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 

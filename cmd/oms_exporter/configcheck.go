@@ -83,9 +83,6 @@ func (t *targetConfig) validate() []problem {
 	if t.MaxTasks < 0 {
 		found.addf("max_tasks", "must be 0 (no limit) or more, not %d", t.MaxTasks)
 	}
-	if t.PageTimeout < 0 { // only a flag can be
-		found.addf("page_timeout", "must be 0 or more, not %s", time.Duration(t.PageTimeout))
-	}
 	if _, err := location(t.Timezone); err != nil {
 		found.addf("timezone", "no time zone is named %.50q: write an IANA name, such as Asia/Shanghai",
 			t.Timezone)
@@ -147,7 +144,9 @@ func validateLabels(labels map[string]string) []problem {
 			taken[label] = "the exporter's metrics have it"
 		}
 	}
-	for _, label := range []string{model.JobLabel, model.InstanceLabel, model.BucketLabel, model.QuantileLabel} {
+	for _, label := range []string{
+		model.JobLabel, model.InstanceLabel, model.BucketLabel, model.QuantileLabel,
+	} {
 		taken[label] = "Prometheus sets it"
 	}
 	var found problems
@@ -324,8 +323,8 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 		texts = append(texts, c.source.say(p))
 	}
 	if scrape.timeoutOffset >= scrape.timeout {
-		texts = append(texts, fmt.Sprintf("--scrape.timeout-offset=%s: not less than --scrape.timeout=%s, "+
-			"so it is ignored", scrape.timeoutOffset, scrape.timeout))
+		texts = append(texts, fmt.Sprintf("--scrape.timeout-offset=%s: not less than "+
+			"--scrape.timeout=%s, so it is ignored", scrape.timeoutOffset, scrape.timeout))
 	}
 	return texts
 }
@@ -352,8 +351,8 @@ func (t *targetConfig) warnings() []problem {
 		found.addf("http_client", "no account: requests to OMS carry no credentials")
 	}
 	if unknown := t.unknownStatuses(); len(unknown) > 0 {
-		found.addf("exclude.statuses", "it, or filter.statuses, has unknown statuses, perhaps new in OMS: %s",
-			strings.Join(unknown, ", "))
+		found.addf("exclude.statuses", "it, or filter.statuses, has unknown statuses, "+
+			"perhaps new in OMS: %s", strings.Join(unknown, ", "))
 	}
 	_, _, unusable := withContents(c)
 	found = append(found, unusable...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+	yamlv2 "go.yaml.in/yaml/v2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -152,21 +154,30 @@ func unreadable(content []byte) (line int, problem string) {
 }
 
 var (
-	lineOfError = regexp.MustCompile(`^line (\d+): `)
-	anAlias     = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	syntaxErrors = regexp.MustCompile(`^(?:line (\d+): )?(.*)$`)
+	aboutLine    = regexp.MustCompile(`^(did not find expected|found undefined tag)`)
+	anAlias      = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
 // syntaxError words an error of the YAML library, which may quote a password that
 // begins with an asterisk.
 func syntaxError(err error, content []byte) (line int, text string) {
-	text = strings.TrimPrefix(err.Error(), "yaml: ")
+	// Version 3 names the line where the mapping begins that the error is in. The
+	// version before names the place itself.
+	var ignored any
+	err = cmp.Or(yamlv2.Unmarshal(content, &ignored), err)
 	lines := strings.Split(string(content), "\n")
-	if found := lineOfError.FindStringSubmatch(text); found != nil {
-		line, _ = strconv.Atoi(found[1]) //nolint:errcheck // digits
-		text = text[len(found[0]):]
+	found := syntaxErrors.FindStringSubmatch(strings.TrimPrefix(err.Error(), "yaml: "))
+	if text = found[2]; found[1] != "" {
+		line, _ = strconv.Atoi(found[1]) // digits
+		if aboutLine.MatchString(text) { // counted from 0
+			line = min(line+1, len(lines))
+		}
 	}
 	if found := anAlias.FindStringSubmatch(text); found != nil {
-		line = 1 + slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "*"+found[1]) })
+		line = 1 + slices.IndexFunc(lines, func(l string) bool {
+			return strings.Contains(l, "*"+found[1])
+		})
 		return line, "an alias whose anchor (&) is missing: put text that begins with * in quotes"
 	}
 	if line > 0 && line <= len(lines) {
@@ -276,7 +287,7 @@ func (k *keyReader) merge(
 		k.problems = append(k.problems, merged.problems...)
 		delete(k.merging, node)
 	default:
-		k.problemf(path, "<< must be followed by an alias of a mapping")
+		k.problemf(path, "<< must be followed by an alias of another mapping")
 	}
 }
 
@@ -298,6 +309,9 @@ func (k *keyReader) readValue(node *yaml.Node, t reflect.Type, key string) {
 		return
 	}
 	err := node.Decode(reflect.New(t).Interface())
+	if t.Kind() == reflect.Int && node.ShortTag() != "!!int" { // the library drops fractions
+		err = errors.New("a fraction")
+	}
 	var expression *syntax.Error
 	switch {
 	case err == nil:
@@ -383,5 +397,9 @@ func readable(err error) string {
 	message = quotedValue.ReplaceAllString(message, "")
 	message = unknownKey.ReplaceAllString(message, `unknown key "$1"`)
 	message = wrongType.ReplaceAllString(message, "value has the wrong type ($1)")
-	return strings.Join(strings.Fields(message), " ")
+	lines := strings.FieldsFunc(message, func(r rune) bool { return r == '\n' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
 }

@@ -150,27 +150,27 @@ func (v namedValue) set(value string) error {
 	if !ok {
 		return err
 	}
-	switch typed.Get().(type) {
-	case int:
-		if _, err := strconv.Atoi(value); err != nil {
-			return errors.New("must be a whole number")
+	var want string
+	switch now := typed.Get().(type) {
+	case int, uint64:
+		if _, err = strconv.ParseUint(value, 10, 63); err != nil {
+			want = "a whole number, 0 or more"
 		}
 	case time.Duration:
-		if err != nil {
-			return errors.New("must be a duration such as 30s or 1m30s")
-		}
-	case uint64:
-		if err != nil {
-			return errors.New("must be a whole number, 0 or more")
+		if err != nil || now < 0 {
+			want = "a duration such as 30s or 1m30s, and not negative"
 		}
 	case float64:
 		if err != nil {
-			return errors.New("must be a number")
+			want = "a number"
 		}
 	case bool:
 		if err != nil {
-			return errors.New("must be true or false")
+			want = "true or false"
 		}
+	}
+	if want != "" {
+		return errors.New("must be " + want)
 	}
 	return err
 }
@@ -300,7 +300,8 @@ func addTaskFlags(cmd *kingpin.CmdClause, t *targetConfig) {
 		"Comma-separated statuses of tasks that get no series. oms_tasks still counts them.").
 		Default(statuses.String()).SetValue(statuses)
 	cmd.Flag("oms.max-tasks",
-		"If OMS has more tasks than this, the scrape fails instead of using ever more memory. 0: no limit.").
+		"If OMS has more tasks than this, the scrape fails instead of using ever more memory. "+
+			"0: no limit.").
 		Default(strconv.Itoa(t.MaxTasks)).IntVar(&t.MaxTasks)
 }
 
@@ -388,8 +389,8 @@ func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
 		Default("1").Float64Var(&s.timeScale)
 	cmd.Flag("sim.scenario",
 		"What the simulated tasks go through; by default a mix of all: "+
-			scenarioNames()+". Repeatable.").
-		StringsVar(&s.fleet.Scenarios)
+			strings.Join(scenarios(), ", ")+". Repeatable.").
+		EnumsVar(&s.fleet.Scenarios, scenarios()...)
 }
 
 func faultNames() string {
@@ -400,12 +401,12 @@ func faultNames() string {
 	return strings.Join(names, ", ")
 }
 
-func scenarioNames() string {
+func scenarios() []string {
 	var names []string
 	for _, s := range omssim.ScenarioDocs() {
 		names = append(names, s.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // commaSeparated is a list in the value of a flag.
@@ -430,14 +431,17 @@ type address string
 
 // Set implements [kingpin.Value].
 func (a *address) Set(value string) error {
-	port, isVsock := strings.CutPrefix(value, "vsock://")
-	if !isVsock {
-		var err error
-		if _, port, err = net.SplitHostPort(value); err != nil {
-			return errors.New("must be HOST:PORT or :PORT, such as 127.0.0.1:10667")
-		}
+	hostPort, isVsock := strings.CutPrefix(value, "vsock://")
+	_, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return errors.New("must be HOST:PORT or :PORT, such as 127.0.0.1:10667")
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if isVsock {
+		_, err = strconv.ParseUint(port, 10, 32)
+	} else {
+		_, err = (&net.Resolver{}).LookupPort(context.Background(), "tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("%q is not a port: write a number from 0 to 65535", port)
 	}
 	*a = address(value)

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"oms_exporter/omsclient/omssim"
 )
 
 // A mistake is a command line that the program rejects.
@@ -25,7 +23,6 @@ type status int
 
 func TestBadInput(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
-	empty := writeFile(t, " \n")
 	secret := writeFile(t, "wrong horse\n")
 	const url = "--oms.url=https://oms.example:8089"
 	for _, m := range []mistake{
@@ -39,40 +36,39 @@ func TestBadInput(t *testing.T) {
 		{name: "URL of the API", args: []string{"--oms.url=http://oms.example/api/v2/"}, want: []string{"--oms.url", "without /api/v2"}},
 		{name: "URL with a password", args: []string{"--oms.url=https://viewer:wrong+horse@oms.example"}, want: []string{"--oms.url", "must not hold a user name or password"}},
 		{name: "malformed URL with a password", env: map[string]string{"OMS_URL": "https://viewer:wrong horse%@oms.example:80:90"}, want: []string{"--oms.url", "not a URL"}},
-		{name: "missing password file", args: []string{url, "--oms.username=viewer", "--oms.password-file=" + missing}, want: []string{"--oms.password-file", missing}},
-		{name: "password file that is a directory", args: []string{url, "--oms.username=viewer", "--oms.password-file=" + t.TempDir()}, want: []string{"--oms.password-file", "is a directory"}},
-		{name: "empty password file", args: []string{url, "--oms.username=viewer"}, env: map[string]string{"OMS_PASSWORD_FILE": empty}, want: []string{"--oms.password-file", empty, "empty"}},
 		{name: "password without account", args: []string{url}, env: map[string]string{"OMS_PASSWORD": "wrong horse"}, want: []string{"--oms.username", "OMS_USERNAME"}},
 		{name: "password file without account", args: []string{url, "--oms.password-file=" + secret}, want: []string{"--oms.username", "OMS_USERNAME"}},
 		{name: "account without password", args: []string{url}, env: map[string]string{"OMS_USERNAME": "viewer"}, want: []string{"--oms.username", "--oms.password-file", "OMS_PASSWORD"}},
 		{name: "no tasks on a page", args: []string{url, "--oms.page-size=0"}, want: []string{"--oms.page-size: must be 1 to 150, not 0"}},
 		{name: "too many tasks on a page", args: []string{url, "--oms.page-size=151"}, want: []string{"--oms.page-size: must be 1 to 150, not 151"}},
+		{name: "page size of 1.5", args: []string{url, "--oms.page-size=1.5"}, want: []string{"--oms.page-size=1.5: must be a whole number, 0 or more"}},
+		{name: "port that is none", args: []string{url, "--web.listen-address=:99999"}, want: []string{`--web.listen-address=:99999: "99999" is not a port: write a number from 0 to 65535`}},
+		{name: "excluded status in lower case", args: []string{url, "--oms.exclude-status=released"}, want: []string{`--oms.exclude-status: OMS does not know "released": write RELEASED`}},
+		{name: "time zone", args: []string{url, "--oms.timezone=+08:00"}, want: []string{`--oms.timezone: no time zone is named "+08:00": write an IANA name, such as Asia/Shanghai`}},
 		{name: "page size that is no number", args: []string{url, "--oms.page-size=many"}, want: []string{"--oms.page-size=many", "--help"}},
 		{name: "no request at once", args: []string{url, "--oms.concurrency=0"}, want: []string{"--oms.concurrency: must be 1 or more, not 0"}},
-		{name: "negative limit of tasks", args: []string{url, "--oms.max-tasks=-1"}, want: []string{"--oms.max-tasks: must be 0 or more, not -1"}},
-		{name: "negative limit of scrapes", args: []string{url, "--web.max-requests=-1"}, want: []string{"--web.max-requests=-1", "not be negative"}},
+		{name: "negative limit of tasks", args: []string{url, "--oms.max-tasks=-1"}, want: []string{"--oms.max-tasks=-1: must be a whole number, 0 or more"}},
+		{name: "negative limit of scrapes", args: []string{url, "--web.max-requests=-1"}, want: []string{"--web.max-requests=-1: must be a whole number, 0 or more"}},
 		{name: "unknown flag", args: []string{url, "--oms.password=x"}, want: []string{"--oms.password", "--help"}},
 		{name: "unknown command", args: []string{"prove"}, want: []string{"prove", "--help"}},
 		{name: "bad duration", args: []string{url, "--scrape.timeout=soon"}, want: []string{"--scrape.timeout=soon", "--help"}},
 		{name: "no time at all", args: []string{url, "--scrape.timeout=0s"}, want: []string{"--scrape.timeout=0s", "more than 0"}},
-		{name: "negative offset", args: []string{url, "--scrape.timeout-offset=-1s"}, want: []string{"--scrape.timeout-offset=-1s", "not be negative"}},
+		{name: "negative offset", args: []string{url, "--scrape.timeout-offset=-1s"}, want: []string{"--scrape.timeout-offset=-1s: must be a duration such as 30s or 1m30s, and not negative"}},
 		{name: "unknown log level", args: []string{url, "--log.level=loud"}, want: []string{"--log.level=loud", "debug,info,warn,error"}},
 		{name: "empty telemetry path", args: []string{url, "--web.telemetry-path="}, want: []string{"--web.telemetry-path", "slash"}},
 		{name: "telemetry path without slash", args: []string{url, "--web.telemetry-path=metrics"}, want: []string{"--web.telemetry-path", "slash"}},
 		{name: "telemetry path that looks like a host", args: []string{url, "--web.telemetry-path=a/b"}, want: []string{"--web.telemetry-path", "slash"}},
 		{name: "telemetry path of the landing page", args: []string{url, "--web.telemetry-path=/"}, want: []string{"--web.telemetry-path=/:", "something else there"}},
 		{name: "telemetry path of the health check", args: []string{"demo", "--web.telemetry-path=/-/healthy", "--web.listen-address=127.0.0.1:0"}, want: []string{"--web.telemetry-path=/-/healthy", "something else there"}},
-		{name: "authorities that are none", args: []string{url, "--oms.ca-file=" + secret}, want: []string{"--oms.ca-file: ", secret}},
-		{name: "missing authorities", args: []string{url, "--oms.ca-file=" + missing}, want: []string{"--oms.ca-file", missing}},
 		{name: "missing web configuration", args: []string{url, "--web.config.file=" + missing}, want: []string{"--web.config.file", missing}},
 		{name: "web configuration with a bare password", args: []string{url, "--web.config.file=" + writeFile(t, "basic_auth_users: {a: wrong horse}\n")}, want: []string{"--web.config.file", "bcrypt"}},
 		{name: "unknown fault", args: []string{"simulate", "--sim.fault=earthquake"}, want: []string{"--sim.fault", "earthquake"}},
 		{name: "unknown scenario", args: []string{"simulate", "--sim.scenario=spring"}, want: []string{"--sim", "scenario", "spring", "--help"}},
-		{name: "negative fleet", args: []string{"demo", "--sim.tasks=-1"}, want: []string{"--sim", "tasks", "not be negative"}},
+		{name: "negative fleet", args: []string{"demo", "--sim.tasks=-1"}, want: []string{"--sim.tasks=-1: must be a whole number, 0 or more"}},
 		{name: "time that stands still", args: []string{"demo", "--sim.time-scale=0"}, want: []string{"--sim.time-scale=0", "more than 0"}},
 		{name: "simulated account without password", args: []string{"simulate", "--sim.username=viewer"}, want: []string{"--sim.username", "--sim.password-file"}},
 		{name: "missing simulated password", args: []string{"simulate", "--sim.password-file=" + missing}, want: []string{"--sim.password-file", missing}},
-		{name: "address without port", args: []string{url, "--web.listen-address=nowhere"}, want: []string{"listen", "nowhere"}, status: 1},
+		{name: "address without port", args: []string{url, "--web.listen-address=nowhere"}, want: []string{"--web.listen-address=nowhere: must be HOST:PORT or :PORT"}},
 		{name: "address in use", args: []string{url, "--web.listen-address=" + taken(t)}, want: []string{"listen", "127.0.0.1", "in use"}, status: 1},
 		{name: "simulated address in use", args: []string{"simulate", "--web.listen-address=" + taken(t)}, want: []string{"listen", "in use"}, status: 1},
 	} {
@@ -128,23 +124,4 @@ func taken(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	return listener.Addr().String()
-}
-
-func TestAnUnknownStatusToExcludeIsAWarning(t *testing.T) {
-	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
-
-	p := start(t, "--oms.url="+url, "--oms.exclude-status=RELEASED, NAPPING")
-
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*has an unknown status.* status=NAPPING`))
-	if strings.Contains(p.stderr.String(), "status=RELEASED") {
-		t.Errorf("a documented status is warned about:\n%s", p.stderr)
-	}
-	scrape(t, p).expect(t, map[string]float64{"oms_up": 1})
-}
-
-func TestAMissingPasswordOrCertificateCheckIsAWarning(t *testing.T) {
-	p := start(t, "--oms.url=https://oms.example:8089", "--oms.insecure-skip-verify")
-
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*no account`))
-	p.stderr.await(t, regexp.MustCompile(`level=warn .*insecure_skip_verify`))
 }

@@ -593,7 +593,7 @@ func TestSimulateRefusesToReplayWhatIsNoRecording(t *testing.T) {
 		{name: "empty", args: []string{"simulate", "--replay=" + empty}, want: []string{"--replay=" + empty, "no pages"}},
 		{name: "not JSON", args: []string{"simulate", "--replay=" + odd}, want: []string{"--replay=" + odd, "page 1"}},
 		{name: "with a fleet", args: []string{"simulate", "--replay=" + empty, "--sim.tasks=60"}, want: []string{"--replay", "--sim.tasks"}},
-		{name: "with a scenario", args: []string{"simulate", "--replay=" + empty, "--sim.scenario=steady"}, want: []string{"--replay", "--sim.scenario"}},
+		{name: "with a scenario", args: []string{"simulate", "--replay=" + empty, "--sim.scenario=following"}, want: []string{"--replay", "--sim.scenario"}},
 	} {
 		t.Run(m.name, func(t *testing.T) { expectRefusal(t, m) })
 	}

@@ -32,7 +32,7 @@ func TestAnEmptiedPasswordFileIsAnOutageAndNotTheEnd(t *testing.T) {
 	p := start(t, "--oms.url="+url, "--oms.username=viewer", "--oms.password-file="+password)
 
 	rewriteFile(t, password, "")
-	expectOutage(t, scrape(t, p), "auth")
+	expectOutage(t, scrape(t, p), "credentials")
 	rewriteFile(t, password, "the one")
 	scrape(t, p).expect(t, map[string]float64{"oms_up": 1})
 }

@@ -110,20 +110,14 @@ func (s *omsSettings) validate() error {
 }
 
 func (s *scrapeSettings) validate() error {
-	switch {
-	case s.timeout <= 0:
+	if s.timeout == 0 {
 		return usagef("--scrape.timeout=%s: must be more than 0", s.timeout)
-	case s.timeoutOffset < 0:
-		return usagef("--scrape.timeout-offset=%s: must not be negative", s.timeoutOffset)
 	}
 	return nil
 }
 
 func (s *webSettings) validate() error {
-	switch {
-	case s.maxRequests < 0:
-		return usagef("--web.max-requests=%d: must not be negative", s.maxRequests)
-	case !strings.HasPrefix(s.telemetryPath, "/"):
+	if !strings.HasPrefix(s.telemetryPath, "/") {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
 	if err := web.Validate(s.configFile); err != nil {

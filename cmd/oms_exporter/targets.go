@@ -106,10 +106,8 @@ func (t *targets) replace() error {
 	}
 	t.thresholds.Store(loaded.DelayThresholds.thresholds())
 	t.current.Store(&after)
-	for name, old := range before {
-		if after[name] != old {
-			old.http.CloseIdleConnections()
-		}
+	for _, old := range before {
+		old.http.CloseIdleConnections() // those that stay may have moved to another address
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ targets:
   kept: {url: %q}
   changed: {url: %q, page_size: 2}
   added: {url: %q}
-delay_thresholds: {importance: {HIGH: {warning: 1m}, MEDIUM: {warning: 1m}, LOW: {warning: 1m}, IGNORE: {warning: 1m}}}
+delay_thresholds: {importance: {HIGH: &t {warning: 1m, critical: 1h}, MEDIUM: *t, LOW: *t, IGNORE: *t}}
 `, url, url, url))
 	if r := send(t, http.MethodPost, p.url+"/-/reload", ""); r.status != 200 || r.body != "configuration reloaded\n" {
 		t.Fatalf("%d %q", r.status, r.body)
@@ -181,8 +181,8 @@ func TestABadReloadChangesNothingAndSaysWhy(t *testing.T) {
 	for _, bad := range []string{
 		"targets:\n  a: {uri: http://oms.example}\n",
 		"targets:\n  a: {url: http://oms.example}\n  b: {url: \"http://me:canary@oms.example\"}\n",
-		"targets:\n  a: {url: http://oms.example, http_client: {basic_auth: {username: a, password_file: missing}}}\n",
-		"targets:\n  a: {url: http://oms.example, http_client: {tls_config: {ca_file: missing}}}\n",
+		"targets:\n  a: {url: http://oms.example, http_client: {basic_auth: {username: a}}}\n",
+		"targets:\n  a: {url: http://oms.example, http_client: {proxy_url: \"http://u:canary/x@proxy:3128\"}}\n",
 	} {
 		rewriteFile(t, file, bad)
 		r := send(t, http.MethodPost, p.url+"/-/reload", "")
@@ -202,7 +202,7 @@ func TestABadReloadChangesNothingAndSaysWhy(t *testing.T) {
 			t.Errorf("the last success moved from %v to %v", a, b)
 		}
 	}
-	if log := p.stderr.String(); strings.Contains(log, "canary") || !strings.Contains(log, `unknown key \"uri\"`) {
+	if log := p.stderr.String(); strings.Contains(log, "canary") || !strings.Contains(log, `:2: targets.a.uri: unknown key`) {
 		t.Errorf("log:\n%s", log)
 	}
 

@@ -107,10 +107,11 @@ func (t *tokenTransport) current(ctx context.Context) (*oauth2.Token, error) {
 		return t.token, nil
 	}
 	// The values of the request's context are about OMS: a trace of its connection.
-	bare, cancel := context.WithCancel(context.WithValue(context.Background(), oauth2.HTTPClient, t.server))
+	bare, cancel := context.WithCancel(
+		context.WithValue(context.Background(), oauth2.HTTPClient, t.server))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	token, err := t.source.TokenSource(bare).Token()
+	token, err := t.source.TokenSource(bare).Token() //nolint:contextcheck // it ends with ctx
 	if err != nil {
 		return nil, tokenError(err)
 	}

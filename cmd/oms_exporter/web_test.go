@@ -238,20 +238,36 @@ func TestTasksAreExcludedByStatus(t *testing.T) {
 	}
 }
 
-func TestTooManyTasksAreAFailure(t *testing.T) {
-	_, url := newOMS(t, omssim.Options{Projects: projects(t)}) // 8 tasks
-	for limit, isFailure := range map[string]bool{"0": false, "8": false, "7": true} {
+func TestTooManyTasksFailTheScrape(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	for limit, want := range map[string]string{
+		"0": "up, 8 tasks", "8": "up, 8 tasks", "7": "down: limit",
+	} {
 		t.Run(limit, func(t *testing.T) {
 			p := start(t, "--oms.url="+url, "--oms.max-tasks="+limit)
 
-			got := scrape(t, p)
-
-			if isFailure {
-				expectOutage(t, got, "limit")
-			} else {
-				got.expect(t, map[string]float64{"oms_up": 1})
+			if got := verdict(t, p.url+"/metrics"); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+			if want == "down: limit" {
+				expectLogged(t, p, `reason=limit err=".*\b8\b.*\b7\b`)
 			}
 		})
+	}
+}
+
+func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: []string{
+		`{"id": "np_1", "name": "a", "status": "RUNNING", "gmtCreate": "2026-01-01T08:00:00"}`,
+	}})
+	for zone, want := range map[string]string{"UTC": "08", "Asia/Shanghai": "00", "America/New_York": "13"} {
+		created, err := time.Parse(time.RFC3339, "2026-01-01T"+want+":00:00Z")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, "--oms.url="+url, "--oms.timezone="+zone)
+
+		scrape(t, p).expect(t, map[string]float64{"oms_task_created_timestamp_seconds": float64(created.Unix())})
 	}
 }
 

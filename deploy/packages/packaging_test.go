@@ -51,6 +51,14 @@ func TestUnitsAreValid(t *testing.T) {
 	}
 }
 
+func TestTheServiceChecksItsConfigurationBeforeItStarts(t *testing.T) {
+	unit := text(t, units+"oms_exporter.service")
+	start := regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindStringSubmatch(unit)
+	if start == nil || !strings.Contains(unit, "\nExecStartPre="+start[1]+" --config.check\n") {
+		t.Errorf("want ExecStartPre= to be ExecStart= with --config.check:\n%s", unit)
+	}
+}
+
 func TestTheServiceIsConfined(t *testing.T) {
 	output, err := exec.CommandContext(t.Context(), systemdAnalyze(t), "security", "--offline=true",
 		"--no-pager", "--threshold="+mostExposure, units+"oms_exporter.service").CombinedOutput()
