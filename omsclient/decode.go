@@ -46,7 +46,7 @@ type allowance struct {
 func newAllowance(projects int) *allowance {
 	const (
 		least = 32 << 20
-		each  = 6 << 10 // twice what a usual project takes
+		each  = 8 << 10 // a usual project, which has eight steps, takes half of that
 	)
 	limit := max(least, int64(min(projects, maxTotal))*each)
 	a := &allowance{exceeded: fmt.Errorf("%w: the limit is %d bytes for %d projects",
@@ -291,8 +291,10 @@ func grow[V any](d *decoder, all *[]V) error {
 	const usualLength = 8 // of steps
 	var zero V
 	if n := len(*all); n == cap(*all) {
-		*all = slices.Grow(*all, max(usualLength, n))
-		if err := d.spend((cap(*all) - n) * sizeOf[V]()); err != nil {
+		longer := make([]V, n, n+usualLength) // they are not long enough to double
+		copy(longer, *all)
+		*all = longer
+		if err := d.spend(usualLength * sizeOf[V]()); err != nil {
 			return err
 		}
 	}
@@ -651,6 +653,12 @@ func (d *decoder) dropObject(name string) error {
 func (d *decoder) drop(name string) error {
 	d.dropped[name]++
 	return d.json.SkipValue()
+}
+
+// isTooMuch reports whether an error says that a document exceeds a bound. Then it
+// was JSON so far.
+func isTooMuch(err error) bool {
+	return errors.Is(err, errTooMany) || errors.Is(err, errLongToken)
 }
 
 // endsEarly reports whether an error of jsontext says that the document is not

@@ -164,7 +164,7 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			printable(coding, maxWord))
-	case decodeErr != nil && !isJSON(response):
+	case decodeErr != nil && !isTooMuch(decodeErr) && !isJSON(response):
 		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
 			printable(mediaType(response), maxWord))
 	case decodeErr != nil:
@@ -222,7 +222,7 @@ func (i *inflater) Read(b []byte) (int, error) {
 }
 
 func (i *inflater) start() error {
-	buffered := bufio.NewReaderSize(i.wire, 64<<10)
+	buffered := bufio.NewReader(i.wire)
 	i.r = buffered
 	if magic, _ := buffered.Peek(2); string(magic) != "\x1f\x8b" {
 		return nil

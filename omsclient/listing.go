@@ -108,7 +108,7 @@ type listing struct {
 func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	l.passes++
 	pages := newPrefetch(ctx, l.client)
-	defer func() { l.report.Requests = append(l.report.Requests, pages.stop()...) }()
+	defer func() { l.report.add(pages.stop()) }()
 	plan := plan{size: l.client.options.PageSize}
 	for n := 1; !plan.ended; n++ {
 		if n > l.client.options.MaxPages {
@@ -121,7 +121,7 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 				Err: errors.New("the answer has no data"),
 			}, n)
 		}
-		l.report.Requests = append(l.report.Requests, got.attempts...)
+		l.report.add(got.attempts)
 		switch {
 		case got.err != nil && plan.listedAll() && got.err.refusesPage():
 			return plan.consistent(), nil

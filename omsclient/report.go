@@ -13,7 +13,8 @@ import (
 // passes. Duplicates, Invalid and Dropped count the first pass only, so that
 // nothing is counted twice.
 type Report struct {
-	Requests   []Request         // every attempt, by page
+	Requests   []Request         // the attempts, by page; at most MaxRequests of them
+	Omitted    int               // attempts beyond MaxRequests; the sums below include them
 	Pages      int               // pages read
 	Duplicates int               // elements of data that had been on an earlier page
 	Invalid    int               // elements of data without a usable id
@@ -23,11 +24,40 @@ type Report struct {
 	// Inconsistent reports that the number of projects differed from OMS's count of
 	// them, and still did after a second pass or when there was no time for one.
 	Inconsistent bool
+
+	omitted struct {
+		rows, retries    int
+		bytes, wireBytes int64
+	}
+}
+
+// MaxRequests is how many attempts a [Report] tells one by one: the first ones, and
+// after those the last one, or the first that failed.
+const MaxRequests = 1000
+
+// add notes attempts.
+func (r *Report) add(attempts []Request) {
+	for _, a := range attempts {
+		if len(r.Requests) < MaxRequests {
+			r.Requests = append(r.Requests, a)
+			continue
+		}
+		if last := &r.Requests[MaxRequests-1]; last.Err == nil {
+			*last, a = a, *last
+		}
+		r.Omitted++
+		r.omitted.rows += a.Rows
+		r.omitted.bytes += a.Bytes
+		r.omitted.wireBytes += a.WireBytes
+		if a.Attempt > 1 {
+			r.omitted.retries++
+		}
+	}
 }
 
 // Rows returns the number of elements of data in all answers.
 func (r *Report) Rows() int {
-	rows := 0
+	rows := r.omitted.rows
 	for i := range r.Requests {
 		rows += r.Requests[i].Rows
 	}
@@ -36,7 +66,7 @@ func (r *Report) Rows() int {
 
 // Bytes returns the length of all answers, uncompressed.
 func (r *Report) Bytes() int64 {
-	var bytes int64
+	bytes := r.omitted.bytes
 	for i := range r.Requests {
 		bytes += r.Requests[i].Bytes
 	}
@@ -45,7 +75,7 @@ func (r *Report) Bytes() int64 {
 
 // BytesOnWire returns the length of all answers as they were sent.
 func (r *Report) BytesOnWire() int64 {
-	var bytes int64
+	bytes := r.omitted.wireBytes
 	for i := range r.Requests {
 		bytes += r.Requests[i].WireBytes
 	}
@@ -54,7 +84,7 @@ func (r *Report) BytesOnWire() int64 {
 
 // Retries returns the number of requests that repeated a failed one.
 func (r *Report) Retries() int {
-	retries := 0
+	retries := r.omitted.retries
 	for i := range r.Requests {
 		if r.Requests[i].Attempt > 1 {
 			retries++

@@ -69,12 +69,11 @@ var wordings = []struct {
 	{"Content-Length", "the answer has a Content-Length that cannot be read", HTTPStatus},
 	{"malformed", "the server does not speak HTTP", ""},
 	{"HTTP response to HTTPS client", "the server speaks HTTP, not HTTPS", TLS},
-	{"parse certificate", "tls: the certificate cannot be read", TLS},
 	{"stream error", "HTTP/2 stream error", ""},
 	{"http2", "the HTTP/2 connection failed", ""},
 	{"closed idle connection", "the server closed the connection", ""},
 	{"oauth2", "the token server refused, or its answer cannot be read", ""},
-	{"", "the exchange with the server failed", ""},
+	{"", "the exchange with the server, or with a proxy, failed", ""},
 }
 
 // reword returns the reason of an error of an HTTP client or a connection, and an
@@ -86,16 +85,16 @@ func reword(err error) (Reason, error) {
 		err = outer.Err
 	}
 	reason := transportReason(err)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "proxyconnect" {
-		return reason, aboutProxy(op)
+	if text, ok := aboutProxy(err); ok {
+		return reason, errors.New(text)
 	}
 	switch text := err.Error(); {
 	case isCertificate(err):
 		return reason, aboutCertificate(err)
 	case isOwn(err):
 		return reason, cutError(err)
-	case reason == TLS && strings.Contains(text, "tls: ") && !strings.Contains(text, "parse certificate"):
+	case reason == TLS && strings.Contains(text, "tls: "):
+		text, _, _ = strings.Cut(text, ": x509") // what is wrong with the server's certificate
 		return reason, &rephrased{printable(text, maxWords), err}
 	case reason == Timeout:
 		return reason, &rephrased{"no answer in time", nil}
@@ -120,18 +119,16 @@ func isOwn(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// aboutProxy rewords why a proxy did not connect to the server. The error may be no
-// more than the reason phrase of the proxy's answer.
-func aboutProxy(op *net.OpError) error {
+// aboutProxy recognizes the error for a proxy that does not connect to the server.
+// It is no more than the reason phrase of the proxy's answer, which could be
+// anything, but usually is the standard one.
+func aboutProxy(err error) (text string, ok bool) {
 	for code := http.StatusMultipleChoices; code < 600; code++ {
-		if text := http.StatusText(code); text != "" && op.Err.Error() == text {
-			return fmt.Errorf("the proxy answers %d %s", code, text)
+		if text := http.StatusText(code); text != "" && err.Error() == text {
+			return fmt.Sprintf("the proxy answers %d %s", code, text), true
 		}
 	}
-	if reason, inner := reword(op.Err); reason != Connect || isOwn(op.Err) {
-		return fmt.Errorf("no connection to the proxy: %w", inner)
-	}
-	return errors.New("the proxy refuses to connect to the server")
+	return "", false
 }
 
 func isCertificate(err error) bool {
