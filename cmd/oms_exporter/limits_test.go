@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,6 +117,50 @@ func TestSharedAndSingleAnswersAreCutOffAlike(t *testing.T) {
 	if warning := "a scraper did not read its answer in time"; strings.Count(shared.stderr.String(), warning) != 1 {
 		t.Errorf("the log does not say once: %s\n%s", warning, shared.stderr)
 	}
+}
+
+func TestTheLimitOfRequestsIsOfAllThatMayTakeLong(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}, 2*requestsPerAnswer), make(chan struct{})
+	oms := fleetOf(3)
+	p := start(t, "--web.max-requests=1", "--oms.url="+serveOMS(t, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-release
+			oms.ServeHTTP(w, r)
+		})))
+	var waiting sync.WaitGroup
+	for range requestsPerAnswer {
+		waiting.Go(func() { _, _ = ask(p.url+"/metrics", patience) })
+	}
+	<-asked
+	<-time.After(200 * time.Millisecond) // so that the others have come too
+
+	for path, want := range map[string]int{
+		"/metrics": 503, "/status": 503, "/probe?target=x": 503, "/": 200, "/sd": 200, "/-/healthy": 200, "/-/ready": 200,
+	} {
+		if r := get(t, p.url+path); r.status != want {
+			t.Errorf("%s: status %d, want %d", path, r.status, want)
+		}
+	}
+	close(release)
+	waiting.Wait()
+}
+
+func TestWhoeverDoesNotReadIsCutOffOnAnyPath(t *testing.T) {
+	t.Parallel()
+	const targets = 2000
+	label := strings.Repeat("x", 5000)
+	var config strings.Builder
+	for i := range targets {
+		fmt.Fprintf(&config, "  t%d: {url: \"http://127.0.0.1:1\", labels: {a: %s}}\n", i, label)
+	}
+	p := exporterOf(t, config.String())
+
+	c := sluggard(t, p, "/sd", "1")
+	<-time.After(7 * time.Second)
+
+	expectCutOff(t, "/sd", c)
 }
 
 func TestATargetMayTakeLongerThanTheFlagSays(t *testing.T) {
