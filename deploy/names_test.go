@@ -71,7 +71,7 @@ var (
 
 // TestAlertmanagerNamesWhatExists checks the labels in matchers, equal, group_by and templates, and the values in matchers.
 func TestAlertmanagerNamesWhatExists(t *testing.T) {
-	labels := make(map[string]bool)
+	labels := map[string]bool{"cluster": true} // an external label of Prometheus
 	values := make(map[string][]string)
 	annotations := make(map[string]bool)
 	for _, a := range known(t).Alerts() {
