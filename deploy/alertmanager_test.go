@@ -800,6 +800,53 @@ func TestUnknownIsNotResolved(t *testing.T) {
 	}
 }
 
+// TestServersOfAPairSendTheSameAlert runs Prometheus with the external labels
+// that the configurations suggest.
+func TestServersOfAPairSendTheSameAlert(t *testing.T) {
+	t.Parallel()
+	const rules = "groups: [{name: g, interval: 1s, rules: [{alert: A, expr: vector(1)}]}]\n"
+	for _, name := range []string{"prometheus.yml", "prometheus-sd.yml"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := make(chan string, 100)
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				sent <- string(body)
+			}))
+			t.Cleanup(server.Close)
+			dir := t.TempDir()
+			config := readFile(t, filepath.Join("prometheus", name))
+			for old, replacement := range map[string]string{
+				"# external_labels:": "external_labels:",
+				"rules/*.yml":        "rules.yml",
+				"localhost:9093":     strings.TrimPrefix(server.URL, "http://"),
+				"localhost:10667":    "localhost:1",
+			} {
+				if !strings.Contains(config, old) {
+					t.Fatalf("there is no %s", old)
+				}
+				config = strings.ReplaceAll(config, old, replacement)
+			}
+			for file, content := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			launch(t, filepath.Join(dir, "log"), tool(t, "prometheus", "prometheus"),
+				"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+				"--rules.alert.resend-delay=1s")
+			select {
+			case alert := <-sent:
+				if !strings.Contains(alert, `"labels":{"alertname":"A","cluster":"east"}`) {
+					t.Errorf("Prometheus sends %s", alert)
+				}
+			case <-time.After(time.Minute):
+				t.Error("Prometheus sends no alert")
+			}
+		})
+	}
+}
+
 // TestReceiversStart checks that placeholders send nothing to the outside.
 func TestReceiversStart(t *testing.T) {
 	config, err := os.ReadFile(alertmanagerFile)

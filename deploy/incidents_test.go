@@ -254,10 +254,10 @@ func TestIncidents(t *testing.T) {
 				fire(5, tasks(t, 0, 200, "OMSTaskFailed")...),
 				fire(15, tasks(t, 0, 200, "OMSTaskDelayCritical")...),
 				end(60, tasks(t, 0, 200, "OMSTaskDelayCritical")...),
-				end(70, tasks(t, 0, 200, "OMSTaskFailed")...),
-				end(80, of("OMSManyTasksFailed")),
+				end(85, tasks(t, 0, 200, "OMSTaskFailed")...),
+				end(110, of("OMSManyTasksFailed")),
 			},
-			pager: []notice{{3, "firing OMSManyTasksFailed 1"}, {80, "resolved OMSManyTasksFailed 1"}},
+			pager: []notice{{3, "firing OMSManyTasksFailed 1"}, {110, "resolved OMSManyTasksFailed 1"}},
 		},
 		{
 			name: "15 tasks fail, then 4 more, which are not many",

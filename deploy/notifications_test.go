@@ -156,6 +156,7 @@ func TestTitles(t *testing.T) {
 	cluster.Labels["cluster"] = "prod"
 	whole := about(t, "down.example:1: OMS does not answer", "OMSDown", "instance", "down.example:1")
 	whole.Labels["cluster"] = "prod"
+	two := []posted{failed("orders has failed", "two", "job", "oms-a"), failed("orders has failed", "two", "job", "oms-b")}
 	hostile := failed("<!channel> `x` <https://evil.example|click> [click](https://evil.example) \u202eanimret\u202c\na\u200bb\x07 has failed", "hostile",
 		"task_id", "hostile")
 	for want, alerts := range map[string][]posted{
@@ -163,6 +164,7 @@ func TestTitles(t *testing.T) {
 		"WARNING medium: INCR_TRANSFER of orders has failed": {about(t, "INCR_TRANSFER of orders has failed", "OMSTaskStepFailed", "instance", "medium", "importance", "MEDIUM")},
 		"CRITICAL several: b has failed (3 alerts)":          {failed("a has failed", "several", "task_id", "a"), later, failed("c has failed", "several", "task_id", "c")},
 		"CRITICAL mixed: b flaps (2 alerts)":                 mixed,
+		"CRITICAL two: orders has failed":                    two,
 		"CRITICAL prod/hz: orders has failed":                {cluster},
 		"CRITICAL prod: down.example:1: OMS does not answer": {whole},
 		"CRITICAL Prometheus scrapes no OMS exporter":        {about(t, "Prometheus scrapes no OMS exporter", "OMSExporterAbsent")},
@@ -172,6 +174,9 @@ func TestTitles(t *testing.T) {
 		if got := am.chat(t, cmp.Or(alerts[0].Labels["instance"], "Prometheus")); got.Title != want {
 			t.Errorf("title %q, want %q", got.Title, want)
 		}
+	}
+	if got := am.chat(t, "two"); strings.Count(got.Text, "What to do") != 1 {
+		t.Errorf("two exporters say the same thing twice: %s", got.Text)
 	}
 	got := am.chat(t, "hostile")
 	if strings.ContainsAny(got.Text+got.Title, "<>`\u202e\u200b\x07") || strings.Count(got.Text, "\n") != 5 {
@@ -195,7 +200,7 @@ func TestTextOfMany(t *testing.T) {
 	am.post(t, alerts...)
 	text := am.chat(t, "critical 7 (7 alerts)").Text
 	if !strings.HasPrefix(text, "CRITICAL hangzhou: critical 7\n") || strings.Count(text, "What to do:") != 5 ||
-		!strings.HasSuffix(text, "\n\nThese are five of 7 that fire.\n\nBoard: https://grafana.example/d/oms-fleet?var-instance=hangzhou") {
+		!strings.HasSuffix(text, "\n\n7 alerts fire; at most five are shown.\n\nBoard: https://grafana.example/d/oms-fleet?var-instance=hangzhou") {
 		t.Errorf("text:\n%s", text)
 	}
 	for i := range alerts {
@@ -203,7 +208,7 @@ func TestTextOfMany(t *testing.T) {
 	}
 	am.post(t, alerts...)
 	text = am.chat(t, "RESOLVED").Text
-	if strings.Count(text, "It was:") != 5 || !strings.Contains(text, "\n\nThese are five of 7 that are over.\n") {
+	if strings.Count(text, "It was:") != 5 || !strings.Contains(text, "\n\n7 alerts are over; at most five are shown.\n") {
 		t.Errorf("text:\n%s", text)
 	}
 }
