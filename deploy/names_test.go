@@ -65,7 +65,7 @@ var (
 	matchersLine = regexp.MustCompile(`(?m)^[^#\n]*matchers: \[(.*)\]$`)
 	matcher      = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
 	labelsLine   = regexp.MustCompile(`(?m)^[^#\n]*(?:group_by|equal): \[(.*)\]$`)
-	ofAlert      = regexp.MustCompile(`\.(?:Common|Group)?Labels\.(\w+)`)
+	ofAlert      = regexp.MustCompile(`\.(?:Common|Group)?Labels\.([a-z]\w*)`)
 	annotation   = regexp.MustCompile(`\.(?:Common)?Annotations\.(\w+)`)
 )
 
