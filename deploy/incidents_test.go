@@ -277,7 +277,8 @@ func TestIncidents(t *testing.T) {
 			},
 			pager: []notice{
 				{3, "firing OMSManyTasksDelayed 1"},
-				{80, "resolved OMSManyTasksDelayed 1"}, {80, "firing OMSTaskDelayCritical 49"},
+				{80, "resolved OMSManyTasksDelayed 1"},
+				{80, "firing OMSTaskDelayCritical 49"},
 			},
 		},
 		{
@@ -303,13 +304,18 @@ func TestIncidents(t *testing.T) {
 				fire(130, of("OMSTaskDelayCritical"), of("OMSTaskDelayHigh", "importance", medium, "task_id", "np_2")),
 			},
 			pager: []notice{
-				{0, "firing OMSTaskDelayCritical 1"}, {5, "firing OMSDown 1"}, {25, "resolved OMSDown 1"},
+				{0, "firing OMSTaskDelayCritical 1"},
+				{5, "firing OMSDown 1"},
+				{25, "resolved OMSDown 1"},
 				{130, "firing OMSTaskDelayCritical 1"},
 			},
 			chat: []notice{
-				{0, "firing OMSTaskDelayCritical 1"}, {0, "firing OMSTaskDelayHigh 1"},
-				{5, "firing OMSDown 1"}, {25, "resolved OMSDown 1"},
-				{130, "firing OMSTaskDelayCritical 1"}, {130, "firing OMSTaskDelayHigh 1"},
+				{0, "firing OMSTaskDelayCritical 1"},
+				{0, "firing OMSTaskDelayHigh 1"},
+				{5, "firing OMSDown 1"},
+				{25, "resolved OMSDown 1"},
+				{130, "firing OMSTaskDelayCritical 1"},
+				{130, "firing OMSTaskDelayHigh 1"},
 			},
 		},
 		{
@@ -322,11 +328,15 @@ func TestIncidents(t *testing.T) {
 				fire(40, of("OMSTaskFailed")),
 			},
 			pager: []notice{
-				{0, "firing OMSTaskFailed 1"}, {5, "firing OMSDown 1"}, {25, "resolved OMSDown 1"},
+				{0, "firing OMSTaskFailed 1"},
+				{5, "firing OMSDown 1"},
+				{25, "resolved OMSDown 1"},
 				{40, "firing OMSTaskFailed 1"},
 			},
 			chat: []notice{
-				{0, "firing OMSTaskFailed 1"}, {5, "firing OMSDown 1"}, {25, "resolved OMSDown 1"},
+				{0, "firing OMSTaskFailed 1"},
+				{5, "firing OMSDown 1"},
+				{25, "resolved OMSDown 1"},
 				{120, "firing OMSTaskFailed 1"},
 			},
 		},
@@ -348,7 +358,8 @@ func TestIncidents(t *testing.T) {
 			},
 			pager: []notice{{0, "firing OMSTaskFailed 2"}, {20, "firing OMSTaskFailed 1, resolved OMSTaskFailed 1"}},
 			chat: []notice{
-				{0, "firing OMSTaskFailed 2"}, {10, "firing OMSRedundantExporterDown 1"},
+				{0, "firing OMSTaskFailed 2"},
+				{10, "firing OMSRedundantExporterDown 1"},
 				{20, "firing OMSTaskFailed 1, resolved OMSTaskFailed 1"},
 			},
 		},
@@ -422,7 +433,8 @@ func TestIncidentsAtNight(t *testing.T) {
 			},
 			pager: []notice{{0, "firing OMSTaskDelayCritical 1"}, {130, "firing OMSTaskDelayCritical 1"}},
 			chat: []notice{
-				{0, "firing OMSTaskDelayCritical 1"}, {20, "resolved OMSTaskDelayCritical 1"},
+				{0, "firing OMSTaskDelayCritical 1"},
+				{20, "resolved OMSTaskDelayCritical 1"},
 				{130, "firing OMSTaskDelayCritical 1"},
 			},
 		},

@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"cmp"
 	"encoding/json"
-
 	"os"
 	"path/filepath"
 	"regexp"
@@ -250,5 +249,4 @@ func TestEveryAlertHasAName(t *testing.T) {
 			t.Errorf("the templates name %s, which does not exist", m[1])
 		}
 	}
-
 }
