@@ -65,13 +65,13 @@ var (
 	matchersLine = regexp.MustCompile(`(?m)^[^#\n]*matchers: \[(.*)\]$`)
 	matcher      = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
 	labelsLine   = regexp.MustCompile(`(?m)^[^#\n]*(?:group_by|equal): \[(.*)\]$`)
-	ofAlert      = regexp.MustCompile(`\.(?:Common|Group)?Labels\.(\w+)`)
+	ofAlert      = regexp.MustCompile(`\.(?:Common|Group)?Labels\.([a-z]\w*)`)
 	annotation   = regexp.MustCompile(`\.(?:Common)?Annotations\.(\w+)`)
 )
 
 // TestAlertmanagerNamesWhatExists checks the labels in matchers, equal, group_by and templates, and the values in matchers.
 func TestAlertmanagerNamesWhatExists(t *testing.T) {
-	labels := make(map[string]bool)
+	labels := map[string]bool{"cluster": true} // an external label of Prometheus
 	values := make(map[string][]string)
 	annotations := make(map[string]bool)
 	for _, a := range known(t).Alerts() {
@@ -92,6 +92,9 @@ func TestAlertmanagerNamesWhatExists(t *testing.T) {
 		t.Errorf("%d lists of labels and %d of matchers: cannot read %s", len(lists), len(matchers), alertmanagerFile)
 	}
 	for _, list := range lists {
+		if !strings.HasPrefix(list[1], "cluster, ") && list[1] != "cluster" {
+			t.Errorf("[%s] mixes Prometheus servers: it lacks cluster", list[1])
+		}
 		for _, l := range strings.Split(list[1], ", ") {
 			if !labels[l] {
 				t.Errorf("no alert has a label %s", l)
@@ -126,19 +129,24 @@ func TestAlertmanagerNamesWhatExists(t *testing.T) {
 	}
 }
 
-// TestInhibitionKeepsExportersApart checks that no alert from one exporter hides one from another.
+// TestInhibitionKeepsExportersApart checks that no alert from one exporter or Prometheus hides one
+// from another. OMSExporterAbsent has no exporter.
 func TestInhibitionKeepsExportersApart(t *testing.T) {
 	_, rules, found := strings.Cut(readFile(t, alertmanagerFile), "\ninhibit_rules:\n")
 	if !found {
 		t.Fatalf("cannot read %s", alertmanagerFile)
 	}
-	equals := regexp.MustCompile(`(?m)^    equal: \[(.*)\]$`).FindAllStringSubmatch(rules, -1)
+	equals := regexp.MustCompile(`source_matchers: \[(.*)\]\n.*\n    equal: \[(.*)\]\n`).FindAllStringSubmatch(rules, -1)
 	if sources := strings.Count(rules, "source_matchers:"); len(equals) != sources || sources < 10 {
 		t.Errorf("%d rules, %d of them with equal", sources, len(equals))
 	}
 	for _, e := range equals {
-		if !strings.HasPrefix(e[1], "job, instance") {
-			t.Errorf("equal: [%s], want job and instance", e[1])
+		source, equal := e[1], e[2]
+		if !strings.HasPrefix(equal, "cluster, job, instance") && !strings.Contains(source, `"OMSExporterAbsent"`) {
+			t.Errorf("equal: [%s], want cluster, job and instance: %s", equal, source)
+		}
+		if !strings.HasPrefix(equal, "cluster") {
+			t.Errorf("equal: [%s], want cluster: %s", equal, source)
 		}
 	}
 }

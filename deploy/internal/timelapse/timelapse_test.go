@@ -20,6 +20,10 @@ func TestExpr(t *testing.T) {
 			"what the exporter stamped by its own clock", `time() - oms_last_successful_scrape_timestamp_seconds > 600`,
 			`time() - (time() - 60 * (time() - oms_last_successful_scrape_timestamp_seconds)) > 600`,
 		},
+		{
+			"what the rules stamped by Prometheus' clock", `last_over_time(oms:task_failing_since:timestamp_seconds[6m]) or time() - oms:task_failing_since:timestamp_seconds >= 300`,
+			`last_over_time(oms:task_failing_since:timestamp_seconds[6s]) or time() - (time() - 60 * (time() - oms:task_failing_since:timestamp_seconds)) >= 300`,
+		},
 		{"OMS's clock runs faster by itself", `time() + oms_clock_skew_seconds`, `time() + oms_clock_skew_seconds`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
