@@ -185,7 +185,7 @@ func TestCheck(t *testing.T) {
 		`oms:task_late:second`:                                                                                  "no metric oms:task_late:second",
 		`oms:setting_delay_threshold:seconds{job="a"}`:                                                          "no label job",
 		`oms:task_cutover_gate:bool and on (gate) (oms:setting_cutover_gate:bool == 1)`:                         "",
-		`ALERTS{alertstate="firing", symptom="delay", step="A", task_owner="a", reason="limit"}`:             "",
+		`ALERTS{alertstate="firing", symptom="delay", step="A", task_owner="a", reason="limit"}`:                "",
 		`ALERTS{state="firing"}`:                                                                                "no label state",
 		`absent(oms_up{job="a"})`:                                                                               "",
 		`sum by (job) (absent(oms_up{job="a"}))`:                                                                "",
