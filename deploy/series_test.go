@@ -56,7 +56,6 @@ var target = []string{"job", "instance"}
 var foreignSeries = map[string][]string{
 	"up": nil, "scrape_duration_seconds": nil, "scrape_samples_scraped": nil,
 	"scrape_samples_post_metric_relabeling": nil, "scrape_series_added": nil,
-	"oms_task_verify_different_records": {"task_id", "task_name"}, "oms_task_verify_result_timestamp_seconds": {"task_id", "task_name"}, //ZZTEMP
 	"probe_success": nil, // of blackbox_exporter
 	// Only with --enable-feature=extra-scrape-metrics.
 	"scrape_timeout_seconds": nil, "scrape_sample_limit": nil, "scrape_body_size_bytes": nil,
@@ -185,7 +184,7 @@ func TestCheck(t *testing.T) {
 		`oms:task_late:second`:                                                                                  "no metric oms:task_late:second",
 		`oms:setting_delay_threshold:seconds{job="a"}`:                                                          "no label job",
 		`oms:task_cutover_gate:bool and on (gate) (oms:setting_cutover_gate:bool == 1)`:                         "",
-		`ALERTS{alertstate="firing", symptom="delay", step="A", task_owner="a", reason="limit"}`:             "",
+		`ALERTS{alertstate="firing", symptom="delay", step="A", task_owner="a", reason="limit"}`:                "",
 		`ALERTS{state="firing"}`:                                                                                "no label state",
 		`absent(oms_up{job="a"})`:                                                                               "",
 		`sum by (job) (absent(oms_up{job="a"}))`:                                                                "",

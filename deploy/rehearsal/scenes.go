@@ -62,7 +62,6 @@ var scenes = []scene{
 	{name: "no_delay", want: []string{"OMSTaskDelayMissing"}},
 	{
 		name: "clock_skew", want: []string{"OMSTaskNegativeDelay"},
-		may: []string{"OMSTaskCutoverReady"},
 	},
 	{
 		name: "storm", tasks: 12, want: []string{"OMSManyTasksDelayed"}, check: onePage,
@@ -75,7 +74,7 @@ var scenes = []scene{
 		name: "outage", scenarios: []string{"falling_behind"},
 		want: []string{"OMSDown", "OMSTaskDelayCritical"},
 		may: []string{
-			"OMSListingStale", "OMSTaskFallingBehind", "OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
+			"OMSListingsFailing", "OMSListingsMostlyFailing", "OMSTaskFallingBehind", "OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
 			"OMSTaskCutoverReady",
 		},
 		act: outage,

@@ -18,11 +18,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ownClock are series that the exporter or the rules stamp by their own clock,
-// not by OMS's. Their age is multiplied by the speed, so that it is in simulated
-// seconds too.
+// ownClock are series that the rules stamp by Prometheus' clock, not by OMS's.
+// Their age is multiplied by the speed, so that it is in simulated seconds too.
 var ownClock = []string{
-	"oms_last_successful_scrape_timestamp_seconds",
 	"oms:task_failing_since:timestamp_seconds",
 	"oms:task_step_failing_since:timestamp_seconds",
 }

@@ -17,8 +17,8 @@ func TestExpr(t *testing.T) {
 		{"derivatives are by the clock of Prometheus", `deriv(a[1h]) and b`, `(deriv(a[1m]) / 60) and b`},
 		{"increases are counts and stay", `increase(a[30m]) > 5`, `increase(a[30s]) > 5`},
 		{
-			"what the exporter stamped by its own clock", `time() - oms_last_successful_scrape_timestamp_seconds > 600`,
-			`time() - (time() - 60 * (time() - oms_last_successful_scrape_timestamp_seconds)) > 600`,
+			"what the rules stamped by Prometheus' clock", `time() - oms:task_failing_since:timestamp_seconds > 600`,
+			`time() - (time() - 60 * (time() - oms:task_failing_since:timestamp_seconds)) > 600`,
 		},
 		{
 			"what the rules stamped by Prometheus' clock", `last_over_time(oms:task_failing_since:timestamp_seconds[6m]) or time() - oms:task_failing_since:timestamp_seconds >= 300`,
