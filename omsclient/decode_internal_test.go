@@ -110,6 +110,10 @@ func TestTheWireNamesEachFieldOnce(t *testing.T) {
 	checkNames(t, failureFields)
 	checkNames(t, extraFields)
 	checkNames(t, alarmFields)
+	checkNames(t, verifyFields)
+	checkNames(t, tableFields)
+	checkNames(t, componentFields)
+	checkNames(t, processFields)
 }
 
 func checkNames[T any](t *testing.T, o *object[T]) {
