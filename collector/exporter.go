@@ -101,22 +101,32 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	}
 	registerer.MustRegister(m.requests, m.retries, m.duration, m.bytes, m.coalesced, m.inconsistent,
 		m.unknown, m.certificate)
-	// Counters that begin at 0 let Prometheus see the first increase.
-	m.retries.WithLabelValues(omsclient.Action)
-	m.bytes.WithLabelValues(omsclient.Action)
-	m.duration.WithLabelValues(omsclient.Action)
-	m.requests.WithLabelValues(omsclient.Action, "200")
+	m.expect(omsclient.Action)
 	return m
+}
+
+// expect begins the counters of an action at 0, which lets Prometheus see the first
+// increase.
+func (m *Metrics) expect(action string) {
+	m.retries.WithLabelValues(action)
+	m.bytes.WithLabelValues(action)
+	m.duration.WithLabelValues(action)
+	m.requests.WithLabelValues(action, "200")
+}
+
+// count counts the requests of a listing, or of another action.
+func (m *Metrics) count(action string, report *omsclient.Report) {
+	for _, r := range report.Requests {
+		m.requests.WithLabelValues(action, codeOf(r)).Inc()
+		m.duration.WithLabelValues(action).Observe(r.Duration.Seconds())
+	}
+	m.bytes.WithLabelValues(action).Add(float64(report.Bytes()))
+	m.retries.WithLabelValues(action).Add(float64(report.Retries()))
 }
 
 // observe counts the requests of a listing.
 func (m *Metrics) observe(report *omsclient.Report) {
-	for _, r := range report.Requests {
-		m.requests.WithLabelValues(omsclient.Action, codeOf(r)).Inc()
-		m.duration.WithLabelValues(omsclient.Action).Observe(r.Duration.Seconds())
-	}
-	m.bytes.WithLabelValues(omsclient.Action).Add(float64(report.Bytes()))
-	m.retries.WithLabelValues(omsclient.Action).Add(float64(report.Retries()))
+	m.count(omsclient.Action, report)
 	if expiry, ok := unix(report.CertExpiry()); ok {
 		m.certificate.Set(expiry)
 	}
