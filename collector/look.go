@@ -190,9 +190,13 @@ func (l *look[A]) run(ctx context.Context, due []string) {
 	const enough = 3 // failures
 	var (
 		workers          sync.WaitGroup
-		next             = make(chan string)
+		queue            = make(chan string, len(due))
 		answered, failed int // guarded by l.mu
 	)
+	for _, id := range due {
+		queue <- id
+	}
+	close(queue)
 	over := func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -200,7 +204,10 @@ func (l *look[A]) run(ctx context.Context, due []string) {
 	}
 	for range min(l.atOnce, len(due)) {
 		workers.Go(func() {
-			for id := range next {
+			for id := range queue {
+				if over() {
+					return
+				}
 				err := l.question(ctx, id)
 				l.mu.Lock()
 				if err == nil {
@@ -212,13 +219,6 @@ func (l *look[A]) run(ctx context.Context, due []string) {
 			}
 		})
 	}
-	for _, id := range due {
-		if over() {
-			break
-		}
-		next <- id
-	}
-	close(next)
 	workers.Wait()
 	l.end(answered, failed)
 }
