@@ -21,6 +21,7 @@ type Metrics struct {
 	inconsistent prometheus.Counter
 	unknown      *prometheus.CounterVec
 	certificate  lateGauge
+	credentials  lateGauge
 }
 
 // A lateGauge is a gauge that has no sample until it is set: a time that is not known
@@ -65,6 +66,11 @@ var (
 		Name: "oms_exporter_api_certificate_expiry_timestamp_seconds", Type: "gauge",
 		Help: "When the first certificate of OMS's chain expires, as a Unix time in seconds.",
 	}
+	credentialsDoc = Doc{
+		Name: "oms_exporter_credentials_changed_timestamp_seconds", Type: "gauge",
+		Help: "When the password was last changed, as a Unix time in seconds, as configured. Absent if " +
+			"it is not. OMS does not tell, and passwords of its accounts expire after 90 days by default.",
+	}
 	reloadedDoc = Doc{
 		Name: "oms_exporter_config_last_reload_successful", Type: "gauge",
 		Help: "Whether the configuration was last loaded without an error: 1 or 0.",
@@ -92,6 +98,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		inconsistent: inconsistentDoc.counter(),
 		unknown:      unknownDoc.counterVec(),
 		certificate:  certificateDoc.lateGauge(),
+		credentials:  credentialsDoc.lateGauge(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: durationDoc.Name, Help: durationDoc.Help,
 			Buckets:                     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -100,7 +107,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		}, durationDoc.Labels),
 	}
 	registerer.MustRegister(m.requests, m.retries, m.duration, m.bytes, m.coalesced, m.inconsistent,
-		m.unknown, m.certificate)
+		m.unknown, m.certificate, m.credentials)
 	m.expect(omsclient.Action)
 	return m
 }
@@ -113,6 +120,9 @@ func (m *Metrics) expect(action string) {
 	m.duration.WithLabelValues(action)
 	m.requests.WithLabelValues(action, "200")
 }
+
+// CredentialsChanged notes when the password was last changed.
+func (m *Metrics) CredentialsChanged(at time.Time) { m.credentials.Set(float64(at.Unix())) }
 
 // count counts the requests of a listing, or of another action.
 func (m *Metrics) count(action string, report *omsclient.Report) {

@@ -63,6 +63,12 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 	return nil
 }
 
+// ProjectID returns the stand-in for the id of a project.
+func (r *Redactor) ProjectID(id string) string {
+	c := &redaction{mac: hmac.New(sha256.New, r.key[:])}
+	return c.standIn(projectFields.shown.members["id"].prefix, []byte(id))
+}
+
 // A policy says what a recording shows of a value. Whatever the policy, nulls and
 // empty texts are shown. The zero policy shows nothing else but structure.
 type policy struct {

@@ -59,7 +59,6 @@ var (
 
 	processedRecords    = stepDesc("oms_task_step_processed_records", "processedRecords.")
 	estimatedRecords    = stepDesc("oms_task_step_estimated_records", "capacity.")
-	inconsistentRecords = stepDesc("oms_task_step_inconsistent_records", "inconsistencies.")
 	sourceRecords       = stepDesc("oms_task_step_source_records_per_second", "srcRps.")
 	sinkRecords         = stepDesc("oms_task_step_sink_records_per_second", "dstRps.")
 	sourceBytes         = stepDesc("oms_task_step_source_bytes_per_second", "srcIops.")
@@ -281,7 +280,6 @@ func (s samples) steps(p *Project) {
 		info := &step.StepInfo
 		s.number(processedRecords, info.ProcessedRecords, 1, step.Name)
 		s.number(estimatedRecords, info.Capacity, 1, step.Name)
-		s.number(inconsistentRecords, info.Inconsistencies, 1, step.Name)
 		s.number(sourceRecords, info.SrcRps, 1, step.Name)
 		s.number(sinkRecords, info.DstRps, 1, step.Name)
 		s.number(sourceBytes, info.SrcIops, 1, step.Name)
