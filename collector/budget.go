@@ -9,27 +9,32 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// The tasks of a listing may take BytesPerTask of memory on average, as [costOf]
-// estimates, if there are as many as [Options].MaxTasks admits, and no less if there are
-// fewer. Usual tasks take three quarters of it. A listing that takes more fails.
+// BytesPerTask is the memory that a task may take on average until it is written, if a
+// listing has as many tasks as [Options].MaxTasks admits. Usual tasks take three quarters
+// of it, as costOf estimates. If tasks are fewer, each may take more.
 const BytesPerTask = 8 << 10
 
-// UsualTasks is what a collector has room for whatever its MaxTasks. A listing of so many
-// usual tasks leaves a process of 256 MiB enough to write them.
+// UsualTasks is the number of tasks for which there is room even if MaxTasks is smaller.
+// A process of 256 MiB can list and write as many.
 const UsualTasks = 20_000
 
-// withinBudget ends a listing whose tasks would take too much memory.
+// withinBudget ends a listing whose tasks would take too much memory, unless there is no
+// limit of tasks.
 func withinBudget(list ListFunc, maxTasks int) ListFunc {
-	most := max(maxTasks, UsualTasks) * BytesPerTask
-	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than %d MiB "+
-		"of memory, which is %d KiB for each of %d tasks",
-		most>>20, BytesPerTask>>10, max(maxTasks, UsualTasks))
+	if maxTasks == 0 {
+		return list
+	}
+	admitted := min(max(maxTasks, UsualTasks), 1<<30) // so that nothing overflows
+	most := int64(admitted) * BytesPerTask
+	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than "+
+		"%d MiB of memory, which is %d KiB for each of %d tasks",
+		most>>20, BytesPerTask>>10, admitted)
 	return func(ctx context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 		return func(yield func(omsclient.Project, error) bool) {
-			held := 0
+			held := int64(0)
 			for project, err := range list(ctx, r) {
 				if err == nil {
-					held += costOf(&project)
+					held += int64(costOf(&project))
 				}
 				if held > most {
 					yield(omsclient.Project{}, &omsclient.Error{
@@ -46,8 +51,8 @@ func withinBudget(list ListFunc, maxTasks int) ListFunc {
 }
 
 // costOf estimates the memory that a project takes: for itself, for the rows that are
-// read from it, and for a part of the text that is written. Every series repeats the id
-// and the name of its task.
+// read from it, and for a quarter of the text that is written, in which every series
+// repeats the id and the name of its task.
 func costOf(p *omsclient.Project) int {
 	const (
 		perTask, perStep, perLabel, perRule = 1024, 512, 640, 768
@@ -76,7 +81,8 @@ func costOf(p *omsclient.Project) int {
 	}
 	series := seriesOfTask + seriesOfStep*steps + labels + 2*rules
 	identity := len(p.ID) + len(p.Name)
-	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules + 3*texts + series*identity/4
+	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules +
+		3*texts + series*identity/4
 }
 
 // textsOf counts what codes of errors take. Each is a series.

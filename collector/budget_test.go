@@ -157,7 +157,7 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := test.of
 			var made, more int
-			c := collector.New(of(&made, endless(p)), collector.Options{})
+			c := collector.New(of(&made, endless(p)), collector.Options{MaxTasks: 1})
 			s := c.Scrape(t.Context())
 			larger := collector.New(of(&more, endless(p)), collector.Options{
 				MaxTasks: 2 * collector.UsualTasks,

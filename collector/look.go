@@ -33,8 +33,8 @@ type Look struct {
 	Failed  int           // of these, those without an answer
 	Latest  time.Time     // when one was last asked
 	Slowest time.Duration // of the latest round
-	Err     error         // why the last one failed that did; nil if all of the latest round were answered
-	Next    time.Time     // nothing is asked before, because everything failed; zero: at the next scrape
+	Err     error         // why the last one of that round failed that did, or nil
+	Next    time.Time     // nothing is asked before, because everything failed; or zero
 }
 
 // An occasion is what makes it worth asking about a task, again if it is another one.

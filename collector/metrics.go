@@ -40,10 +40,11 @@ func Groups() []Group {
 		{Name: throughputGroup, Help: "records, bytes and latency at both ends of each step"},
 		{Name: alarmGroup, Help: "alarms that OMS itself has raised about each task"},
 		{Name: tagGroup, Help: "tags of each task"},
-		{Name: verifyGroup, OptIn: true, Help: "what full verification has found, which takes a request " +
-			"for each verification that is done"},
-		{Name: componentsGroup, OptIn: true, Help: "status and delay of the components of tasks that are " +
-			"late, stand still or have failed, which takes a slow request for each such task, once in 5 minutes"},
+		{Name: verifyGroup, OptIn: true, Help: "what full verification has found, which takes a " +
+			"request for each verification that is done"},
+		{Name: componentsGroup, OptIn: true, Help: "status and delay of the components of tasks that " +
+			"are late, stand still or have failed, which takes a slow request for each such task, once " +
+			"in 5 minutes"},
 	}
 }
 
@@ -86,14 +87,14 @@ var (
 	)
 	omissions = ofOmissions(
 		gauge("oms_scrape_tasks_omitted",
-			"Elements of data that have no series, by reason: listed twice, excluded, over the limit, "+
+			"Elements of data that have no series, by reason: listed twice, excluded, "+
 				"or without a usable id.",
 			func(o omission) (float64, bool) { return float64(o.tasks), true }),
 	)
 	fleet = ofFleet(
 		gauge("oms_tasks",
 			fmt.Sprintf("Tasks that OMS lists, by type and status. Tasks that the exporter excludes count "+
-				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", maxOddPairs),
+				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", MaxOddPairs),
 			func(f fleetCount) (float64, bool) { return float64(f.tasks), true }),
 	)
 
@@ -256,29 +257,29 @@ var (
 
 	verifies = ofVerifications(verifyGroup,
 		gauge("oms_task_verify_different_records",
-			"data.differentNumber of ListProjectFullVerifyResult: records that the full verification found "+
-				"to differ. Absent until OMS has been asked and has answered with a number.",
+			"data.differentNumber of ListProjectFullVerifyResult: records that the full verification "+
+				"found to differ. Absent until OMS has been asked and has answered with a number.",
 			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return a.value.DifferentNumber.Get() }),
 		gauge("oms_task_verify_tables",
 			"totalCount of ListProjectFullVerifyResult: tables that the full verification has compared.",
 			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return a.value.Tables.Get() }),
 		gauge("oms_task_verify_result_timestamp_seconds",
-			"When OMS answered ListProjectFullVerifyResult, as a Unix time in seconds. It is asked again when "+
-				"times or status of the verification change.",
+			"When OMS answered ListProjectFullVerifyResult, as a Unix time in seconds. It is asked again "+
+				"when times or status of the verification change.",
 			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return unix(a.at) }),
 	)
 	componentStatusTable = ofComponents(componentsGroup,
 		[]label[componentGroup]{{"status", func(g componentGroup) string { return g.status }}},
 		gauge("oms_task_component_status",
 			"status of the components in the answer to DescribeProjectComponents: always 1, for the worst "+
-				"status of the components of a kind. store reads changes, incr_sync applies them. OMS is asked "+
-				"about tasks that are late, stand still or have failed; an answer is kept for 15 minutes.",
+				"status of the components of a kind. store reads changes, incr_sync applies them. OMS is "+
+				"asked about tasks that are late, stand still or have failed; an answer is kept for 15 minutes.",
 			func(g componentGroup) (float64, bool) { return 1, g.status != "" }),
 	)
 	componentDelays = ofComponents(componentsGroup, nil,
 		gauge("oms_task_component_delay_seconds",
-			"delay of the components in the answer to DescribeProjectComponents, in seconds: the largest of "+
-				"the components of a kind.",
+			"delay of the components in the answer to DescribeProjectComponents, in seconds: the largest "+
+				"of the components of a kind.",
 			func(g componentGroup) (float64, bool) { return g.delay.Get() }),
 	)
 	componentTimes = ofTasks(componentsGroup, nil,

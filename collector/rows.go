@@ -86,7 +86,6 @@ func omissionRows(s *Snapshot, add func(omission)) {
 	}
 	add(omission{"duplicate", s.report.Duplicates})
 	add(omission{"excluded", sum(maps.Values(s.excluded))})
-	add(omission{"limit", s.overLimit})
 	add(omission{"invalid", s.report.Invalid})
 }
 

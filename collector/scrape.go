@@ -118,7 +118,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 			return
 		}
 		v := unknownValue{field, value}
-		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= maxLogged {
+		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= MaxLogged {
 			v.value = ""
 		}
 		s.unknown[v]++
@@ -166,16 +166,6 @@ func latestSteps(all []omsclient.Step) []*omsclient.Step {
 	return latest
 }
 
-// limit takes away all tasks if there are too many: half of a listing would look
-// like a whole one.
-func (s *Snapshot) limit(most int) (exceeded bool) {
-	if most == 0 || len(s.tasks) <= most {
-		return false
-	}
-	s.overLimit, s.tasks = len(s.tasks), nil
-	return true
-}
-
 // record adds a snapshot to the history, and completes it with what only the history
 // knows.
 func (c *Collector) record(s *Snapshot, start time.Time) {
@@ -187,10 +177,6 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.history.lastSuccess = time.Now()
 		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
-		if s.limit(c.options.MaxTasks) {
-			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
-				"tasks", s.overLimit, "limit", c.options.MaxTasks)
-		}
 	}
 	c.logListing(s)
 	c.history.add(Fetch{
@@ -236,6 +222,9 @@ func (c *Collector) logFailure(s *Snapshot) {
 	var e *omsclient.Error
 	if errors.As(s.err, &e) {
 		kind.status = e.StatusCode
+	}
+	if reason == omsclient.Credentials {
+		kind.file = s.err.Error()
 	}
 	since, due := c.history.failures.due(kind)
 	if !due {

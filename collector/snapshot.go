@@ -27,11 +27,10 @@ type Snapshot struct {
 	lastSuccess time.Time // of any scrape; zero: none yet
 	report      omsclient.Report
 
-	tasks     []*task              // those with series, by id
-	fleet     fleetCounts          // all tasks that OMS lists
-	excluded  map[string]int       // tasks left out because the options say so, by property
-	overLimit int                  // tasks left out because there are too many
-	unknown   map[unknownValue]int // how often each occurred; see noteUnknown
+	tasks    []*task              // those with series, by id
+	fleet    fleetCounts          // all tasks that OMS lists
+	excluded map[string]int       // tasks left out because the options say so, by property
+	unknown  map[unknownValue]int // how often each occurred; see noteUnknown
 }
 
 // A task is a project that has series.
@@ -69,15 +68,15 @@ type fleetCounts struct {
 	odd   int // pairs in tasks that OMS's documents do not name
 }
 
-// maxOddPairs is how many pairs of type and status are counted apart although OMS's
+// MaxOddPairs is how many pairs of type and status are counted apart although OMS's
 // documents do not name them. Tasks with yet another pair count as otherPair.
-const maxOddPairs = 100
+const MaxOddPairs = 100
 
 var otherPair = fleetKey{"other", "other"}
 
 func (f *fleetCounts) add(k fleetKey) {
 	if _, counted := f.tasks[k]; !counted && !k.documented() {
-		if f.odd == maxOddPairs {
+		if f.odd == MaxOddPairs {
 			k = otherPair
 		} else {
 			f.odd++

@@ -4,11 +4,19 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"math"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -52,7 +60,7 @@ func (r repetition) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-func always(text string) func(int) string { return func(int) string { return text } }
+func always[T any](value T) func(int) T { return func(int) T { return value } }
 
 // hostile are answers that try to make the client work or remember. None of them is
 // as long as MaxPageBytes.
@@ -115,12 +123,12 @@ func peak(do func()) int64 {
 	return int64(most.Load()) - int64(before)
 }
 
-// The sizes of the answers and the number of seconds to read one are far smaller in
-// this test than the limits allow; set OMS_TEST_BYTES for answers of that length.
+// OMS_TEST_BYTES is how long the answers are, in bytes. With a few megabytes, what
+// has no bound shows already; the client's own limit of a page is 512 MiB.
 func TestNoAnswerTakesMuchMemoryOrMoreThanItsTime(t *testing.T) {
-	size, budget := int64(24<<20), 20*time.Second
+	size, limit, budget := int64(12<<20), int64(96<<20), 20*time.Second
 	if n, err := strconv.ParseInt(os.Getenv("OMS_TEST_BYTES"), 10, 64); err == nil {
-		size = n
+		size, limit = n, 224<<20
 	}
 	answers := hostile(size)
 	for _, name := range slices.Sorted(maps.Keys(answers)) {
@@ -157,7 +165,7 @@ func TestNoAnswerTakesMuchMemoryOrMoreThanItsTime(t *testing.T) {
 				if err == nil {
 					t.Error("no error")
 				}
-				if limit := int64(224 << 20); most > limit {
+				if most > limit {
 					t.Errorf("%d MiB were in use", most>>20)
 				}
 				if took > budget+time.Second {
@@ -353,33 +361,55 @@ func TestNoWordOfAServerIsInAnError(t *testing.T) {
 		attempts int
 		want     string
 	}{
-		{"a location", "HTTP/1.1 302 Found\r\nLocation: https://u:" + canary + "@h/%zz?s=" + canary + "\r\nContent-Length: 0\r\n\r\n", "http_status", 1,
-			"HTTP status 302 Found: redirects are not followed, use the final URL of the console"},
-		{"a long location", "HTTP/1.1 302 Found\r\nLocation: https://h/%zz" + strings.Repeat(canary, 10_000) + "\r\nContent-Length: 0\r\n\r\n", "http_status", 1,
-			"HTTP status 302 Found: redirects are not followed, use the final URL of the console"},
-		{"a transfer encoding", ok + "Transfer-Encoding: " + canary + "\r\n\r\n", "http_status", 1,
-			"the answer has a Transfer-Encoding that cannot be read"},
-		{"two transfer encodings", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: " + canary + "\r\n\r\n", "http_status", 1,
-			"the answer has a Transfer-Encoding that cannot be read"},
-		{"a length", ok + "Content-Length: " + canary + "\r\n\r\n", "http_status", 1,
-			"the answer has a Content-Length that cannot be read"},
-		{"two lengths", ok + "Content-Length: 3\r\nContent-Length: 4\r\nX: " + canary + "\r\n\r\n", "http_status", 1,
-			"the answer has a Content-Length that cannot be read"},
-		{"too many headers", ok + "X: " + strings.Repeat(canary, 20_000) + "\r\n\r\n", "http_status", 1,
-			"the headers of the answer are too long"},
-		{"a content type", ok + "Content-Type: text/html; x=" + canary + "\r\nContent-Length: 1\r\n\r\n<", "decode", 1,
-			`the answer is not JSON but "text/html": is this the URL of OMS?`},
-		{"a long content type", ok + "Content-Type: " + strings.Repeat("y", 10_000) + "\r\nContent-Length: 1\r\n\r\n<", "decode", 1,
-			`the answer is not JSON but "` + strings.Repeat("y", 64) + `…": is this the URL of OMS?`},
+		{
+			"a location", "HTTP/1.1 302 Found\r\nLocation: https://u:" + canary + "@h/%zz?s=" + canary + "\r\nContent-Length: 0\r\n\r\n", "http_status", 1,
+			"HTTP status 302 Found: redirects are not followed, use the final URL of the console",
+		},
+		{
+			"a long location", "HTTP/1.1 302 Found\r\nLocation: https://h/%zz" + strings.Repeat(canary, 10_000) + "\r\nContent-Length: 0\r\n\r\n", "http_status", 1,
+			"HTTP status 302 Found: redirects are not followed, use the final URL of the console",
+		},
+		{
+			"a transfer encoding", ok + "Transfer-Encoding: " + canary + "\r\n\r\n", "http_status", 1,
+			"the answer has a Transfer-Encoding that cannot be read",
+		},
+		{
+			"two transfer encodings", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: " + canary + "\r\n\r\n", "http_status", 1,
+			"the answer has a Transfer-Encoding that cannot be read",
+		},
+		{
+			"a length", ok + "Content-Length: " + canary + "\r\n\r\n", "http_status", 1,
+			"the answer has a Content-Length that cannot be read",
+		},
+		{
+			"two lengths", ok + "Content-Length: 3\r\nContent-Length: 4\r\nX: " + canary + "\r\n\r\n", "http_status", 1,
+			"the answer has a Content-Length that cannot be read",
+		},
+		{
+			"too many headers", ok + "X: " + strings.Repeat(canary, 20_000) + "\r\n\r\n", "http_status", 1,
+			"the headers of the answer are too long",
+		},
+		{
+			"a content type", ok + "Content-Type: text/html; x=" + canary + "\r\nContent-Length: 1\r\n\r\n<", "decode", 1,
+			`the answer is not JSON but "text/html": is this the URL of OMS?`,
+		},
+		{
+			"a long content type", ok + "Content-Type: " + strings.Repeat("y", 10_000) + "\r\nContent-Length: 1\r\n\r\n<", "decode", 1,
+			`the answer is not JSON but "` + strings.Repeat("y", 64) + `…": is this the URL of OMS?`,
+		},
 		{"a status line", canary + "\r\n\r\n", "connect", 2, "the server does not speak HTTP"},
 		{"a reason phrase", "HTTP/1.1 418 " + canary + "\r\nContent-Length: 0\r\n\r\n", "http_status", 1, "HTTP status 418 I'm a teapot"},
 		{"a status", "HTTP/1.1 " + canary + " OK\r\n\r\n", "connect", 2, "the server does not speak HTTP"},
 		{"a header without a colon", ok + canary + "\r\n\r\n", "connect", 2, "the server does not speak HTTP"},
 		{"a chunk", ok + "Transfer-Encoding: chunked\r\n\r\n" + canary + "\r\n", "connect", 2, "the exchange with the server, or with a proxy, failed"},
-		{"a code", ok + "Content-Length: 90\r\n\r\n" + fmt.Sprintf("%-90s", `{"success":false,"code":"A\u202eB\u0007\u009b","requestId":"\u001b[31m"}`), "api_error", 1,
-			`OMS answered success:false, code "A�B��", requestId "�[31m"`},
-		{"a long code", ok + "\r\n" + `{"success":false,"code":"` + strings.Repeat("c", 200) + `","requestId":"` + strings.Repeat("r", 200) + `"}`, "api_error", 1,
-			`OMS answered success:false, code "` + strings.Repeat("c", 64) + `…", requestId "` + strings.Repeat("r", 64) + `…"`},
+		{
+			"a code", ok + "Content-Length: 90\r\n\r\n" + fmt.Sprintf("%-90s", `{"success":false,"code":"A\u202eB\u0007\u009b","requestId":"\u001b[31m"}`), "api_error", 1,
+			`OMS answered success:false, code "A�B��", requestId "�[31m"`,
+		},
+		{
+			"a long code", ok + "\r\n" + `{"success":false,"code":"` + strings.Repeat("c", 200) + `","requestId":"` + strings.Repeat("r", 200) + `"}`, "api_error", 1,
+			`OMS answered success:false, code "` + strings.Repeat("c", 64) + `…", requestId "` + strings.Repeat("r", 64) + `…"`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			transport := &http.Transport{MaxResponseHeaderBytes: 150_000}
@@ -472,4 +502,71 @@ func TestATransportsErrorIsCut(t *testing.T) {
 	_, _, err := list(t.Context(), c)
 
 	checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: a�b"+strings.Repeat("x", 297)+"…")
+}
+
+// certified returns a certificate for the given name, issued by itself.
+func certified(t *testing.T, name string, until time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: until.Add(-time.Hour), NotAfter: until, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func TestNoNameInACertificateIsInAnError(t *testing.T) {
+	valid := certified(t, canary+".example", time.Now().Add(time.Hour))
+	expired := certified(t, canary+".example", time.Now().Add(-time.Hour))
+	for _, tt := range []struct {
+		name    string
+		host    string
+		sent    tls.Certificate
+		trusted *x509.Certificate
+		want    string
+	}{
+		{"another host", "oms.example", valid, valid.Leaf, "x509: certificate is not valid for oms.example"},
+		{"an unknown authority", canary + ".example", valid, expired.Leaf, "x509: certificate signed by unknown authority"},
+		{"expired", canary + ".example", expired, expired.Leaf, "x509: certificate has expired or is not yet valid: current time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{tt.sent}}
+			server.StartTLS()
+			defer server.Close()
+			pool := x509.NewCertPool()
+			pool.AddCert(tt.trusted)
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: tt.host}}
+			c := newClientTo(t, server.URL, transport, omsclient.Options{})
+
+			_, _, err := list(t.Context(), c)
+
+			checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.TLS)
+			want := "list projects: page 1: tls: failed to verify certificate: " + tt.want
+			if !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), canary) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestABoundIsNamedWhateverTheAnswerSaysItIs(t *testing.T) {
+	html := http.Header{"Content-Type": {"text/html"}}
+	body := sheet("null", tasks(1001)...)
+
+	_, _, err := list(t.Context(), newClientOver(t, answers(answer{header: html, body: body}), omsclient.Options{}))
+
+	checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: the answer has more than 1000 projects")
 }

@@ -178,9 +178,8 @@ func newClientTo(
 }
 
 func TestConnectionsThatABalancerHasForgottenCostNoListing(t *testing.T) {
-	var cases sync.WaitGroup // most of the time they wait
-	defer cases.Wait()
 	for _, mode := range []string{resets, closes, swallows} {
+		var cases sync.WaitGroup // most of the time they wait
 		for _, n := range []int{451, 900, 3000} {
 			for _, concurrency := range []int{1, 4, 16} {
 				for _, http2 := range []bool{false, true} {
@@ -191,6 +190,7 @@ func TestConnectionsThatABalancerHasForgottenCostNoListing(t *testing.T) {
 				}
 			}
 		}
+		cases.Wait()
 	}
 }
 
@@ -204,7 +204,7 @@ func checkForgotten(t *testing.T, mode string, n, concurrency int, http2 bool) {
 	c := newClientTo(t, server.URL, transport,
 		omsclient.Options{Concurrency: concurrency, PageTimeout: 10 * time.Second})
 	for i := range 3 {
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 16*time.Second)
 		got, report, err := listIDs(ctx, c)
 		cancel()
 		if err != nil {
@@ -261,12 +261,13 @@ func (l *leaky) forget() {
 }
 
 // scrapes lists 100 tasks five times, every 30 seconds, each time with 9.5 seconds to
-// spend, from an OMS that takes the given time for a page.
-func scrapes(t *testing.T, took time.Duration, forgets bool) (lost int, requests []omsclient.Request) {
+// spend, from an OMS that takes so long for each request.
+func scrapes(t *testing.T, took func(request int) time.Duration, forgets bool) (lost int, requests []omsclient.Request) {
 	t.Helper()
 	network := &leaky{pipes: newPipes()}
+	var asked atomic.Int64
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		<-time.After(took)
+		<-time.After(took(int(asked.Add(1))))
 		paper(func(page, size int) string {
 			return sheet("100", cut(tasks(100), page, size)...)
 		}).ServeHTTP(w, r)
@@ -304,7 +305,7 @@ func TestAConnectionThatSwallowsLeavesTimeForANewOne(t *testing.T) {
 		{2 * time.Second, 4 * time.Second}, // twice as long as OMS has ever taken
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			lost, requests := scrapes(t, tt.took, true)
+			lost, requests := scrapes(t, always(tt.took), true)
 
 			checkEqual(t, "lost", lost, 0)
 			checkEqual(t, "requests", len(requests), 9) // two for each but the first
@@ -321,11 +322,26 @@ func TestAConnectionThatSwallowsLeavesTimeForANewOne(t *testing.T) {
 func TestASlowOMSIsNotTakenForALostConnection(t *testing.T) {
 	for took := time.Duration(0); took <= 9*time.Second; took += time.Second / 2 {
 		synctest.Test(t, func(t *testing.T) {
-			lost, requests := scrapes(t, took, false)
+			lost, requests := scrapes(t, always(took), false)
 
 			checkEqual(t, "lost", lost, 0)
 			checkEqual(t, "requests", len(requests), 5)
 			checkEqual(t, "reused", requests[4].Reused, true)
+		})
+	}
+}
+
+func TestAPageThatIsSlowForOnceCostsNoListing(t *testing.T) {
+	for once := time.Second; once <= 6*time.Second; once += time.Second {
+		synctest.Test(t, func(t *testing.T) {
+			lost, _ := scrapes(t, func(request int) time.Duration {
+				if request == 3 || request == 4 { // if it is asked again, it is still slow
+					return once
+				}
+				return 100 * time.Millisecond
+			}, false)
+
+			checkEqual(t, "lost", lost, 0)
 		})
 	}
 }

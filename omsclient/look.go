@@ -46,7 +46,9 @@ const MaxComponents = 256
 
 // VerifyResult asks what the full verification of a project has found. It returns
 // every attempt, also if all of them failed. The error is an [*Error].
-func (c *Client) VerifyResult(ctx context.Context, projectID string) (VerifyResult, []Request, error) {
+func (c *Client) VerifyResult(
+	ctx context.Context, projectID string,
+) (VerifyResult, []Request, error) {
 	p, attempts, err := c.fetch(ctx, order{
 		action: ActionVerifyResult, fields: verifyAnswer,
 		body: struct {

@@ -69,7 +69,6 @@ var wordings = []struct {
 	{"Content-Length", "the answer has a Content-Length that cannot be read", HTTPStatus},
 	{"malformed", "the server does not speak HTTP", ""},
 	{"HTTP response to HTTPS client", "the server speaks HTTP, not HTTPS", TLS},
-	{"parse certificate", "tls: the certificate cannot be read", TLS},
 	{"stream error", "HTTP/2 stream error", ""},
 	{"http2", "the HTTP/2 connection failed", ""},
 	{"closed idle connection", "the server closed the connection", ""},
@@ -94,8 +93,11 @@ func reword(err error) (Reason, error) {
 		return reason, aboutCertificate(err)
 	case isOwn(err):
 		return reason, cutError(err)
-	case reason == TLS && strings.Contains(text, "tls: ") && !strings.Contains(text, "parse certificate"):
-		return reason, &rephrased{printable(text, maxWords), err}
+	case reason == TLS && strings.Contains(text, "tls: "):
+		if ours, _, found := strings.Cut(text, ": x509"); found { // what follows is the server's
+			return reason, errors.New(ours)
+		}
+		return reason, cutError(err)
 	case reason == Timeout:
 		return reason, &rephrased{"no answer in time", nil}
 	default:

@@ -136,6 +136,10 @@ func (s *checkSettings) recorders(loaded *fileConfig) (recorders, error) {
 	}
 	all := recorders{}
 	for name := range loaded.Targets {
+		if name == "." || name != flagsTarget && !filepath.IsLocal(name) {
+			return nil, usagef("--record=%s: the target %q cannot be the name of a directory in it",
+				s.record, name)
+		}
 		r, err := newRecorder(filepath.Join(s.record, name), s.redact)
 		if err != nil {
 			return nil, usagef("--record=%s: %w", s.record, err)
@@ -228,7 +232,8 @@ func (e *evidence) requestReport() *requestReport {
 	c, first := &e.connection, e.firstPage()
 	r := &requestReport{
 		Address: c.remote, LookupSeconds: c.lookup.seconds(), ConnectSeconds: c.dial.seconds(),
-		HandshakeSeconds: c.handshake.seconds(), Status: first.StatusCode, Seconds: first.Duration.Seconds(),
+		HandshakeSeconds: c.handshake.seconds(), Status: first.StatusCode,
+		Seconds: first.Duration.Seconds(),
 	}
 	if expiry := omsclient.CertExpiry(&c.tls); !expiry.IsZero() {
 		r.CertificateExpiry = &expiry

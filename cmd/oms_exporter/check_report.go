@@ -214,7 +214,9 @@ func (t *targetReport) print(w io.Writer) {
 		step.print(w)
 	}
 	if left != nil {
-		rest := finding{Name: fmt.Sprintf("%d more", len(left)), Result: skipped, Detail: strings.Join(left, ", ")}
+		rest := finding{
+			Name: fmt.Sprintf("%d more", len(left)), Result: skipped, Detail: strings.Join(left, ", "),
+		}
 		rest.print(w)
 	}
 	fmt.Fprintln(w)

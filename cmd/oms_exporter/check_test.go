@@ -412,11 +412,11 @@ func TestCheckExplainsCertificates(t *testing.T) {
 	}{
 		{"good", []string{lasting, trusted}, passed, "^TLS 1.3, " + described + "$", "^$"},
 		{"untrusted", []string{lasting}, failed, "unknown authority; the certificate is " + described, `PEM file as --oms\.ca-file`},
-		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), trusted}, failed, "not localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
+		{"wrong name", []string{strings.Replace(lasting, "127.0.0.1", "localhost", 1), trusted}, failed, "not valid for localhost; the certificate is " + described, `use a name that the certificate covers in --oms\.url`},
 		{"expired", []string{ended, trusted}, failed, "has expired.*" + described, "renew"},
 		{"expiring", []string{ending, trusted}, warning, described + ", which is soon", "renew"},
 		{"not verified", []string{ended, "--oms.insecure-skip-verify"}, warning, described + "; not verified", `--oms\.ca-file`},
-		{"plain", []string{plain}, failed, "server gave HTTP response to HTTPS client", "use http"},
+		{"plain", []string{plain}, failed, "the server speaks HTTP, not HTTPS", "use http"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -458,7 +458,7 @@ func TestCheckGoesThroughTheProxy(t *testing.T) {
 	}
 
 	got = checkOne(t, withProxy("https://oms.example:8089"))
-	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: Forbidden$`, `proxy's settings`)
+	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: the proxy answers 403 Forbidden$`, `proxy's settings`)
 }
 
 func TestCheckWarns(t *testing.T) {

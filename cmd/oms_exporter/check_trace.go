@@ -77,7 +77,8 @@ func (w *watcher) doing() string {
 	c := &w.seen
 	switch {
 	case w.asked > 0:
-		return fmt.Sprintf("%s to OMS, %s so far", amount(w.asked, "request"), amount(w.answered, "answer"))
+		return fmt.Sprintf("%s to OMS, %s so far",
+			amount(w.asked, "request"), amount(w.answered, "answer"))
 	case c.handshake.tried():
 		return "waiting for the TLS handshake with " + c.to
 	case c.dial.tried():

@@ -154,7 +154,8 @@ func (h *handler) writeThroughPromhttp(
 	options := handlerOptions()
 	options.ErrorLog = printer(func(v ...any) {
 		if w.err == nil { // otherwise it is the scraper's doing
-			level.Error(h.logger).Log("msg", "cannot write the metrics", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+			level.Error(h.logger).Log("msg", "cannot write the metrics",
+				"err", strings.TrimSpace(fmt.Sprintln(v...)))
 		}
 	})
 	promhttp.HandlerFor(others, options).ServeHTTP(w, r)

@@ -40,11 +40,13 @@ var fatal = map[omssim.FaultKind]string{
 	"stalled_error":      "http_status",
 	"endless_103":        "timeout",
 	"endless_body":       "timeout",
-	"gzip_bomb":          "timeout",
+	"gzip_bomb":          "decode",
 	"cut_without_length": "connect",
 	"gzip_cut":           "connect",
 	"unknown_coding":     "decode",
 	"api_error":          "api_error",
+	"no_permission":      "api_error",
+	"unknown_action":     "api_error",
 	"truncated":          "decode",
 	"cut":                "connect",
 	"reset":              "connect",
@@ -201,7 +203,7 @@ func TestEveryFaultThatIsSurvivedIsCounted(t *testing.T) {
 				t.Errorf("%d tasks have series, want %d", n, want.tasks)
 			}
 			got.expectValues(t, "oms_scrape_tasks_omitted", "reason", map[string]float64{
-				"duplicate": want.duplicate, "invalid": want.invalid, "excluded": 0, "limit": 0,
+				"duplicate": want.duplicate, "invalid": want.invalid, "excluded": 0,
 			})
 			got.expectValues(t, "oms_exporter_unknown_values_total", "field", want.unknown)
 			sim.SetFaults()

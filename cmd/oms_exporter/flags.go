@@ -350,7 +350,8 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 		Default("").StringVar(&s.configFile)
 	cmd.Flag("web.systemd-socket", "Use systemd socket activation instead of listening (Linux only).").
 		BoolVar(&s.systemdSocket)
-	cmd.Flag("web.max-requests", "Maximum number of answers written at once; other scrapes wait for a place. 0: no limit.").
+	cmd.Flag("web.max-requests",
+		"Maximum number of answers written at once; other scrapes wait for a place. 0: no limit.").
 		Default("40").IntVar(&s.maxRequests)
 	cmd.Flag("web.disable-exporter-metrics",
 		"Leave out the metrics of the exporter itself: oms_exporter_*, go_*, process_*, promhttp_*.").

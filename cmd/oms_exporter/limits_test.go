@@ -1,13 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"oms_exporter/collector"
 )
 
 func TestScrapesOfManyTargetsAtOneMomentAllHaveAnAnswer(t *testing.T) {
@@ -107,5 +116,88 @@ func TestSharedAndSingleAnswersAreCutOffAlike(t *testing.T) {
 	}
 	if warning := "a scraper did not read its answer in time"; strings.Count(shared.stderr.String(), warning) != 1 {
 		t.Errorf("the log does not say once: %s\n%s", warning, shared.stderr)
+	}
+}
+
+func TestTheLimitOfRequestsIsOfAllThatMayTakeLong(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}, 2*requestsPerAnswer), make(chan struct{})
+	oms := fleetOf(3)
+	p := start(t, "--web.max-requests=1", "--oms.url="+serveOMS(t, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-release
+			oms.ServeHTTP(w, r)
+		})))
+	var waiting sync.WaitGroup
+	for range requestsPerAnswer {
+		waiting.Go(func() { _, _ = ask(p.url+"/metrics", patience) })
+	}
+	<-asked
+	<-time.After(200 * time.Millisecond) // so that the others have come too
+
+	for path, want := range map[string]int{
+		"/metrics": 503, "/status": 503, "/probe?target=x": 503, "/": 200, "/sd": 200, "/-/healthy": 200, "/-/ready": 200,
+	} {
+		if r := get(t, p.url+path); r.status != want {
+			t.Errorf("%s: status %d, want %d", path, r.status, want)
+		}
+	}
+	close(release)
+	waiting.Wait()
+}
+
+func TestWhoeverDoesNotReadIsCutOffOnAnyPath(t *testing.T) {
+	t.Parallel()
+	const targets = 2000
+	label := strings.Repeat("x", 5000)
+	var config strings.Builder
+	for i := range targets {
+		fmt.Fprintf(&config, "  t%d: {url: \"http://127.0.0.1:1\", labels: {a: %s}}\n", i, label)
+	}
+	p := exporterOf(t, config.String())
+
+	c := sluggard(t, p, "/sd", "1")
+	<-time.After(7 * time.Second)
+
+	expectCutOff(t, "/sd", c)
+}
+
+func TestATargetMayTakeLongerThanTheFlagSays(t *testing.T) {
+	t.Parallel()
+	oms := fleetOf(3)
+	url := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-time.After(6 * time.Second) // more than the flag, its offset and the grace for reading
+		oms.ServeHTTP(w, r)
+	}))
+	p := exporterOf(t, fmt.Sprintf("  slow: {url: %q, timeout: 10s}\n", url), "--scrape.timeout=0.2s")
+
+	if got := verdict(t, p.url+"/probe?target=slow"); got != "up, 3 tasks" {
+		t.Errorf("%s, want up, 3 tasks", got)
+	}
+}
+
+// failing is a registry that cannot be gathered.
+func failing() ([]*dto.MetricFamily, error) { return nil, errors.New("two metrics of one name") }
+
+func TestAnAnswerThatCannotBeWrittenIsNeverTakenForWhole(t *testing.T) {
+	var lines bytes.Buffer
+	h := &handler{
+		scrape: &scrapeSettings{timeout: time.Minute}, limits: newLimits(1), logger: log.NewLogfmtLogger(&lines),
+	}
+	tasks := &target{config: &targetConfig{}, collector: collector.New(twoTasks, collector.Options{})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.expose(w, r, tasks, prometheus.Gatherers{prometheus.GathererFunc(failing)})
+	}))
+	defer server.Close()
+
+	for range 2 { // the place is given back
+		if r, err := try(t, http.MethodGet, server.URL, ""); err == nil {
+			t.Errorf("status %d: %q", r.status, r.body)
+		}
+	}
+
+	if want := "level=error msg=\"cannot write the metrics\""; strings.Count(lines.String(), want) != 2 {
+		t.Errorf("the log does not say twice: %s\n%s", want, &lines)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 	sloggokit "github.com/tjhop/slog-gokit"
+	"golang.org/x/time/rate"
 )
 
 // serve exports the tasks of one or more OMS until ctx is done.
@@ -228,6 +229,10 @@ func listenAndServe(
 // newServer returns a server that no client can keep busy for long. How long writing an
 // answer may take depends on the request; see [budget].
 func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+	errorLog.SetOutput(&seldom{
+		next: errorLog.Writer(), when: rate.Sometimes{First: 10, Interval: time.Minute},
+	})
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -235,8 +240,22 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ErrorLog:          errorLog,
 	}
+}
+
+// seldom passes on only some of what is written. Whoever reaches the port can have the
+// server log a line for each connection.
+type seldom struct {
+	next io.Writer
+	when rate.Sometimes
+}
+
+// Write implements [io.Writer].
+func (s *seldom) Write(line []byte) (n int, err error) {
+	n = len(line)
+	s.when.Do(func() { n, err = s.next.Write(line) })
+	return n, err
 }
 
 // bridged returns a logger for libraries that use slog. It adds the time itself,

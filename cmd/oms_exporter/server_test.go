@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -186,6 +187,105 @@ func TestAnHTTP2ScraperThatDoesNotReadIsCutOff(t *testing.T) {
 
 	if took := time.Since(began); good.StatusCode != http.StatusOK || took < 5*time.Second || took > 9*time.Second {
 		t.Errorf("status %d after %s, want 200 after about 6 s", good.StatusCode, took)
+	}
+}
+
+// A stuck connection stops reading when it is told to, and goes on with resume.
+type stuck struct {
+	net.Conn
+	isStuck atomic.Bool
+	resume  chan struct{}
+}
+
+// Read implements [net.Conn].
+func (s *stuck) Read(b []byte) (int, error) {
+	if s.isStuck.Load() {
+		<-s.resume
+	}
+	return s.Conn.Read(b)
+}
+
+// TestAnHTTP2ConnectionThatNobodyReadsIsClosed has a client that is gone, as far as the
+// network can tell.
+func TestAnHTTP2ConnectionThatNobodyReadsIsClosed(t *testing.T) {
+	t.Parallel()
+	identity := newIdentity(t)
+	web := writeFile(t, fmt.Sprintf("tls_server_config: {cert_file: %q, key_file: %q}\n",
+		writeFile(t, identity.certificate), writeFile(t, identity.key)))
+	p := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n", serveOMS(t, wordyFleet())), "--web.config.file="+web)
+	raw, ok := dial(t, p).(*net.TCPConn)
+	if !ok {
+		t.Fatal("no TCP")
+	}
+	if err := raw.SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	conn := &stuck{Conn: raw, resume: make(chan struct{})}
+	transport := &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			return secured, secured.HandshakeContext(ctx)
+		},
+		ForceAttemptHTTP2: true, DisableCompression: true,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	ask := func(path string) error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https"+strings.TrimPrefix(p.url, "http")+path, http.NoBody)
+		if err != nil {
+			return err
+		}
+		request.Header.Set(scrapeTimeout, "60")
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	if err := ask("/-/healthy"); err != nil { // so that all others go over the same connection
+		t.Fatal(err)
+	}
+	conn.isStuck.Store(true)
+	answers := make(chan error, 3)
+	for range cap(answers) { // more than all buffers hold
+		go func() { answers <- ask("/probe?target=wordy") }()
+	}
+
+	<-time.After(13 * time.Second)
+
+	conn.isStuck.Store(false)
+	close(conn.resume)
+	late := time.After(5 * time.Second)
+	for range cap(answers) {
+		select {
+		case err := <-answers:
+			if err == nil {
+				t.Error("an answer came after all: this proves nothing")
+			}
+		case <-late:
+			t.Fatal("the connection is still open")
+		}
+	}
+}
+
+func TestHandshakesThatFailDoNotFillTheLog(t *testing.T) {
+	identity := newIdentity(t)
+	web := writeFile(t, fmt.Sprintf("tls_server_config: {cert_file: %q, key_file: %q}\n",
+		writeFile(t, identity.certificate), writeFile(t, identity.key)))
+	p := start(t, "--oms.url=http://127.0.0.1:1", "--web.config.file="+web)
+	for range 50 {
+		c := dial(t, p)
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
+		if err == nil {
+			_, err = io.Copy(io.Discard, c)
+		}
+		_ = err // some systems reset the connection
+	}
+
+	if n := strings.Count(p.stderr.String(), "TLS handshake error"); n == 0 || n > 11 {
+		t.Errorf("%d lines of 50 handshakes that failed", n)
 	}
 }
 

@@ -196,6 +196,7 @@ type faultSoak struct {
 
 // scrapeInFaults scrapes a target until there have been enough scrapes of all targets.
 func (s *faultSoak) scrapeInFaults(t *testing.T, target int) {
+	t.Helper()
 	random := rand.New(rand.NewPCG(1, uint64(target)))
 	for s.n.Load() < s.most && (isLong() || time.Now().Before(s.late)) {
 		s.resting.RLock()
@@ -215,8 +216,9 @@ func (s *faultSoak) scrapeInFaults(t *testing.T, target int) {
 
 // scrapeOnce scrapes a target that may be sick, and reports whether the answer is right.
 func (s *faultSoak) scrapeOnce(t *testing.T, target int, random *rand.Rand) bool {
-	kinds := slices.DeleteFunc(omssim.Faults(), func(d omssim.FaultDoc) bool {
-		return d.Kind == "unauthorized" // after which nothing is asked for a minute
+	t.Helper()
+	kinds := slices.DeleteFunc(omssim.Faults(), func(f omssim.FaultDoc) bool {
+		return f.Kind == "unauthorized" // after which OMS is not asked for a minute
 	})
 	fault := omssim.Fault{
 		Kind: kinds[random.IntN(len(kinds))].Kind, Page: random.IntN(4), Times: random.IntN(3),

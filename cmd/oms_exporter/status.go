@@ -135,12 +135,12 @@ func statusOf(f collector.Fetch) fetchStatus {
 		Reason: string(omsclient.ReasonOf(f.Err)), Requests: []requestStatus{},
 	}
 	if f.Err != nil {
-		shown.Error = printable(f.Err.Error())
+		shown.Error = f.Err.Error()
 	}
 	for _, r := range f.Requests {
 		shown.Requests = append(shown.Requests, requestStatus{
 			Page: r.Page, Attempt: r.Attempt, Seconds: r.Duration.Seconds(), Status: r.StatusCode,
-			Rows: r.Rows, Bytes: r.Bytes, RequestID: printable(r.RequestID),
+			Rows: r.Rows, Bytes: r.Bytes, RequestID: r.RequestID,
 			Reason: string(omsclient.ReasonOf(r.Err)),
 		})
 	}

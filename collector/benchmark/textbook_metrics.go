@@ -57,14 +57,14 @@ var (
 	stepFinish   = stepDesc("oms_task_step_finish_timestamp_seconds", "finishTime.")
 	stepFailed   = stepDesc("oms_task_step_failed_timestamp_seconds", "failedTime.")
 
-	processedRecords    = stepDesc("oms_task_step_processed_records", "processedRecords.")
-	estimatedRecords    = stepDesc("oms_task_step_estimated_records", "capacity.")
-	sourceRecords       = stepDesc("oms_task_step_source_records_per_second", "srcRps.")
-	sinkRecords         = stepDesc("oms_task_step_sink_records_per_second", "dstRps.")
-	sourceBytes         = stepDesc("oms_task_step_source_bytes_per_second", "srcIops.")
-	sinkBytes           = stepDesc("oms_task_step_sink_bytes_per_second", "dstIops.")
-	sourceLatency       = stepDesc("oms_task_step_source_latency_seconds", "srcRt.")
-	sinkLatency         = stepDesc("oms_task_step_sink_latency_seconds", "dstRt.")
+	processedRecords = stepDesc("oms_task_step_processed_records", "processedRecords.")
+	estimatedRecords = stepDesc("oms_task_step_estimated_records", "capacity.")
+	sourceRecords    = stepDesc("oms_task_step_source_records_per_second", "srcRps.")
+	sinkRecords      = stepDesc("oms_task_step_sink_records_per_second", "dstRps.")
+	sourceBytes      = stepDesc("oms_task_step_source_bytes_per_second", "srcIops.")
+	sinkBytes        = stepDesc("oms_task_step_sink_bytes_per_second", "dstIops.")
+	sourceLatency    = stepDesc("oms_task_step_source_latency_seconds", "srcRt.")
+	sinkLatency      = stepDesc("oms_task_step_sink_latency_seconds", "dstRt.")
 
 	alarming     = taskDesc("oms_task_alarming", "alarming.")
 	recentAlarms = taskDesc("oms_task_recent_alarms", "recentlyTriggerCount.")
@@ -119,7 +119,7 @@ func (l Listing) Collect(ch chan<- prometheus.Metric) {
 	whole.gauge(clockSkew, l.ClockSkew.Seconds())
 	whole.number(reportedTasks, l.Total, 1)
 	whole.gauge(omitted, float64(l.Duplicates), "duplicate")
-	for _, reason := range []string{"excluded", "limit", "invalid"} {
+	for _, reason := range []string{"excluded", "invalid"} {
 		whole.gauge(omitted, 0, reason)
 	}
 	l.fleet(whole)

@@ -88,7 +88,8 @@ var faultKinds = []faultKind{
 		answer: status(http.StatusUnauthorized),
 	},
 	{
-		kind: "locked_account", doc: "five wrong passwords in a row lock the account: 401, even for the right one",
+		kind:   "locked_account",
+		doc:    "five wrong passwords in a row lock the account: 401, even for the right one",
 		locked: func(wrong int) bool { return wrong >= 5 },
 	},
 	{kind: "forbidden", doc: "403 with an empty body", answer: status(http.StatusForbidden)},
@@ -146,7 +147,8 @@ var faultKinds = []faultKind{
 		content: func(l *listing) { l.failure = apiFailure{"NO_PERMISSION", "当前用户无权限"} },
 	},
 	{
-		kind: "unknown_action", doc: "200 with success false and code PARAM_ERROR, as for an action that OMS lacks",
+		kind:    "unknown_action",
+		doc:     "200 with success false and code PARAM_ERROR, as for an action that OMS lacks",
 		content: func(l *listing) { l.failure = apiFailure{paramError, "不支持的 Action"} },
 	},
 	{
@@ -181,10 +183,13 @@ var faultKinds = []faultKind{
 		send: sendEndlessly,
 	},
 	{kind: "gzip", doc: "compressed with gzip, whether asked for or not", send: sendGzip},
-	{kind: "gzip_cut", doc: "the first half of the compressed document, then a clean end", send: sendGzipCut},
 	{
-		kind: "gzip_bomb", doc: "white space follows the document, without end, a thousandth of it on the wire",
-		send: sendBomb,
+		kind: "gzip_cut", doc: "the first half of the compressed document, then a clean end",
+		send: sendGzipCut,
+	},
+	{
+		kind: "gzip_bomb", send: sendBomb,
+		doc: "white space follows the document, without end, a thousandth of it on the wire",
 	},
 	{
 		kind: "unknown_coding", doc: "a Content-Encoding that was not asked for: br",
@@ -226,8 +231,14 @@ var faultKinds = []faultKind{
 			}
 		},
 	},
-	{kind: "end_400", doc: "a page after the last: 400", content: refuseEnd(status(http.StatusBadRequest))},
-	{kind: "end_404", doc: "a page after the last: 404", content: refuseEnd(status(http.StatusNotFound))},
+	{
+		kind: "end_400", doc: "a page after the last: 400",
+		content: refuseEnd(status(http.StatusBadRequest)),
+	},
+	{
+		kind: "end_404", doc: "a page after the last: 404",
+		content: refuseEnd(status(http.StatusNotFound)),
+	},
 	{
 		kind: "end_416", doc: "a page after the last: 416",
 		content: refuseEnd(status(http.StatusRequestedRangeNotSatisfiable)),
@@ -238,7 +249,9 @@ var faultKinds = []faultKind{
 	},
 	{
 		kind: "end_empty", doc: "a page after the last: 200 with {}",
-		content: refuseEnd(func(w http.ResponseWriter, _ *http.Request) { sendWhole(w, nil, []byte("{}")) }),
+		content: refuseEnd(func(w http.ResponseWriter, r *http.Request) {
+			sendWhole(w, r, []byte("{}"))
+		}),
 	},
 	{
 		kind: "repeat_page", doc: "the content of page 1, whatever the page number",
@@ -276,15 +289,15 @@ var faultKinds = []faultKind{
 		content: func(l *listing) { l.pascal = true },
 	},
 	{
-		kind: "delay_of_0", doc: "extraInfo of every task has a delay of 0 and no time, whatever the steps say",
+		kind: "delay_of_0", doc: "extraInfo of every task has a delay of 0 and no time",
 		content: func(l *listing) { l.extra = extraComforting },
 	},
 	{
-		kind: "old_extra_info", doc: "extraInfo of every task has a reading of two hours ago, whatever the steps say",
+		kind: "old_extra_info", doc: "extraInfo of every task has a reading of two hours ago",
 		content: func(l *listing) { l.extra = extraOld },
 	},
 	{
-		kind: "local_time", doc: "gmtCreate, gmtModified, gmtStart and gmtFinish are in the time zone UTC+8",
+		kind: "local_time", doc: "gmt* of every task are in the time zone UTC+8",
 		content: func(l *listing) { l.zone = 8 * hour },
 	},
 	{
@@ -324,8 +337,9 @@ func ParseFault(s string) (Fault, error) {
 	case f.lookUp() == nil:
 		return Fault{}, fmt.Errorf("unknown kind of fault %q", parts[1])
 	case !f.suitsAction():
-		return Fault{}, fmt.Errorf("fault %q: action %s: want one of %s, without a page, and a kind that "+
-			"affects single requests", s, f.Action, strings.Join(slices.Sorted(maps.Keys(detailActions)), ", "))
+		return Fault{}, fmt.Errorf("fault %q: want an action out of %s, no page, and a kind that "+
+			"affects single requests", s,
+			strings.Join(slices.Sorted(maps.Keys(detailActions)), ", "))
 	}
 	return f, nil
 }
@@ -386,7 +400,8 @@ func take(faults []*activeFault, action string, pageNumber int) []effect {
 	delivered := false
 	for _, f := range faults {
 		delivers := f.what.answer != nil || f.what.send != nil
-		if f.what.locked != nil || cmp.Or(f.Action, actionList) != action || !f.due(pageNumber) || delivers && delivered {
+		if f.what.locked != nil || cmp.Or(f.Action, actionList) != action ||
+			!f.due(pageNumber) || delivers && delivered {
 			continue
 		}
 		delivered = delivered || delivers

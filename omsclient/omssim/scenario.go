@@ -126,12 +126,14 @@ var scenarios = []scenario{
 
 	// Those without a weight are not in the default mix.
 	{
-		name: "verified_differs", kind: migration, verifies: true, reverses: true, state: stateVerifiedDiffers,
-		doc: "as ready, but the verification has found records that differ",
+		name: "verified_differs", kind: migration, verifies: true, reverses: true,
+		state: stateVerifiedDiffers,
+		doc:   "as ready, but the verification has found records that differ",
 	},
 	{
-		name: "verified_unknown", kind: migration, verifies: true, reverses: true, state: stateVerifiedUnknown,
-		doc: "as ready, but OMS does not say what the verification has found",
+		name: "verified_unknown", kind: migration, verifies: true, reverses: true,
+		state: stateVerifiedUnknown,
+		doc:   "as ready, but OMS does not say what the verification has found",
 	},
 	{
 		name: "verified_apart", kind: verification, state: stateVerifiedApart,

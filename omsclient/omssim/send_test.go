@@ -36,6 +36,7 @@ func dial(t *testing.T, s http.Handler) line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() }) // before the server waits for it
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	return line{conn, bufio.NewReader(conn)}
 }
 
@@ -315,6 +316,9 @@ func TestWrongPasswordsLockTheAccount(t *testing.T) {
 	s.SetFaults(faults(t, "locked_account")...)
 	if got := tries("1", "2", "3", "4", "secret"); got[4] != 200 {
 		t.Errorf("locked after four wrong passwords: %v", got)
+	}
+	if got := tries("1", "secret"); got[1] != 200 {
+		t.Errorf("locked after five wrong passwords with a right one in between: %v", got)
 	}
 	if got := tries("1", "2", "3", "4", "5", "secret", "secret"); got[5] != 401 || got[6] != 401 {
 		t.Errorf("not locked after five: %v", got)
