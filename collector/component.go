@@ -9,12 +9,15 @@ import (
 	"oms_exporter/omsclient"
 )
 
+// troubleRound is how many tasks in trouble are asked about after a listing.
+const troubleRound = 5
+
 // troubles asks for the components of tasks that are late, stand still or have failed.
 // An answer takes OMS some seconds, so there is one question at a time, and few.
 func troubles(ask LookFunc[[]omsclient.Component]) lookKind[[]omsclient.Component] {
 	var checkpoints checkpoints
 	return lookKind[[]omsclient.Component]{
-		action: omsclient.ActionComponents, ask: ask, atOnce: 1, most: 5,
+		action: omsclient.ActionComponents, ask: ask, atOnce: 1, most: troubleRound,
 		again: 5 * time.Minute, keeps: 15 * time.Minute,
 		wanted: func(tasks []*task, at time.Time) map[*task]occasion {
 			checkpoints = checkpoints.update(tasks, time.Now())

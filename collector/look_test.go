@@ -136,7 +136,7 @@ oms_task_component_delay_seconds{component="store",direction="forward",task_id="
 # HELP oms_task_component_result_timestamp_seconds When OMS answered DescribeProjectComponents, as a Unix time in seconds.
 # TYPE oms_task_component_result_timestamp_seconds gauge
 oms_task_component_result_timestamp_seconds{task_id="np_9",task_name="orders"} 9.466848e+08
-# HELP oms_task_component_status status of the components in the answer to DescribeProjectComponents: always 1, for the worst status of the components of a kind. store reads changes, incr_sync applies them. OMS is asked about tasks that are late, stand still or have failed; an answer is kept for 15 minutes.
+# HELP oms_task_component_status status of the components in the answer to DescribeProjectComponents: always 1, for the worst status of the components of a kind. store reads changes, incr_sync applies them. OMS is asked about tasks that are late, stand still or have failed, and an answer is kept for 15 minutes.
 # TYPE oms_task_component_status gauge
 oms_task_component_status{component="full_import",direction="forward",status="DONE",task_id="np_9",task_name="orders"} 1
 oms_task_component_status{component="incr_sync",direction="forward",status="RUNNING",task_id="np_9",task_name="orders"} 1

@@ -259,7 +259,9 @@ var (
 		gauge("oms_task_verify_different_records",
 			"data.differentNumber of ListProjectFullVerifyResult: records that the full verification "+
 				"found to differ. Absent until OMS has been asked and has answered with a number.",
-			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return a.value.DifferentNumber.Get() }),
+			func(a *answer[omsclient.VerifyResult]) (float64, bool) {
+				return a.value.DifferentNumber.Get()
+			}),
 		gauge("oms_task_verify_tables",
 			"totalCount of ListProjectFullVerifyResult: tables that the full verification has compared.",
 			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return a.value.Tables.Get() }),
@@ -273,7 +275,8 @@ var (
 		gauge("oms_task_component_status",
 			"status of the components in the answer to DescribeProjectComponents: always 1, for the worst "+
 				"status of the components of a kind. store reads changes, incr_sync applies them. OMS is "+
-				"asked about tasks that are late, stand still or have failed; an answer is kept for 15 minutes.",
+				"asked about tasks that are late, stand still or have failed, and an answer is kept for 15 "+
+				"minutes.",
 			func(g componentGroup) (float64, bool) { return 1, g.status != "" }),
 	)
 	componentDelays = ofComponents(componentsGroup, nil,

@@ -7,13 +7,16 @@ import (
 	"oms_exporter/omsclient"
 )
 
+// verifyRound is how many verifications are asked about after a listing.
+const verifyRound = 50
+
 // verifications asks what full verifications have found, once for each.
 //
 // An answer takes OMS some 40 ms. A round of 50 at two at a time is then a second of
 // OMS's time for each scrape, and 2,000 tasks that are all new take 40 scrapes.
 func verifications(ask LookFunc[omsclient.VerifyResult]) lookKind[omsclient.VerifyResult] {
 	return lookKind[omsclient.VerifyResult]{
-		action: omsclient.ActionVerifyResult, ask: ask, atOnce: 2, most: 50,
+		action: omsclient.ActionVerifyResult, ask: ask, atOnce: 2, most: verifyRound,
 		wanted: func(tasks []*task, _ time.Time) map[*task]occasion {
 			wanted := map[*task]occasion{}
 			for _, t := range tasks {

@@ -124,13 +124,14 @@ func (l *lookahead) Read(b []byte) (int, error) {
 // valid JSON from its first byte to its last does. The page then holds what had
 // been read before the error; it is never nil.
 //
-// Times without a zone are in the given location. What is kept is taken from the
-// allowance, and given back after an error.
-func decodePage(r io.Reader, zone *time.Location, memory *allowance) (*page, error) {
-	return decodeAnswer(r, answerFields, zone, memory)
+// Times without a zone are UTC.
+func decodePage(r io.Reader) (*page, error) {
+	return decodeAnswer(r, answerFields, time.UTC, nil)
 }
 
-// decodeAnswer reads an answer that has the given fields, as decodePage does.
+// decodeAnswer reads an answer that has the given fields, as decodePage does. Times
+// without a zone are in the given location. What is kept is taken from the allowance,
+// and given back after an error.
 func decodeAnswer(
 	r io.Reader, fields *object[page], zone *time.Location, memory *allowance,
 ) (*page, error) {

@@ -153,7 +153,7 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	}
 	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC, nil); err == nil {
+		if p, err := decodePage(io.LimitReader(body, maxBody)); err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}

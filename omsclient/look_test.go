@@ -47,7 +47,6 @@ func TestVerifyResultReadsTheTotals(t *testing.T) {
 	c := newClient(t, oms, omsclient.Options{})
 
 	got, attempts, err := c.VerifyResult(t.Context(), "np_9")
-
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +86,6 @@ func TestComponentsAreReadByWhatTheyDo(t *testing.T) {
 	c := newClient(t, oms, omsclient.Options{})
 
 	got, _, err := c.Components(t.Context(), "np_9")
-
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -206,7 +206,7 @@ func expectSame(t *testing.T, path string, before, after reflect.Value) {
 
 func read(t *testing.T, document string) *page {
 	t.Helper()
-	p, err := decodePage(strings.NewReader(document), time.UTC, nil)
+	p, err := decodePage(strings.NewReader(document))
 	if err != nil {
 		t.Fatalf("%v, document:\n%s", err, document)
 	}
@@ -517,8 +517,8 @@ func FuzzRedact(f *testing.F) {
 				t.Errorf("%q has passed", text)
 			}
 		}
-		before, beforeErr := decodePage(bytes.NewReader(document), time.UTC, nil)
-		after, afterErr := decodePage(&out, time.UTC, nil)
+		before, beforeErr := decodePage(bytes.NewReader(document))
+		after, afterErr := decodePage(&out)
 		if (beforeErr == nil) != (afterErr == nil) || beforeErr == nil && before.elements() != after.elements() {
 			t.Errorf("%d elements and error %v, want %d and %v", after.elements(), afterErr, before.elements(), beforeErr)
 		}
