@@ -65,10 +65,10 @@ func costOf(p *omsclient.Project) int {
 		len(p.SourceEndpointType) + len(p.SinkEndpointType) +
 		len(p.SourceConnectInfo.EndpointName) + len(p.SourceConnectInfo.Region) +
 		len(p.SinkConnectInfo.EndpointName) + len(p.SinkConnectInfo.Region) +
-		len(p.ExtraInfo.ErrorCode) + len(p.ExtraInfo.RunningStep)
+		textsOf(&p.ExtraInfo.Failure) + len(p.ExtraInfo.RunningStep)
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		texts += len(s.Name) + len(s.Status) + len(s.ExtraInfo.ErrorCode)
+		texts += len(s.Name) + len(s.Status) + textsOf(&s.ExtraInfo)
 		if s.Name != "" && !slices.Contains(knownStepNames, s.Name) {
 			odd++
 		}
@@ -83,4 +83,14 @@ func costOf(p *omsclient.Project) int {
 	identity := len(p.ID) + len(p.Name)
 	return perTask + perStep*steps + perOddName*odd + perLabel*labels + perRule*rules +
 		3*texts + series*identity/4
+}
+
+// textsOf counts what codes of errors take. Each is a series.
+func textsOf(f *omsclient.Failure) int {
+	const perCode = 128
+	texts := len(f.ErrorCode)
+	for _, d := range f.ErrorDetails {
+		texts += perCode + len(d.Code) + len(d.Level)
+	}
+	return texts
 }

@@ -60,6 +60,12 @@ type Options struct {
 	Logger     log.Logger              // nil: no log
 	Metrics    *Metrics                // counts what the collector does; nil: nothing counts
 	Pace       *rate.Limiter           // of listings; nil: scrapes set it
+
+	// How OMS is asked about single tasks, if the groups verify and component are not
+	// left out; nil: it is not asked. [omsclient.Client.VerifyResult] and
+	// [omsclient.Client.Components] do.
+	VerifyResult LookFunc[omsclient.VerifyResult]
+	Components   LookFunc[[]omsclient.Component]
 }
 
 // An Exclude names tasks by any one of their properties.
@@ -90,6 +96,7 @@ type Collector struct {
 	options Options
 	tables  []table[*Snapshot]
 	flights flights
+	looks   []looker
 
 	mu      sync.Mutex
 	history history // guarded by mu
@@ -117,6 +124,12 @@ func New(list ListFunc, options Options) *Collector {
 		options: options,
 		tables:  tablesWithout(options.Without),
 		history: newHistory(),
+	}
+	if ask := options.VerifyResult; ask != nil && !options.Without(verifyGroup) {
+		c.looks = append(c.looks, newLook(verifications(ask), options.Metrics, options.Logger))
+	}
+	if ask := options.Components; ask != nil && !options.Without(componentsGroup) {
+		c.looks = append(c.looks, newLook(troubles(ask), options.Metrics, options.Logger))
 	}
 	c.flights = flights{
 		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout,

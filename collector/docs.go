@@ -43,7 +43,7 @@ func Docs() []Doc {
 func ExporterDocs() []Doc {
 	return []Doc{
 		buildDoc, requestsDoc, retriesDoc, durationDoc, bytesDoc, coalescedDoc, inconsistentDoc,
-		unknownDoc, certificateDoc, reloadedDoc, reloadTimeDoc,
+		unknownDoc, certificateDoc, credentialsDoc, reloadedDoc, reloadTimeDoc,
 	}
 }
 

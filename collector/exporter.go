@@ -21,6 +21,7 @@ type Metrics struct {
 	inconsistent prometheus.Counter
 	unknown      *prometheus.CounterVec
 	certificate  lateGauge
+	credentials  lateGauge
 }
 
 // A lateGauge is a gauge that has no sample until it is set: a time that is not known
@@ -65,6 +66,11 @@ var (
 		Name: "oms_exporter_api_certificate_expiry_timestamp_seconds", Type: "gauge",
 		Help: "When the first certificate of OMS's chain expires, as a Unix time in seconds.",
 	}
+	credentialsDoc = Doc{
+		Name: "oms_exporter_credentials_changed_timestamp_seconds", Type: "gauge",
+		Help: "When the password was last changed, as a Unix time in seconds, as configured. Absent if " +
+			"it is not. OMS does not tell, and passwords of its accounts expire after 90 days by default.",
+	}
 	reloadedDoc = Doc{
 		Name: "oms_exporter_config_last_reload_successful", Type: "gauge",
 		Help: "Whether the configuration was last loaded without an error: 1 or 0.",
@@ -92,6 +98,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		inconsistent: inconsistentDoc.counter(),
 		unknown:      unknownDoc.counterVec(),
 		certificate:  certificateDoc.lateGauge(),
+		credentials:  credentialsDoc.lateGauge(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: durationDoc.Name, Help: durationDoc.Help,
 			Buckets:                     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -100,23 +107,36 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		}, durationDoc.Labels),
 	}
 	registerer.MustRegister(m.requests, m.retries, m.duration, m.bytes, m.coalesced, m.inconsistent,
-		m.unknown, m.certificate)
-	// Counters that begin at 0 let Prometheus see the first increase.
-	m.retries.WithLabelValues(omsclient.Action)
-	m.bytes.WithLabelValues(omsclient.Action)
-	m.duration.WithLabelValues(omsclient.Action)
-	m.requests.WithLabelValues(omsclient.Action, "200")
+		m.unknown, m.certificate, m.credentials)
+	m.expect(omsclient.Action)
 	return m
+}
+
+// expect begins the counters of an action at 0, which lets Prometheus see the first
+// increase.
+func (m *Metrics) expect(action string) {
+	m.retries.WithLabelValues(action)
+	m.bytes.WithLabelValues(action)
+	m.duration.WithLabelValues(action)
+	m.requests.WithLabelValues(action, "200")
+}
+
+// CredentialsChanged notes when the password was last changed.
+func (m *Metrics) CredentialsChanged(at time.Time) { m.credentials.Set(float64(at.Unix())) }
+
+// count counts the requests of a listing, or of another action.
+func (m *Metrics) count(action string, report *omsclient.Report) {
+	for _, r := range report.Requests {
+		m.requests.WithLabelValues(action, codeOf(r)).Inc()
+		m.duration.WithLabelValues(action).Observe(r.Duration.Seconds())
+	}
+	m.bytes.WithLabelValues(action).Add(float64(report.Bytes()))
+	m.retries.WithLabelValues(action).Add(float64(report.Retries()))
 }
 
 // observe counts the requests of a listing.
 func (m *Metrics) observe(report *omsclient.Report) {
-	for _, r := range report.Requests {
-		m.requests.WithLabelValues(omsclient.Action, codeOf(r)).Inc()
-		m.duration.WithLabelValues(omsclient.Action).Observe(r.Duration.Seconds())
-	}
-	m.bytes.WithLabelValues(omsclient.Action).Add(float64(report.Bytes()))
-	m.retries.WithLabelValues(omsclient.Action).Add(float64(report.Retries()))
+	m.count(omsclient.Action, report)
 	if expiry, ok := unix(report.CertExpiry()); ok {
 		m.certificate.Set(expiry)
 	}

@@ -18,23 +18,33 @@ const (
 	throughputGroup = "throughput"
 	alarmGroup      = "alarm"
 	tagGroup        = "tag"
+	verifyGroup     = "verify"
+	componentsGroup = "component"
 )
 
 // A Group is tables that can be switched off together.
 type Group struct {
 	Name string // what [Options].Without is called with
 	Help string // what is in it, to stand after a word such as "export"
+
+	// OptIn says that the group needs requests of its own, so that it must be asked for.
+	OptIn bool
 }
 
 // Groups returns all groups that can be switched off.
 func Groups() []Group {
 	return []Group{
-		{taskGroup, "status, times, phases and errors of each task"},
-		{syncGroup, "synchronization delay and checkpoints of each task"},
-		{stepGroup, "status, progress and record counts of each step"},
-		{throughputGroup, "records, bytes and latency at both ends of each step"},
-		{alarmGroup, "alarms that OMS itself has raised about each task"},
-		{tagGroup, "tags of each task"},
+		{Name: taskGroup, Help: "status, times, phases and errors of each task"},
+		{Name: syncGroup, Help: "synchronization delay and checkpoints of each task"},
+		{Name: stepGroup, Help: "status, progress and record counts of each step"},
+		{Name: throughputGroup, Help: "records, bytes and latency at both ends of each step"},
+		{Name: alarmGroup, Help: "alarms that OMS itself has raised about each task"},
+		{Name: tagGroup, Help: "tags of each task"},
+		{Name: verifyGroup, OptIn: true, Help: "what full verification has found, which takes a " +
+			"request for each verification that is done"},
+		{Name: componentsGroup, OptIn: true, Help: "status and delay of the components of tasks that " +
+			"are late, stand still or have failed, which takes a slow request for each such task, once " +
+			"in 5 minutes"},
 	}
 }
 
@@ -45,6 +55,7 @@ var catalogue = []table[*Snapshot]{
 	flows,
 	stepStatuses, steps, stepErrors,
 	throughputs,
+	verifies, componentStatusTable, componentDelays, componentTimes,
 	alarms, ruleAlarms, alarmTotals,
 }
 
@@ -130,7 +141,8 @@ var (
 			"isModifying: whether the objects of the task are being changed, 1 or 0.",
 			func(t *task) (float64, bool) { return boolean(t.IsModifying) }),
 		gauge("oms_task_failed_timestamp_seconds",
-			"extraInfo.failedTime as a Unix time in seconds.",
+			"extraInfo.failedTime as a Unix time in seconds: when the task last failed, even if it has "+
+				"recovered.",
 			func(t *task) (float64, bool) { return unix(t.ExtraInfo.FailedTime) }),
 		gauge("oms_task_log_retention_seconds",
 			"extraInfo.sourceStoreKeptHour in seconds: how long logs are kept to resume from.",
@@ -142,11 +154,10 @@ var (
 				"1 or 0.",
 			func(p phaseFlag) (float64, bool) { return boolean(p.enabled) }),
 	)
-	taskErrors = ofTasks(taskGroup,
-		[]label[*task]{{"error_code", func(t *task) string { return t.ExtraInfo.ErrorCode }}},
+	taskErrors = ofTaskErrors(taskGroup,
 		gauge("oms_task_error_info",
-			"extraInfo.errorCode. Always 1; absent while the task has none.",
-			func(t *task) (float64, bool) { return 1, t.ExtraInfo.ErrorCode != "" }),
+			errorHelp("extraInfo", "task"),
+			func(errorCode) (float64, bool) { return 1, true }),
 	)
 	runningSteps = ofTasks(taskGroup,
 		[]label[*task]{{"step", func(t *task) string { return t.ExtraInfo.RunningStep }}},
@@ -208,7 +219,8 @@ var (
 			"steps[].finishTime as a Unix time in seconds.",
 			func(s *omsclient.Step) (float64, bool) { return unix(s.FinishTime) }),
 		gauge("oms_task_step_failed_timestamp_seconds",
-			"steps[].extraInfo.failedTime as a Unix time in seconds.",
+			"steps[].extraInfo.failedTime as a Unix time in seconds: when the step last failed, even if it "+
+				"has recovered.",
 			func(s *omsclient.Step) (float64, bool) { return unix(s.ExtraInfo.FailedTime) }),
 		gauge("oms_task_step_processed_records",
 			"steps[].stepInfo.processedRecords: records processed. It starts over when the step does.",
@@ -216,17 +228,11 @@ var (
 		gauge("oms_task_step_estimated_records",
 			"steps[].stepInfo.capacity: records in total, as OMS estimates.",
 			func(s *omsclient.Step) (float64, bool) { return s.StepInfo.Capacity.Get() }),
-		gauge("oms_task_step_inconsistent_records",
-			"steps[].stepInfo.inconsistencies: records that verification found to differ.",
-			func(s *omsclient.Step) (float64, bool) { return s.StepInfo.Inconsistencies.Get() }),
 	)
-	stepErrors = ofSteps(stepGroup,
-		[]label[*omsclient.Step]{
-			{"error_code", func(s *omsclient.Step) string { return s.ExtraInfo.ErrorCode }},
-		},
+	stepErrors = ofStepErrors(stepGroup,
 		gauge("oms_task_step_error_info",
-			"steps[].extraInfo.errorCode. Always 1; absent while the step has none.",
-			func(s *omsclient.Step) (float64, bool) { return 1, s.ExtraInfo.ErrorCode != "" }),
+			errorHelp("steps[].extraInfo", "step"),
+			func(stepError) (float64, bool) { return 1, true }),
 	)
 	throughputs = ofSteps(throughputGroup, nil,
 		gauge("oms_task_step_source_records_per_second",
@@ -247,6 +253,47 @@ var (
 		gauge("oms_task_step_sink_latency_seconds",
 			"steps[].stepInfo.dstRt: time to write a record at the sink, in seconds.",
 			func(s *omsclient.Step) (float64, bool) { return divided(s.StepInfo.DstRt, 1000) }),
+	)
+
+	verifies = ofVerifications(verifyGroup,
+		gauge("oms_task_verify_different_records",
+			"data.differentNumber of ListProjectFullVerifyResult: records that the full verification "+
+				"found to differ. Absent until OMS has been asked and has answered with a number.",
+			func(a *answer[omsclient.VerifyResult]) (float64, bool) {
+				return a.value.DifferentNumber.Get()
+			}),
+		gauge("oms_task_verify_tables",
+			"totalCount of ListProjectFullVerifyResult: tables that the full verification has compared.",
+			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return a.value.Tables.Get() }),
+		gauge("oms_task_verify_result_timestamp_seconds",
+			"When OMS answered ListProjectFullVerifyResult, as a Unix time in seconds. It is asked again "+
+				"when times or status of the verification change.",
+			func(a *answer[omsclient.VerifyResult]) (float64, bool) { return unix(a.at) }),
+	)
+	componentStatusTable = ofComponents(componentsGroup,
+		[]label[componentGroup]{{"status", func(g componentGroup) string { return g.status }}},
+		gauge("oms_task_component_status",
+			"status of the components in the answer to DescribeProjectComponents: always 1, for the worst "+
+				"status of the components of a kind. store reads changes, incr_sync applies them. OMS is "+
+				"asked about tasks that are late, stand still or have failed, and an answer is kept for 15 "+
+				"minutes.",
+			func(g componentGroup) (float64, bool) { return 1, g.status != "" }),
+	)
+	componentDelays = ofComponents(componentsGroup, nil,
+		gauge("oms_task_component_delay_seconds",
+			"delay of the components in the answer to DescribeProjectComponents, in seconds: the largest "+
+				"of the components of a kind.",
+			func(g componentGroup) (float64, bool) { return g.delay.Get() }),
+	)
+	componentTimes = ofTasks(componentsGroup, nil,
+		gauge("oms_task_component_result_timestamp_seconds",
+			"When OMS answered DescribeProjectComponents, as a Unix time in seconds.",
+			func(t *task) (float64, bool) {
+				if t.components == nil {
+					return 0, false
+				}
+				return unix(t.components.at)
+			}),
 	)
 
 	alarms = ofTasks(alarmGroup, nil,
@@ -272,6 +319,12 @@ var (
 			func(r omsclient.RuleCount) (float64, bool) { return r.Count, true }),
 	)
 )
+
+func errorHelp(field, of string) string {
+	return fmt.Sprintf("%s.errorDetails[].code with its level, and %s.errorCode, each code once: "+
+		"the error codes that OMS documents, and an older kind. Always 1; absent while the %s has none.",
+		field, field, of)
+}
 
 // oneIf is 1 for true and 0 for false.
 func oneIf(b bool) float64 {

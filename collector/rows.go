@@ -246,19 +246,25 @@ var (
 	reverseSteps = omsclient.ReverseSteps()
 )
 
+// The directions of replication.
+const (
+	forward = "forward"
+	reverse = "reverse"
+)
+
 // flowRows adds the latest reading for each direction. Steps have readings of theirs,
 // and extraInfo has one of the forward direction.
 func flowRows(t *task, add func(flow)) {
-	forward := flowOf(t, "forward", forwardSteps)
+	latest := flowOf(t, forward, forwardSteps)
 	told := flow{
-		"forward", t.ExtraInfo.SyncDelay,
+		forward, t.ExtraInfo.SyncDelay,
 		t.ExtraInfo.IncrSyncTimestamp, t.ExtraInfo.SyncDelaySampleTimestamp,
 	}
-	if told.supersedes(&forward) {
-		forward = told
+	if told.supersedes(&latest) {
+		latest = told
 	}
-	add(forward)
-	add(flowOf(t, "reverse", reverseSteps))
+	add(latest)
+	add(flowOf(t, reverse, reverseSteps))
 }
 
 // flowOf returns the latest reading in the named steps, if any has one.
@@ -312,6 +318,88 @@ func ofSteps(
 func stepRows(t *task, add func(*omsclient.Step)) {
 	for _, s := range t.steps {
 		add(s)
+	}
+}
+
+// An errorCode is a code by which OMS explains a failure.
+type errorCode struct{ code, level string }
+
+// errorCodes calls add with each code of a failure once: the new ones, and the old one.
+func errorCodes(f *omsclient.Failure, add func(errorCode)) {
+	var seen []string
+	addOnce := func(code, level string) {
+		if code != "" && !slices.Contains(seen, code) {
+			seen = append(seen, code)
+			add(errorCode{code, level})
+		}
+	}
+	for _, d := range f.ErrorDetails {
+		addOnce(d.Code, d.Level)
+	}
+	addOnce(f.ErrorCode, "")
+}
+
+// ofTaskErrors makes a table with a row for each code of a task's failure.
+func ofTaskErrors(group string, metrics ...metric[errorCode]) table[*Snapshot] {
+	return perTask(group, taskErrorRows, []label[errorCode]{
+		{"error_code", func(e errorCode) string { return e.code }},
+		{"level", func(e errorCode) string { return e.level }},
+	}, metrics)
+}
+
+func taskErrorRows(t *task, add func(errorCode)) { errorCodes(&t.ExtraInfo.Failure, add) }
+
+// A stepError is a code of a step's failure.
+type stepError struct {
+	step string
+	errorCode
+}
+
+// ofStepErrors makes a table with a row for each code of a step's failure.
+func ofStepErrors(group string, metrics ...metric[stepError]) table[*Snapshot] {
+	return perTask(group, stepErrorRows, []label[stepError]{
+		{"step", func(e stepError) string { return e.step }},
+		{"error_code", func(e stepError) string { return e.code }},
+		{"level", func(e stepError) string { return e.level }},
+	}, metrics)
+}
+
+func stepErrorRows(t *task, add func(stepError)) {
+	for _, s := range t.steps {
+		errorCodes(&s.ExtraInfo, func(e errorCode) { add(stepError{s.Name, e}) })
+	}
+}
+
+// ofVerifications makes a table with a row for each task whose verification OMS has been
+// asked about.
+func ofVerifications(
+	group string, metrics ...metric[*answer[omsclient.VerifyResult]],
+) table[*Snapshot] {
+	return perTask(group, verificationRows, nil, metrics)
+}
+
+func verificationRows(t *task, add func(*answer[omsclient.VerifyResult])) {
+	if t.verified != nil {
+		add(t.verified)
+	}
+}
+
+// ofComponents makes a table with a row for each kind and direction of components of a
+// task. Its labels are besides component and direction.
+func ofComponents(
+	group string, labels []label[componentGroup], metrics ...metric[componentGroup],
+) table[*Snapshot] {
+	return perTask(group, componentRows, append([]label[componentGroup]{
+		{"component", func(g componentGroup) string { return string(g.kind) }},
+		{"direction", func(g componentGroup) string { return g.direction }},
+	}, labels...), metrics)
+}
+
+func componentRows(t *task, add func(componentGroup)) {
+	if t.components != nil {
+		for _, g := range componentGroups(t.components.value) {
+			add(g)
+		}
 	}
 }
 

@@ -65,6 +65,9 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 	s.finish(c.options.Thresholds())
 	c.options.Metrics.observe(&s.report)
 	c.record(s, start)
+	if s.err == nil {
+		c.lookCloser(ctx, s)
+	}
 	return s
 }
 

@@ -40,6 +40,10 @@ type task struct {
 	threshold   Threshold
 	alarmTotals []omsclient.RuleCount
 	steps       []*omsclient.Step // those of Steps that have series
+
+	// What OMS has said when it was asked about the task alone; nil: nothing.
+	verified   *answer[omsclient.VerifyResult]
+	components *answer[[]omsclient.Component]
 }
 
 // identityLabels are the labels that every series of a task has.

@@ -1,6 +1,7 @@
 // Package omsclient lists the projects of an OceanBase Migration Service (OMS).
 // It calls one action of the HTTP API, ListProjects, which only reads and which
-// OMS has had since V4.1.0.
+// OMS has had since V4.1.0. [Client.VerifyResult] and [Client.Components] look
+// closer at single projects, with an action each.
 //
 // # Usage
 //
@@ -45,7 +46,7 @@ import (
 	"time"
 )
 
-// Action is the action of the API that a [Client] calls.
+// Action is the action of the API that [Client.List] calls.
 const Action = "ListProjects"
 
 // MaxPageSize is the largest pageSize that OMS documents.
@@ -156,7 +157,7 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// endpoint returns the URL of ListProjects for a console's URL. Its errors do not
+// endpoint returns the URL of the API for a console's URL. Its errors do not
 // quote the console's URL, which may contain a password.
 func endpoint(console string) (string, error) {
 	u, err := url.Parse(console)
@@ -174,7 +175,5 @@ func endpoint(console string) (string, error) {
 	case strings.HasSuffix(u.Path, "/api/v2"):
 		return "", errors.New("give the URL of the console, without /api/v2")
 	}
-	u = u.JoinPath("/api/v2")
-	u.RawQuery = url.Values{"Action": {Action}}.Encode()
-	return u.String(), nil
+	return u.JoinPath("/api/v2").String(), nil
 }

@@ -25,6 +25,7 @@ const (
 	MaxLabels = 64  // labels of a project
 	MaxSteps  = 64  // steps of a project
 	MaxRules  = 32  // alarm rules of a project
+	MaxErrors = 8   // error details of a project or a step
 )
 
 // Bounds on a page, far above what OMS sends. A page that exceeds them is an error.
@@ -33,6 +34,8 @@ const (
 	// the page size, though not for one that would send everything at once.
 	maxElements = 1000
 	maxToken    = 4 << 20 // bytes of a text, or of white space between tokens
+
+	maxDetailBytes = 16 << 20 // of an answer about one project
 )
 
 // An allowance is how many bytes the projects of a listing may take in memory. It
@@ -76,7 +79,7 @@ type page struct {
 	success   Optional[bool]
 	code      string
 	message   string
-	detail    string // errorDetail.code
+	detail    ErrorDetail // errorDetail
 	requestID string
 	total     Optional[float64] // totalCount
 	size      Optional[float64] // pageSize, as OMS understood it
@@ -84,6 +87,10 @@ type page struct {
 	projects  []Project
 	invalid   int            // elements of data without a usable id
 	dropped   map[string]int // by field; see [Report.Dropped]
+
+	// Instead of projects, in answers to other actions.
+	verify     VerifyResult
+	components componentLists
 }
 
 // elements returns how many elements data has, usable or not.
@@ -117,9 +124,17 @@ func (l *lookahead) Read(b []byte) (int, error) {
 // valid JSON from its first byte to its last does. The page then holds what had
 // been read before the error; it is never nil.
 //
-// Times without a zone are in the given location. What is kept is taken from the
-// allowance, and given back after an error.
-func decodePage(r io.Reader, zone *time.Location, memory *allowance) (*page, error) {
+// Times without a zone are UTC.
+func decodePage(r io.Reader) (*page, error) {
+	return decodeAnswer(r, answerFields, time.UTC, nil)
+}
+
+// decodeAnswer reads an answer that has the given fields, as decodePage does. Times
+// without a zone are in the given location. What is kept is taken from the allowance,
+// and given back after an error.
+func decodeAnswer(
+	r io.Reader, fields *object[page], zone *time.Location, memory *allowance,
+) (*page, error) {
 	ahead := &lookahead{r: withoutBOM(r)}
 	d := &decoder{
 		json: jsontext.NewDecoder(ahead,
@@ -131,14 +146,14 @@ func decodePage(r io.Reader, zone *time.Location, memory *allowance) (*page, err
 	}
 	ahead.decoded = d.json.InputOffset
 	p := &page{dropped: d.dropped}
-	err := d.readAnswer(p)
+	err := d.readAnswer(fields, p)
 	if err != nil {
 		_ = memory.spend(-d.spent)
 	}
 	return p, err
 }
 
-func (d *decoder) readAnswer(p *page) error {
+func (d *decoder) readAnswer(fields *object[page], p *page) error {
 	if kind := d.json.PeekKind(); kind != '{' {
 		_, err := d.json.ReadToken()
 		if err == nil {
@@ -146,7 +161,7 @@ func (d *decoder) readAnswer(p *page) error {
 		}
 		return err
 	}
-	if err := readObject(d, answerFields, p); err != nil {
+	if err := readObject(d, fields, p); err != nil {
 		return err
 	}
 	if _, err := d.json.ReadToken(); !errors.Is(err, io.EOF) {

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"testing"
 	"testing/iotest"
-	"time"
 	"unicode/utf8"
 )
 
@@ -34,10 +33,10 @@ func FuzzDecodePage(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		p, err := decodePage(bytes.NewReader(document), time.UTC, nil)
+		p, err := decodePage(bytes.NewReader(document))
 
 		checkPage(t, p)
-		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)), time.UTC, nil)
+		again, errAgain := decodePage(iotest.HalfReader(bytes.NewReader(document)))
 		if !reflect.DeepEqual(p, again) || (err == nil) != (errAgain == nil) {
 			t.Errorf("%+v (%v) the first time, %+v (%v) the second", p, err, again, errAgain)
 		}
@@ -110,6 +109,10 @@ func TestTheWireNamesEachFieldOnce(t *testing.T) {
 	checkNames(t, failureFields)
 	checkNames(t, extraFields)
 	checkNames(t, alarmFields)
+	checkNames(t, verifyFields)
+	checkNames(t, tableFields)
+	checkNames(t, componentFields)
+	checkNames(t, processFields)
 }
 
 func checkNames[T any](t *testing.T, o *object[T]) {

@@ -38,7 +38,8 @@ const (
 // of what a server has sent are Code and RequestID.
 type Error struct {
 	Reason     Reason
-	Page       int    // the page requested, from 1
+	Action     string // of the API; empty: that of a listing
+	Page       int    // the page of a listing, from 1
 	StatusCode int    // HTTP status, which may be 200; 0 if there was no answer
 	Code       string // OMS's code, such as PARAM_ERROR; printable and short
 	Message    string // OMS's message, which may quote data; not part of the error's text
@@ -50,7 +51,11 @@ type Error struct {
 // are any.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "list projects: page %d: ", e.Page)
+	if e.Action == "" {
+		fmt.Fprintf(&b, "list projects: page %d: ", e.Page)
+	} else {
+		b.WriteString(e.Action + ": ")
+	}
 	switch {
 	case e.Err != nil:
 		b.WriteString(e.Err.Error())

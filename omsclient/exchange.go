@@ -3,6 +3,7 @@ package omsclient
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +21,9 @@ import (
 // exchange sends a request, reads the answer and fills in r. The duration is how
 // long OMS asks the client to wait before the next request; 0 if it does not ask.
 func (c *Client) exchange(
-	ctx context.Context, memory *allowance, r *Request,
+	ctx context.Context, o order, r *Request,
 ) (*page, time.Duration, *Error) {
-	request, err := c.request(ctx, r.Page)
+	request, err := c.request(ctx, o)
 	if err != nil {
 		return nil, 0, &Error{Reason: Connect, Err: err}
 	}
@@ -39,13 +41,17 @@ func (c *Client) exchange(
 		// The body is the bare connection, which no context ends.
 		return nil, 0, &Error{Reason: HTTPStatus, StatusCode: response.StatusCode}
 	}
-	wire := &meter{ctx: ctx, r: response.Body, limit: c.options.MaxPageBytes}
-	body := &meter{ctx: ctx, r: &inflater{wire: wire}, limit: c.options.MaxPageBytes}
+	limit := c.options.MaxPageBytes
+	if o.action != "" {
+		limit = min(limit, maxDetailBytes)
+	}
+	wire := &meter{ctx: ctx, r: response.Body, limit: limit}
+	body := &meter{ctx: ctx, r: &inflater{wire: wire}, limit: limit}
 	defer func() { r.Bytes, r.WireBytes = body.n, wire.n }()
 	if response.StatusCode != http.StatusOK {
 		return nil, requestedWait(response), statusError(response, body)
 	}
-	p, decodeErr := decodePage(body, c.options.Location, memory)
+	p, decodeErr := decodeAnswer(body, o.fields, c.options.Location, o.memory)
 	r.Rows, r.RequestID = p.elements(), p.requestID
 	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
 		body.err = errCut
@@ -59,10 +65,10 @@ func (c *Client) exchange(
 	return p, 0, nil
 }
 
-// request makes the HTTP request for a page.
-func (c *Client) request(ctx context.Context, pageNumber int) (*http.Request, error) {
+// listBody returns the body of a request for a page of the listing.
+func (c *Client) listBody(pageNumber int) any {
 	f := c.options.Filter
-	body, err := json.Marshal(struct {
+	return struct {
 		SearchKey           string   `json:"searchKey,omitempty"`
 		Type                string   `json:"type,omitempty"`
 		Status              []string `json:"status,omitempty"`
@@ -79,11 +85,17 @@ func (c *Client) request(ctx context.Context, pageNumber int) (*http.Request, er
 		f.Subtasks,
 		// In this order, a new project lands on the last page and shifts no other.
 		"gmtCreate", "asc", pageNumber, c.options.PageSize,
-	})
+	}
+}
+
+// request makes the HTTP request for an order.
+func (c *Client) request(ctx context.Context, o order) (*http.Request, error) {
+	body, err := json.Marshal(o.body)
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	endpoint := c.endpoint + "?" + url.Values{"Action": {cmp.Or(o.action, Action)}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +153,7 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	}
 	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, maxBody), time.UTC, nil); err == nil {
+		if p, err := decodePage(io.LimitReader(body, maxBody)); err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
@@ -172,7 +184,7 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	case p.success == Some(false):
 		e.Reason = API
 		if e.Code == "" {
-			e.Code = p.detail
+			e.Code = p.detail.Code
 		}
 	case !p.success.Known:
 		e.Err = errNoSuccess

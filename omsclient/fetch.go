@@ -12,9 +12,10 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// A Request is one attempt to get a page.
+// A Request is one attempt to get a page, or what is known of one project.
 type Request struct {
-	Page       int                     // from 1
+	Action     string                  // of the API; empty: that of a listing
+	Page       int                     // of a listing, from 1
 	Attempt    int                     // from 1; higher ones are retries of the same page
 	Start      time.Time               // when it was sent, by the client's clock
 	Duration   time.Duration           // until the body had been read
@@ -29,9 +30,12 @@ type Request struct {
 	Err        error                   // an *Error, or nil
 }
 
-// An order is a page to get.
+// An order is an answer to get: a page, or what is known of one project.
 type order struct {
-	page   int // from 1
+	action string        // empty: that of a listing
+	body   any           // of the request
+	fields *object[page] // of the answer
+	page   int           // of a listing, from 1
 	memory *allowance
 
 	// mayBeTooMany says that everything that OMS counts has been listed. If OMS
@@ -39,7 +43,7 @@ type order struct {
 	mayBeTooMany bool
 }
 
-// fetch gets a page and retries if that may help. It returns every attempt, also
+// fetch gets an answer and retries if that may help. It returns every attempt, also
 // if all of them failed; the error is that of the last one. There are no attempts
 // if the credentials must not be sent.
 func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) {
@@ -58,20 +62,23 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 		}
 		fingerprint, refused := c.credentials.check()
 		if refused != nil {
-			refused.Page, failed = o.page, refused
+			refused.Action, refused.Page, failed = o.action, o.page, refused
 			return nil, backoff.Permanent(refused)
 		}
 		p, attempt, pause, err := c.attempt(ctx, o)
 		attempt.Attempt = len(attempts) + 1
 		attempts = append(attempts, attempt)
-		if attempt.StatusCode == http.StatusOK {
+		// Only a listing tells whether the credentials are right: OMS may refuse
+		// other actions to accounts that may list.
+		listing := o.action == ""
+		if listing && attempt.StatusCode == http.StatusOK {
 			c.credentials.accepted(fingerprint)
 		}
 		if failed = err; err == nil {
 			return p, nil
 		}
 		switch {
-		case err.refusesCredentials():
+		case listing && err.refusesCredentials():
 			if c.credentials.refused(fingerprint) && !renewed {
 				renewed = true
 				return nil, retryAfter(0, err)
@@ -98,7 +105,7 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 func (c *Client) attempt(
 	ctx context.Context, o order,
 ) (*page, Request, time.Duration, *Error) {
-	r := Request{Page: o.page, Start: time.Now()}
+	r := Request{Action: o.action, Page: o.page, Start: time.Now()}
 	bounded, cancel := ctx, context.CancelFunc(func() {})
 	if c.options.PageTimeout > 0 {
 		bounded, cancel = context.WithTimeout(ctx, c.options.PageTimeout)
@@ -106,14 +113,17 @@ func (c *Client) attempt(
 	defer cancel()
 	bounded, abandon := context.WithCancelCause(bounded)
 	defer abandon(nil)
-	w := &watch{patience: c.patience(ctx), abandon: abandon}
-	p, pause, err := c.exchange(w.traced(bounded), o.memory, &r)
+	w := &watch{abandon: abandon}
+	if o.action == "" {
+		w.patience = c.patience(ctx)
+	}
+	p, pause, err := c.exchange(w.traced(bounded), o, &r)
 	r.Reused = w.end()
 	r.Duration = time.Since(r.Start)
 	if err == nil {
 		return p, r, 0, nil
 	}
-	err.Page = o.page
+	err.Action, err.Page = o.action, o.page
 	if err.StatusCode == 0 {
 		err.StatusCode = r.StatusCode
 	}

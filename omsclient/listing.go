@@ -340,7 +340,10 @@ func newPrefetch(ctx context.Context, c *Client) *prefetch {
 // The last argument is that of an [order].
 func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
-		p.start(order{p.next, p.memory, mayBeTooMany})
+		p.start(order{
+			body: p.client.listBody(p.next), fields: answerFields,
+			page: p.next, memory: p.memory, mayBeTooMany: mayBeTooMany,
+		})
 		p.next++
 	}
 	head := p.waiting[0]

@@ -75,7 +75,7 @@ type Step struct {
 	Order      Optional[float64] // position in the console; numbers may be skipped
 	Name       string            // one of [StepNames], or newer
 	Status     string            // one of [StepStatuses], or newer
-	Progress   Optional[float64] // percent; 100 for as long as a step is MONITORING
+	Progress   Optional[float64] // percent; 99 or 100 once a step is MONITORING
 	StartTime  time.Time
 	FinishTime time.Time
 	ExtraInfo  Failure // why it failed, if it did
@@ -90,7 +90,6 @@ type StepInfo struct {
 
 	ProcessedRecords Optional[float64] // rows
 	Capacity         Optional[float64] // rows in all, estimated
-	Inconsistencies  Optional[float64] // rows that differ
 	SrcRps           Optional[float64] // records per second
 	SrcRt            Optional[float64] // milliseconds per record
 	SrcIops          Optional[float64] // bytes per second, despite the name
@@ -102,8 +101,15 @@ type StepInfo struct {
 // A Failure is the error form of extraInfo. Messages and parameters of errors may
 // contain rows of the migrated data and are never read.
 type Failure struct {
-	ErrorCode  string
-	FailedTime time.Time
+	ErrorCode    string        // what OMS calls the old code
+	ErrorDetails []ErrorDetail // with new codes; at most [MaxErrors]
+	FailedTime   time.Time     // of the last failure, even if the step has recovered
+}
+
+// An ErrorDetail is an element of errorDetails.
+type ErrorDetail struct {
+	Code  string // such as CM-RESOAT000011; printable and short
+	Level string // FATAL, ERROR or WARNING, or newer; printable and short
 }
 
 // An ExtraInfo is a project's extraInfo. OMS sends it in a running form, in an

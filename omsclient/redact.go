@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Redactor copies answers to ListProjects and takes out what they say about
+// A Redactor copies answers of OMS and takes out what they say about
 // people, hosts and data, so that the copies can be shown to others.
 //
 // Everything a [Project] is made of is kept, except names and identifiers. Those
@@ -52,7 +53,7 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 		out: jsontext.NewEncoder(dst, lenient...),
 		mac: hmac.New(sha256.New, r.key[:]),
 	}
-	err := c.copyValue(answerFields.shown)
+	err := c.copyValue(anyAnswer)
 	if err == nil {
 		err = c.copyEnd()
 	}
@@ -60,6 +61,12 @@ func (r *Redactor) Copy(dst io.Writer, src io.Reader) error {
 		return fmt.Errorf("redact: %w", describe(err))
 	}
 	return nil
+}
+
+// ProjectID returns the stand-in for the id of a project.
+func (r *Redactor) ProjectID(id string) string {
+	c := &redaction{mac: hmac.New(sha256.New, r.key[:])}
+	return c.standIn(projectFields.shown.members["id"].prefix, []byte(id))
 }
 
 // A policy says what a recording shows of a value. Whatever the policy, nulls and
@@ -105,6 +112,16 @@ func alias(prefix string) *policy { return &policy{prefix: prefix} }
 func listOf(elements *policy) *policy { return &policy{elements: elements} }
 
 func mapOf(keys, values *policy) *policy { return &policy{keys: keys, values: values} }
+
+// merged returns the policy of what may be an array, like the first policy, or an
+// object, like any of the others. They must not share members.
+func merged(array *policy, objects ...*policy) *policy {
+	p := &policy{elements: array.elements, members: map[string]*policy{}}
+	for _, o := range objects {
+		maps.Copy(p.members, o.members)
+	}
+	return p
+}
 
 // lower turns ASCII letters into lower case, in place. Names of fields are
 // compared like this.

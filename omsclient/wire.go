@@ -2,7 +2,7 @@ package omsclient
 
 import "time"
 
-// This file is the wire: every field that the API is known to send, one per
+// This file is the wire: every field that the actions are known to send, one per
 // line, in the order in which OMS sends them. A line says what the field is
 // called, what form its value has, what a recording shows of it, and where the
 // value goes. The decoder and the [Redactor] read these tables and nothing
@@ -16,38 +16,31 @@ import "time"
 //
 //nolint:lll // one field, one line
 var (
-	// The envelope. All actions share it, and differ in data.
-	answerFields = newObject(
-		boolean("success", func(p *page) *Optional[bool] { return &p.success }),
-		nested("errorDetail", errorFields, func(p *page) *page { return p }),
-		word("code", code, func(p *page) *string { return &p.code }),
-		text("message", hidden, func(p *page) *string { return &p.message }),
-		ignored[page]("advice", hidden),
-		word("requestId", alias("request_"), func(p *page) *string { return &p.requestID }),
-		ignored[page]("pageNumber", figure),
-		number("pageSize", func(p *page) *Optional[float64] { return &p.size }),
-		number("totalCount", func(p *page) *Optional[float64] { return &p.total }),
-		ignored[page]("cost", cost),
-		field[page]{"data", (*decoder).readProjects, listOf(projectFields.shown)},
-		ignored[page]("errorCode", code),
-		ignored[page]("deletable", figure),
-		ignored[page]("trace", hidden),
-	)
+	answerFields = envelope(field[page]{"data", (*decoder).readProjects, listOf(projectFields.shown)})
+	verifyAnswer = envelope(nested("data", verifyFields,
+		func(p *page) *VerifyResult { return &p.verify }))
+	componentsAnswer = envelope(nested("data", componentFields,
+		func(p *page) *componentLists { return &p.components }))
+
+	// What a recording shows of an answer to any action.
+	anyAnswer = envelope(ignored[page]("data",
+		merged(listOf(projectFields.shown), verifyFields.shown, componentFields.shown))).shown
+
 	errorFields = newObject(
-		word("code", code, func(p *page) *string { return &p.detail }),
-		ignored[page]("level", hidden),
-		ignored[page]("message", hidden),
-		ignored[page]("messageMcmsKey", hidden),
-		ignored[page]("messageMcmsContext", hidden),
-		ignored[page]("reason", hidden),
-		ignored[page]("reasonMcmsKey", hidden),
-		ignored[page]("reasonMcmsContext", hidden),
-		ignored[page]("proposal", hidden),
-		ignored[page]("proposalMcmsKey", hidden),
-		ignored[page]("proposalMcmsContext", hidden),
-		ignored[page]("upstreamErrorDetail", hidden),
-		ignored[page]("extraContext", hidden),
-		ignored[page]("requestId", alias("request_")),
+		word("code", code, func(e *ErrorDetail) *string { return &e.Code }),
+		word("level", enum, func(e *ErrorDetail) *string { return &e.Level }),
+		ignored[ErrorDetail]("message", hidden),
+		ignored[ErrorDetail]("messageMcmsKey", hidden),
+		ignored[ErrorDetail]("messageMcmsContext", hidden),
+		ignored[ErrorDetail]("reason", hidden),
+		ignored[ErrorDetail]("reasonMcmsKey", hidden),
+		ignored[ErrorDetail]("reasonMcmsContext", hidden),
+		ignored[ErrorDetail]("proposal", hidden),
+		ignored[ErrorDetail]("proposalMcmsKey", hidden),
+		ignored[ErrorDetail]("proposalMcmsContext", hidden),
+		ignored[ErrorDetail]("upstreamErrorDetail", hidden),
+		ignored[ErrorDetail]("extraContext", hidden),
+		ignored[ErrorDetail]("requestId", alias("request_")),
 	)
 	projectFields = newObject(
 		text("id", alias("np_"), func(p *Project) *string { return &p.ID }),
@@ -129,7 +122,7 @@ var (
 	stepInfoFields = newObject(
 		number("processedRecords", func(i *StepInfo) *Optional[float64] { return &i.ProcessedRecords }),
 		number("capacity", func(i *StepInfo) *Optional[float64] { return &i.Capacity }),
-		number("inconsistencies", func(i *StepInfo) *Optional[float64] { return &i.Inconsistencies }),
+		ignored[StepInfo]("inconsistencies", figure), // of an older API
 		number("srcRps", func(i *StepInfo) *Optional[float64] { return &i.SrcRps }),
 		ignored[StepInfo]("srcRpsRef", figure),
 		number("srcRt", func(i *StepInfo) *Optional[float64] { return &i.SrcRt }),
@@ -147,14 +140,14 @@ var (
 		ignored[StepInfo]("enableIncrStatistics", figure),
 	)
 	failureFields = newObject(
-		ignored[Failure]("errorDetails", listOf(errorFields.shown)),
+		list("errorDetails", MaxErrors, errorFields, func(f *Failure) *[]ErrorDetail { return &f.ErrorDetails }),
 		text("errorCode", code, func(f *Failure) *string { return &f.ErrorCode }),
 		ignored[Failure]("errorMsg", hidden),
 		ignored[Failure]("errorParam", hidden),
 		utc("failedTime", func(f *Failure) *time.Time { return &f.FailedTime }),
 	)
 	extraFields = newObject( // the error form, then the running form
-		ignored[ExtraInfo]("errorDetails", listOf(errorFields.shown)),
+		list("errorDetails", MaxErrors, errorFields, func(x *ExtraInfo) *[]ErrorDetail { return &x.ErrorDetails }),
 		text("errorCode", code, func(x *ExtraInfo) *string { return &x.ErrorCode }),
 		ignored[ExtraInfo]("errorMsg", hidden),
 		ignored[ExtraInfo]("errorParam", hidden),
@@ -186,4 +179,91 @@ var (
 		ignored[AlarmStats]("alarmContent", hidden),
 		ignored[AlarmStats]("openMonitor", figure),
 	)
+
+	// ListProjectFullVerifyResult. The statistics name tables, and are not needed.
+	verifyFields = newObject(
+		number("differentNumber", func(v *VerifyResult) *Optional[float64] { return &v.DifferentNumber }),
+		ignored[VerifyResult]("fullVerifyTableStatistics", listOf(tableFields.shown)),
+	)
+	tableFields = newObject(
+		ignored[VerifyResult]("sourceTableName", alias("table_")),
+		ignored[VerifyResult]("destTableName", alias("table_")),
+		ignored[VerifyResult]("sourceSchemaName", alias("schema_")),
+		ignored[VerifyResult]("destSchemaName", alias("schema_")),
+		ignored[VerifyResult]("sourceOnlyCount", figure),
+		ignored[VerifyResult]("destOnlyCount", figure),
+		ignored[VerifyResult]("mismatchedCount", figure),
+		ignored[VerifyResult]("consistentCount", figure),
+		ignored[VerifyResult]("progress", figure),
+		ignored[VerifyResult]("message", hidden),
+		ignored[VerifyResult]("status", enum),
+		ignored[VerifyResult]("resultType", enum),
+		ignored[VerifyResult]("resultDesc", hidden),
+		ignored[VerifyResult]("errorDetails", listOf(errorFields.shown)),
+	)
+
+	// DescribeProjectComponents.
+	componentFields = newObject(
+		list("storeList", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.store }),
+		list("reverseStoreList", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.reverseStore }),
+		list("fullVerifyComponents", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.fullVerify }),
+		list("fullImportComponents", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.fullImport }),
+		list("incrSyncComponents", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.incrSync }),
+		list("reverseIncrSyncComponents", MaxComponents, processFields, func(l *componentLists) *[]Component { return &l.reverseIncrSync }),
+	)
+	processFields = newObject( // the union of what the lists have
+		ignored[Component]("region", alias("region_")),
+		ignored[Component]("name", alias("component_")),
+		ignored[Component]("ip", hidden),
+		ignored[Component]("identity", alias("np_")),
+		ignored[Component]("type", enum),
+		ignored[Component]("topic", hidden),
+		ignored[Component]("subtopic", hidden),
+		ignored[Component]("subtopics", hidden),
+		ignored[Component]("inconsistentQuantity", figure),
+		ignored[Component]("consistentQuantity", figure),
+		ignored[Component]("progress", figure),
+		ignored[Component]("recordProgress", figure),
+		word("status", enum, func(c *Component) *string { return &c.Status }),
+		ignored[Component]("checkpoint", figure),
+		ignored[Component]("tps", figure),
+		number("delay", func(c *Component) *Optional[float64] { return &c.Delay }),
+		ignored[Component]("checkpointSampleTimestamp", figure),
+		ignored[Component]("gmt", figure),
+		ignored[Component]("conn", figure),
+		ignored[Component]("errorDetails", listOf(errorFields.shown)),
+		ignored[Component]("toSwitch", figure),
+		ignored[Component]("port", hidden),
+		ignored[Component]("storePort", hidden),
+		ignored[Component]("beginCheckpoint", figure),
+		ignored[Component]("endCheckpoint", figure),
+		ignored[Component]("taskId", hidden),
+		ignored[Component]("config", emptied),
+		ignored[Component]("errMsg", hidden),
+		ignored[Component]("gmtCreate", figure),
+		ignored[Component]("gmtModify", figure),
+		ignored[Component]("gmtModified", figure),
+		ignored[Component]("latelyHeartbeatTimeSec", figure),
+	)
 )
+
+// envelope returns the fields of an answer. All actions share them, and differ in
+// data.
+func envelope(data field[page]) *object[page] {
+	return newObject(
+		boolean("success", func(p *page) *Optional[bool] { return &p.success }),
+		nested("errorDetail", errorFields, func(p *page) *ErrorDetail { return &p.detail }),
+		word("code", code, func(p *page) *string { return &p.code }),
+		text("message", hidden, func(p *page) *string { return &p.message }),
+		ignored[page]("advice", hidden),
+		word("requestId", alias("request_"), func(p *page) *string { return &p.requestID }),
+		ignored[page]("pageNumber", figure),
+		number("pageSize", func(p *page) *Optional[float64] { return &p.size }),
+		number("totalCount", func(p *page) *Optional[float64] { return &p.total }),
+		ignored[page]("cost", cost),
+		data,
+		ignored[page]("errorCode", code),
+		ignored[page]("deletable", figure),
+		ignored[page]("trace", hidden),
+	)
+}

@@ -50,6 +50,15 @@ func boundReference(t *testing.T) string {
 			"tags, steps and alarm rules of a task",
 			fmt.Sprintf("%d, %d and %d", omsclient.MaxLabels, omsclient.MaxSteps, omsclient.MaxRules), counted, "omsclient/" + decode,
 		},
+		{"codes of an error of a task or a step", fmt.Sprintf("%d", omsclient.MaxErrors), counted, "omsclient/" + decode},
+		{"bytes of an answer about one task, inflated", inUnits(of(decode, "maxDetailBytes")), "the answer is not used", "omsclient/" + exchange},
+		{"components of a task, in each of OMS's six lists", fmt.Sprintf("%d", omsclient.MaxComponents), "left out", "omsclient/look.go"},
+		{
+			"questions about verifications, and about components, after a listing",
+			fmt.Sprintf("%d, 2 at once, and %d, one at a time", sourceConstant(t, "../../collector/verify.go", "verifyRound"),
+				sourceConstant(t, "../../collector/component.go", "troubleRound")),
+			"asked after the next listing", "collector/look.go",
+		},
 		{
 			"alarm rules of a task, over time", fmt.Sprintf("%d", omsclient.MaxRules),
 			"the one that was not seen longest is forgotten, and counted in `oms_exporter_unknown_values_total`", "collector/alarms.go",

@@ -180,6 +180,7 @@ type evidence struct {
 	fetch      collector.Fetch
 	request    *requestReport
 	failure    *omsclient.Error // why there is no listing, or nil
+	looks      []collector.Look // what was asked about single tasks
 	listingReport
 }
 
@@ -207,6 +208,7 @@ func (e *evidence) gather(ctx context.Context) error {
 	}
 	e.Tasks = countTasks(scraped)
 	e.Tasks.Excluded = snapshot.Excluded()
+	e.looks = e.lookCloser(ctx, scraped)
 	e.zone = findOffset(runningSince(scraped, e.omsTime()))
 	e.Pages = measurePages(&e.fetch, values(counted, "oms_exporter_unknown_values_total", "field"))
 	e.Scrape, err = e.measureScrape(scraped)
@@ -220,7 +222,9 @@ func (e *evidence) scrape(ctx context.Context, watched *watcher) *collector.Snap
 	told.Go(func() { watched.tell(telling, e.progress, displayName(e.target.name)) })
 	defer told.Wait()
 	defer stop()
-	return e.target.collector.Scrape(ctx)
+	snapshot := e.target.collector.Scrape(ctx)
+	e.target.collector.Settle()
+	return snapshot
 }
 
 // requestReport sums up how the first page was requested.
@@ -242,7 +246,7 @@ func (e *evidence) requestReport() *requestReport {
 
 // report explains the evidence, and what became of the recording if there is one.
 func (e *evidence) report(r *recorder) *targetReport {
-	findings := e.findings()
+	findings := append(e.findings(), e.findLooks()...)
 	if r != nil {
 		findings = append(findings, findRecording(r))
 	}

@@ -375,12 +375,14 @@ func (p *pagesReport) compression() string {
 
 // findRecording says what was recorded.
 func findRecording(r *recorder) finding {
-	f := passes("%s in %s, without names, hosts, users and free text",
-		amount(r.pages(), "page"), r.dir)
+	what := amount(r.pages(), "page")
+	if n := r.answers(); n > 0 {
+		what += " and " + amount(n, "answer") + " about single tasks"
+	}
+	f := passes("%s in %s, without names, hosts, users and free text", what, r.dir)
 	if r.redactor == nil {
 		f = warns("do not share it, or record with --redact",
-			"%s in %s, as OMS sent them: with names, hosts, users and free text",
-			amount(r.pages(), "page"), r.dir)
+			"%s in %s, as OMS sent them: with names, hosts, users and free text", what, r.dir)
 	}
 	if err := r.err(); err != nil {
 		f = fails("check the directory, and try again", "not all pages were saved: %s", err)

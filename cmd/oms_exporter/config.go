@@ -33,8 +33,12 @@ type (
 		MaxTasks    int                     `yaml:"max_tasks"`
 		Timeout     model.Duration          `yaml:"timeout"` // 0: --scrape.timeout
 		PageTimeout model.Duration          `yaml:"page_timeout"`
-		Timezone    string                  `yaml:"timezone"` // of the times that OMS sends
-		Labels      map[string]string       `yaml:"labels"`
+		Timezone    string                  `yaml:"timezone"`  // of the times that OMS sends
+		Verify      bool                    `yaml:"verify"`    // beside --collector.verify
+		Component   bool                    `yaml:"component"` // beside --collector.component
+		// PasswordChanged is the date since which the password is the one it is; may be empty.
+		PasswordChanged string            `yaml:"password_changed"`
+		Labels          map[string]string `yaml:"labels"`
 	}
 	// A filterConfig has the fields of an [omsclient.Filter].
 	filterConfig struct {
@@ -161,6 +165,19 @@ func (t *targetConfig) clientOptions() (omsclient.Options, error) {
 		PageSize: t.PageSize, Concurrency: t.Concurrency, PageTimeout: time.Duration(t.PageTimeout),
 		MaxProjects: most, Filter: omsclient.Filter(t.Filter), Location: zone,
 	}, err
+}
+
+// wants reports whether a target asks for a group of metrics that flags do not.
+func (t *targetConfig) wants(group string) bool {
+	return group == "verify" && t.Verify || group == "component" && t.Component
+}
+
+// passwordChanged returns when the password was changed, or zero.
+func (t *targetConfig) passwordChanged() (time.Time, error) {
+	if t.PasswordChanged == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.DateOnly, t.PasswordChanged)
 }
 
 // collectorOptions returns the settings of the collector that are the target's own.

@@ -87,6 +87,12 @@ func (t *targetConfig) validate() []problem {
 		found.addf("timezone", "no time zone is named %.50q: write an IANA name, such as Asia/Shanghai",
 			t.Timezone)
 	}
+	if changed, err := t.passwordChanged(); err != nil {
+		found.addf("password_changed", "must be a date such as 2026-01-31")
+	} else if changed.After(time.Now().AddDate(0, 0, 1)) {
+		found.addf("password_changed", "%s is in the future: write when the password was last changed",
+			t.PasswordChanged)
+	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
 	found = append(found, validateLabels(t.Labels)...)

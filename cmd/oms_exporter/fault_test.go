@@ -45,6 +45,8 @@ var fatal = map[omssim.FaultKind]string{
 	"gzip_cut":           "connect",
 	"unknown_coding":     "decode",
 	"api_error":          "api_error",
+	"no_permission":      "api_error",
+	"unknown_action":     "api_error",
 	"truncated":          "decode",
 	"cut":                "connect",
 	"reset":              "connect",

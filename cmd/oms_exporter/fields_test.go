@@ -162,8 +162,7 @@ func everyScenario(t *testing.T) ([]any, []*field) {
 	return answer.Data, root.member("data").below
 }
 
-// distinguish lets fields differ that stand in for each other, and adds one that simulated
-// tasks lack.
+// distinguish lets fields differ that stand in for each other.
 func distinguish(v any) {
 	switch v := v.(type) {
 	case []any:
@@ -172,10 +171,10 @@ func distinguish(v any) {
 		}
 	case map[string]any:
 		if _, running := v["syncDelay"]; running {
-			v["syncDelay"], v["incrSyncTimestamp"], v["syncDelaySampleTimestamp"] = 1, 1e9+1, 1e9+2
+			v["syncDelay"], v["incrSyncTimestamp"], v["syncDelaySampleTimestamp"] = 7, 4e9+1, 4e9+2
 		}
-		if _, counts := v["processedRecords"]; counts {
-			v["inconsistencies"] = 3
+		if v["errorDetails"] != nil {
+			v["errorCode"] = "AN-OLD-CODE"
 		}
 		for _, value := range v {
 			distinguish(value)
@@ -234,8 +233,14 @@ func families(t *testing.T, tasks []any) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return familiesOf(t, collector.New(client.List, collector.Options{}))
+}
+
+// familiesOf returns the metrics of tasks that a collector has, as text by name.
+func familiesOf(t *testing.T, c *collector.Collector) map[string]string {
+	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector.New(client.List, collector.Options{}))
+	registry.MustRegister(c)
 	gathered, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,7 +232,7 @@ func addDemo(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	s := &demoSettings{serve: serveSettings{oms: omsSettings{target: defaultTarget()}}}
 	cmd := app.Command("demo", "Try it: a simulated OMS and its exporter in one process.")
 	addTaskFlags(cmd, &s.serve.oms.target)
-	addScrapeFlags(cmd, &s.serve.scrape)
+	addScrapeFlags(cmd, &s.serve.scrape, "verify")
 	addWebFlags(cmd, &s.serve.web, "127.0.0.1:10667")
 	addFleetFlags(cmd, &s.sim)
 	addLogFlags(cmd, &s.serve.log)
@@ -292,6 +293,9 @@ func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 	cmd.Flag("oms.timezone", "Time zone of the times that OMS sends, as an IANA name such as "+
 		"Asia/Shanghai. Check finds out whether it is right.").
 		Default(t.Timezone).StringVar(&t.Timezone)
+	cmd.Flag("oms.password-changed", "Date on which the account's password was last changed, such as "+
+		"2026-01-31. OMS's passwords expire after 90 days, and an alert can warn before.").
+		StringVar(&t.PasswordChanged)
 	addTaskFlags(cmd, t)
 }
 
@@ -321,7 +325,9 @@ func flagOf(key string) string {
 	return "--oms." + strings.ReplaceAll(key[strings.LastIndexByte(key, '.')+1:], "_", "-")
 }
 
-func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
+// addScrapeFlags adds the flags about scrapes. Groups that are opt-in are off, but for
+// those named.
+func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings, on ...string) {
 	cmd.Flag("scrape.timeout", "Time limit for a scrape, even if Prometheus allows more.").
 		Default("30s").DurationVar(&s.timeout)
 	cmd.Flag("scrape.timeout-offset",
@@ -329,7 +335,9 @@ func addScrapeFlags(cmd *kingpin.CmdClause, s *scrapeSettings) {
 		Default("0.5s").DurationVar(&s.timeoutOffset)
 	s.groups = map[string]*bool{}
 	for _, g := range collector.Groups() {
-		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").Default("true").Bool()
+		byDefault := !g.OptIn || slices.Contains(on, g.Name)
+		s.groups[g.Name] = cmd.Flag("collector."+g.Name, "Export "+g.Help+".").
+			Default(strconv.FormatBool(byDefault)).Bool()
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -21,8 +20,9 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// A recorder saves the answers to ListProjects as files in a directory:
-// page-0001.json for page 1, and so on. simulate --replay serves them again.
+// A recorder saves the answers of OMS as files in a directory: page-0001.json for page
+// 1 of ListProjects, and so on, and ACTION.ID.json for an answer about a single task.
+// simulate --replay serves them again.
 //
 // It keeps only whole answers; of several for the same page, the last. A page whose
 // request was canceled had been requested ahead and was not needed: it is left out,
@@ -36,6 +36,9 @@ type recorder struct {
 	kept   map[int]bool
 	failed map[int]error // by page: why the last answer was not kept
 	end    int           // the first page that was not needed; 0 if there is none
+
+	details map[string]bool // kept answers about single tasks, by name of the file
+	lost    error           // why the first of those that were not kept was not
 }
 
 // newRecorder creates the directory if needed. It refuses one that already has pages
@@ -52,11 +55,20 @@ func newRecorder(dir string, redact bool) (*recorder, error) {
 		return nil, fmt.Errorf("%s already has pages of a recording, such as %s: "+
 			"remove them or choose another directory", dir, old[0])
 	}
-	r := &recorder{dir: dir, kept: map[int]bool{}, failed: map[int]error{}}
+	r := &recorder{
+		dir: dir, kept: map[int]bool{}, failed: map[int]error{}, details: map[string]bool{},
+	}
 	if redact {
 		r.redactor = omsclient.NewRedactor()
 	}
 	return r, nil
+}
+
+// answers returns the number of answers about single tasks that were kept.
+func (r *recorder) answers() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.details)
 }
 
 // pages returns the number of pages that were kept.
@@ -75,7 +87,7 @@ func (r *recorder) err() error {
 	for _, page := range slices.Sorted(maps.Keys(r.failed)) {
 		all = append(all, fmt.Errorf("record page %d: %w", page, r.failed[page]))
 	}
-	return errors.Join(all...)
+	return errors.Join(append(all, r.lost)...)
 }
 
 // keep renames a file to that of its page, unless something is wrong with it.
@@ -140,7 +152,8 @@ func (t recordingTransport) CloseIdleConnections() {
 
 // RoundTrip implements [http.RoundTripper].
 func (t recordingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL.Query().Get("Action") != omsclient.Action || request.Body == nil {
+	action := request.URL.Query().Get("Action")
+	if action != omsclient.Action && !isDetail(action) || request.Body == nil {
 		return t.next.RoundTrip(request)
 	}
 	body, err := io.ReadAll(request.Body)
@@ -150,8 +163,14 @@ func (t recordingTransport) RoundTrip(request *http.Request) (*http.Response, er
 	}
 	request = request.Clone(request.Context()) // a transport must not change the original
 	request.Body = io.NopCloser(bytes.NewReader(body))
-	page, pageErr := pageNumber(body)
 	response, err := t.next.RoundTrip(request)
+	if isDetail(action) {
+		if err == nil && response.StatusCode == http.StatusOK {
+			t.recorder.tapDetail(action, body, response)
+		}
+		return response, err
+	}
+	page, pageErr := pageNumber(body)
 	switch {
 	case err != nil && canceled(request):
 		t.recorder.leaveOut(page)
@@ -179,32 +198,16 @@ func pageNumber(body []byte) (int, error) {
 	return asked.PageNumber, nil
 }
 
-// tap copies an answer to a file while it is read.
+// tap copies a page to a file while it is read.
 func (r *recorder) tap(page int, request *http.Request, response *http.Response) {
-	file, err := os.CreateTemp(r.dir, ".page-*") // only its owner can read it
-	if err != nil {
-		r.keep(page, "", err)
-		return
-	}
-	reader, writer := io.Pipe()
-	written := make(chan error, 1)
-	go func() {
-		err := r.write(file, reader)
-		_ = reader.CloseWithError(err) // reading the answer goes on, even if writing fails
-		written <- cmp.Or(err, file.Close())
-	}()
-	response.Body = &recording{ReadCloser: response.Body, copy: writer, finish: func(err error) {
-		_ = writer.CloseWithError(err) // nil means the end of the document
-		if writeErr := <-written; err == nil {
-			err = writeErr
-		}
-		if err != nil && canceled(request) {
-			_ = os.Remove(file.Name())
+	r.copyBody(response, func(file string, wrong error) {
+		if file != "" && wrong != nil && canceled(request) {
+			_ = os.Remove(file)
 			r.leaveOut(page)
 			return
 		}
-		r.keep(page, file.Name(), err)
-	}}
+		r.keep(page, file, wrong)
+	})
 }
 
 // write keeps a document as JSON, however it was sent.

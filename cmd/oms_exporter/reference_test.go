@@ -102,6 +102,8 @@ func keyOf(flag string) string {
 	switch {
 	case flag == "scrape.timeout":
 		return "timeout"
+	case flag == "collector.verify" || flag == "collector.component":
+		return strings.TrimPrefix(flag, "collector.")
 	case name == "exclude-status":
 		return "exclude.statuses"
 	case !ofTarget:

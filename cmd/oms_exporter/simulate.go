@@ -50,7 +50,11 @@ func (s *simSettings) readPages() error {
 		return usagef("--replay excludes --sim.tasks and --sim.scenario: it serves recorded tasks")
 	}
 	var err error
-	if s.fleet.Pages, err = omssim.ReadPages(os.DirFS(s.replay)); err != nil {
+	recording := os.DirFS(s.replay)
+	if s.fleet.Pages, err = omssim.ReadPages(recording); err != nil {
+		return usagef("--replay=%s: %w", s.replay, err)
+	}
+	if s.fleet.Answers, err = omssim.ReadAnswers(recording); err != nil {
 		return usagef("--replay=%s: %w", s.replay, err)
 	}
 	return nil

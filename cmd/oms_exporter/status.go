@@ -22,6 +22,20 @@ type (
 		URL     string        `json:"url"`
 		Secret  *secretStatus `json:"refusedSecret,omitempty"` // nil: OMS has not refused it
 		Fetches []fetchStatus `json:"fetches"`                 // the latest first
+		Looks   []lookStatus  `json:"looks,omitempty"`
+	}
+	// A lookStatus tells how OMS was asked about single tasks.
+	lookStatus struct {
+		Action  string     `json:"action"`
+		Wanted  int        `json:"wanted"` // tasks to ask about
+		Known   int        `json:"known"`  // of these, those with an answer
+		Asked   int        `json:"asked"`  // questions since the start
+		Failed  int        `json:"failed"` // of these, those without an answer
+		Latest  *time.Time `json:"latest,omitempty"`
+		Slowest float64    `json:"slowestSeconds"` // of the latest questions
+		Reason  string     `json:"reason,omitempty"`
+		Error   string     `json:"error,omitempty"`
+		Next    *time.Time `json:"next,omitempty"` // when OMS is asked again, after failures
 	}
 	// A secretStatus is that of a secret that OMS refuses, and that rests therefore.
 	secretStatus struct {
@@ -86,9 +100,31 @@ func (h *handler) statusDoc() statusDoc {
 		for _, f := range t.collector.Fetches() {
 			shown.Fetches = append(shown.Fetches, statusOf(f))
 		}
+		for _, l := range t.collector.Looks() {
+			shown.Looks = append(shown.Looks, lookStatusOf(l))
+		}
 		doc.Targets = append(doc.Targets, shown)
 	}
 	return doc
+}
+
+func lookStatusOf(l collector.Look) lookStatus {
+	shown := lookStatus{
+		Action: l.Action, Wanted: l.Wanted, Known: l.Known, Asked: l.Asked, Failed: l.Failed,
+		Slowest: l.Slowest.Seconds(), Reason: string(omsclient.ReasonOf(l.Err)),
+		Latest: timeOrNil(l.Latest), Next: timeOrNil(l.Next),
+	}
+	if l.Err != nil {
+		shown.Error = printable(l.Err.Error())
+	}
+	return shown
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC())
 }
 
 func statusOf(f collector.Fetch) fetchStatus {

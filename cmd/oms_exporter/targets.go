@@ -132,9 +132,13 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	}
 	options := cfg.collectorOptions()
 	options.Timeout = cmp.Or(options.Timeout, t.scrape.timeout)
-	options.Without = func(group string) bool { return !*t.scrape.groups[group] }
+	options.Without = func(group string) bool { return !*t.scrape.groups[group] && !cfg.wants(group) }
+	options.VerifyResult, options.Components = client.VerifyResult, client.Components
 	options.Thresholds, options.Logger = t.thresholds.Load, logger
 	options.Metrics = collector.NewMetrics(registerer)
+	if changed, err := cfg.passwordChanged(); err == nil && !changed.IsZero() { // it has been checked
+		options.Metrics.CredentialsChanged(changed)
+	}
 	options.Pace = rate.NewLimiter(2, 3) // a second, after a burst
 	return &target{
 		name: name, config: cfg, http: hc, client: client, own: own,

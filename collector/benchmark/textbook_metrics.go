@@ -40,7 +40,7 @@ var (
 	taskFailed      = taskDesc("oms_task_failed_timestamp_seconds", "failedTime.")
 	logRetention    = taskDesc("oms_task_log_retention_seconds", "sourceStoreKeptHour.")
 	phaseEnabled    = taskDesc("oms_task_phase_enabled", "Whether the task has the phase.", "phase")
-	taskError       = taskDesc("oms_task_error_info", "errorCode.", "error_code")
+	taskError       = taskDesc("oms_task_error_info", "errorCode.", "error_code", "level")
 	runningProgress = taskDesc("oms_task_running_progress_ratio", "runningProgress.", "step")
 	tagInfo         = taskDesc("oms_task_tag_info", "Tags.", "tag_id", "tag")
 
@@ -50,22 +50,21 @@ var (
 		"When OMS looked at the checkpoint.", "direction")
 
 	stepStatus   = taskDesc("oms_task_step_status", "1 for the status of the step.", "step", "status")
-	stepError    = taskDesc("oms_task_step_error_info", "errorCode.", "step", "error_code")
+	stepError    = taskDesc("oms_task_step_error_info", "errorCode.", "step", "error_code", "level")
 	stepOrder    = stepDesc("oms_task_step_order", "order.")
 	stepProgress = stepDesc("oms_task_step_progress_ratio", "progress.")
 	stepStart    = stepDesc("oms_task_step_start_timestamp_seconds", "startTime.")
 	stepFinish   = stepDesc("oms_task_step_finish_timestamp_seconds", "finishTime.")
 	stepFailed   = stepDesc("oms_task_step_failed_timestamp_seconds", "failedTime.")
 
-	processedRecords    = stepDesc("oms_task_step_processed_records", "processedRecords.")
-	estimatedRecords    = stepDesc("oms_task_step_estimated_records", "capacity.")
-	inconsistentRecords = stepDesc("oms_task_step_inconsistent_records", "inconsistencies.")
-	sourceRecords       = stepDesc("oms_task_step_source_records_per_second", "srcRps.")
-	sinkRecords         = stepDesc("oms_task_step_sink_records_per_second", "dstRps.")
-	sourceBytes         = stepDesc("oms_task_step_source_bytes_per_second", "srcIops.")
-	sinkBytes           = stepDesc("oms_task_step_sink_bytes_per_second", "dstIops.")
-	sourceLatency       = stepDesc("oms_task_step_source_latency_seconds", "srcRt.")
-	sinkLatency         = stepDesc("oms_task_step_sink_latency_seconds", "dstRt.")
+	processedRecords = stepDesc("oms_task_step_processed_records", "processedRecords.")
+	estimatedRecords = stepDesc("oms_task_step_estimated_records", "capacity.")
+	sourceRecords    = stepDesc("oms_task_step_source_records_per_second", "srcRps.")
+	sinkRecords      = stepDesc("oms_task_step_sink_records_per_second", "dstRps.")
+	sourceBytes      = stepDesc("oms_task_step_source_bytes_per_second", "srcIops.")
+	sinkBytes        = stepDesc("oms_task_step_sink_bytes_per_second", "dstIops.")
+	sourceLatency    = stepDesc("oms_task_step_source_latency_seconds", "srcRt.")
+	sinkLatency      = stepDesc("oms_task_step_sink_latency_seconds", "dstRt.")
 
 	alarming     = taskDesc("oms_task_alarming", "alarming.")
 	recentAlarms = taskDesc("oms_task_recent_alarms", "recentlyTriggerCount.")
@@ -223,8 +222,8 @@ func (s samples) task(p *Project) {
 	x := &p.ExtraInfo
 	s.instant(taskFailed, x.FailedTime)
 	s.number(logRetention, x.SourceStoreKeptHour, 1./3600)
-	if x.ErrorCode != "" {
-		s.gauge(taskError, 1, x.ErrorCode)
+	for code, level := range x.codes() {
+		s.gauge(taskError, 1, code, level)
 	}
 	if x.RunningStep != "" {
 		s.number(runningProgress, x.RunningProgress, 100, x.RunningStep)
@@ -270,8 +269,8 @@ func (s samples) steps(p *Project) {
 		if step.Status != "" {
 			s.gauge(stepStatus, 1, step.Name, step.Status)
 		}
-		if step.ExtraInfo.ErrorCode != "" {
-			s.gauge(stepError, 1, step.Name, step.ExtraInfo.ErrorCode)
+		for code, level := range step.ExtraInfo.codes() {
+			s.gauge(stepError, 1, step.Name, code, level)
 		}
 		s.number(stepOrder, step.Order, 1, step.Name)
 		s.number(stepProgress, step.Progress, 100, step.Name)
@@ -281,7 +280,6 @@ func (s samples) steps(p *Project) {
 		info := &step.StepInfo
 		s.number(processedRecords, info.ProcessedRecords, 1, step.Name)
 		s.number(estimatedRecords, info.Capacity, 1, step.Name)
-		s.number(inconsistentRecords, info.Inconsistencies, 1, step.Name)
 		s.number(sourceRecords, info.SrcRps, 1, step.Name)
 		s.number(sinkRecords, info.DstRps, 1, step.Name)
 		s.number(sourceBytes, info.SrcIops, 1, step.Name)
@@ -289,4 +287,18 @@ func (s samples) steps(p *Project) {
 		s.number(sourceLatency, info.SrcRt, 1000, step.Name)
 		s.number(sinkLatency, info.DstRt, 1000, step.Name)
 	}
+}
+
+// codes returns the codes of a failure with their levels.
+func (f *Failure) codes() map[string]string {
+	codes := map[string]string{}
+	if f.ErrorCode != "" {
+		codes[f.ErrorCode] = ""
+	}
+	for _, d := range f.ErrorDetails {
+		if d.Code != "" {
+			codes[d.Code] = d.Level
+		}
+	}
+	return codes
 }

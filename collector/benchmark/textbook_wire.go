@@ -108,7 +108,6 @@ type (
 		EnableIncrStatistics      *bool    `json:"enableIncrStatistics"`
 		ProcessedRecords          *float64 `json:"processedRecords"`
 		Capacity                  *float64 `json:"capacity"`
-		Inconsistencies           *float64 `json:"inconsistencies"`
 		SrcRps                    *float64 `json:"srcRps"`
 		SrcRpsRef                 *float64 `json:"srcRpsRef"`
 		SrcRt                     *float64 `json:"srcRt"`

@@ -1,18 +1,22 @@
 package omssim
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A FaultKind names something that can go wrong. [Faults] lists all kinds.
 type FaultKind string
 
-// A Fault is something that goes wrong with answers to ListProjects.
+// A Fault is something that goes wrong with answers to ListProjects, or to another
+// Action. Kinds that change tasks or pages do nothing to other actions.
 //
 // Most kinds affect single requests: the next Times requests for page Page. A
 // Page of 0 means any page, and Times of 0 means every request.
@@ -28,9 +32,10 @@ type FaultKind string
 // The kind locked_account affects every request, whatever Page and Times say.
 // Kinds that change or count tasks do nothing to recorded pages.
 type Fault struct {
-	Kind  FaultKind
-	Page  int
-	Times int
+	Kind   FaultKind
+	Action string // empty: ListProjects
+	Page   int
+	Times  int
 }
 
 // A FaultDoc documents a kind of fault.
@@ -136,6 +141,15 @@ var faultKinds = []faultKind{
 		content: func(l *listing) {
 			l.failure = apiFailure{"GHANA-OPERAT000001", "CM 服务可能不可用，请稍后重试"}
 		},
+	},
+	{
+		kind: "no_permission", doc: "200 with success false and code NO_PERMISSION",
+		content: func(l *listing) { l.failure = apiFailure{"NO_PERMISSION", "当前用户无权限"} },
+	},
+	{
+		kind:    "unknown_action",
+		doc:     "200 with success false and code PARAM_ERROR, as for an action that OMS lacks",
+		content: func(l *listing) { l.failure = apiFailure{paramError, "不支持的 Action"} },
 	},
 	{
 		kind: "truncated", doc: "the document stops in the middle, the response ends cleanly",
@@ -303,22 +317,29 @@ func Faults() []FaultDoc {
 
 // faultSyntax is kind, page and times, such as "reset@2x1".
 var faultSyntax = regexp.MustCompile(
-	`^([a-z_0-9]+?)(?:@([1-9][0-9]{0,8}))?(?:x([1-9][0-9]{0,8}))?$`)
+	`^([a-z_0-9]+?)(?:/([A-Za-z]+?))?(?:@([1-9][0-9]{0,8}))?(?:x([1-9][0-9]{0,8}))?$`)
 
-// ParseFault parses a fault as String formats it: a kind, then "@" and the page,
-// and then "x" and the times, both unless they are 0. For instance, "reset@2x1"
+// ParseFault parses a fault as String formats it: a kind, then "/" and the action
+// unless it is ListProjects, then "@" and the page, and then "x" and the times, both
+// unless they are 0. For instance, "reset@2x1"
 // resets the next request for page 2, "unauthorizedx2" answers the next two
 // requests with 401, and "truncated@3" always truncates page 3.
 func ParseFault(s string) (Fault, error) {
 	parts := faultSyntax.FindStringSubmatch(s)
 	if parts == nil {
-		return Fault{}, fmt.Errorf("fault %q: want kind, kind@page, kindxtimes or kind@pagextimes", s)
+		return Fault{}, fmt.Errorf("fault %q: want kind, kind@page, kindxtimes, kind@pagextimes "+
+			"or kind/action", s)
 	}
-	f := Fault{Kind: FaultKind(parts[1])}
-	f.Page, _ = strconv.Atoi(parts[2]) // nothing, which is 0, or up to nine digits
-	f.Times, _ = strconv.Atoi(parts[3])
-	if f.lookUp() == nil {
+	f := Fault{Kind: FaultKind(parts[1]), Action: parts[2]}
+	f.Page, _ = strconv.Atoi(parts[3]) // nothing, which is 0, or up to nine digits
+	f.Times, _ = strconv.Atoi(parts[4])
+	switch {
+	case f.lookUp() == nil:
 		return Fault{}, fmt.Errorf("unknown kind of fault %q", parts[1])
+	case !f.suitsAction():
+		return Fault{}, fmt.Errorf("fault %q: want an action out of %s, no page, and a kind that "+
+			"affects single requests", s,
+			strings.Join(slices.Sorted(maps.Keys(detailActions)), ", "))
 	}
 	return f, nil
 }
@@ -326,6 +347,9 @@ func ParseFault(s string) (Fault, error) {
 // String formats the fault for [ParseFault].
 func (f Fault) String() string {
 	s := string(f.Kind)
+	if f.Action != "" {
+		s += "/" + f.Action
+	}
 	if f.Page != 0 {
 		s += "@" + strconv.Itoa(f.Page)
 	}
@@ -333,6 +357,15 @@ func (f Fault) String() string {
 		s += "x" + strconv.Itoa(f.Times)
 	}
 	return s
+}
+
+// suitsAction reports whether the fault can affect its action.
+func (f Fault) suitsAction() bool {
+	if f.Action == "" {
+		return true
+	}
+	what := f.lookUp()
+	return detailActions[f.Action] != nil && f.Page == 0 && what.inPass == nil && what.locked == nil
 }
 
 func (f Fault) lookUp() *faultKind {
@@ -359,14 +392,16 @@ type effect struct {
 	pass pass
 }
 
-// take returns what goes wrong with a request for a page, and counts it as used.
+// take returns what goes wrong with a request, and counts it as used. The page is 0
+// if the request is not for one.
 // At most one of the effects answers or sends.
-func take(faults []*activeFault, pageNumber int) []effect {
+func take(faults []*activeFault, action string, pageNumber int) []effect {
 	var effects []effect
 	delivered := false
 	for _, f := range faults {
 		delivers := f.what.answer != nil || f.what.send != nil
-		if f.what.locked != nil || !f.due(pageNumber) || delivers && delivered {
+		if f.what.locked != nil || cmp.Or(f.Action, actionList) != action ||
+			!f.due(pageNumber) || delivers && delivered {
 			continue
 		}
 		delivered = delivered || delivers

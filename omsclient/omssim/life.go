@@ -92,6 +92,11 @@ type state struct {
 	claimedDelay          int64 // seconds; reported instead of the real delay unless 0
 	failure               failure
 	alarm                 alarm
+
+	// What only shows when OMS is asked about the task alone.
+	verdict              verdict
+	differs              int64 // records that the verification has found to differ
+	storeDead, applySlow bool
 }
 
 // An extraForm is a form of a task's extraInfo.

@@ -59,11 +59,7 @@ func (s *Server) render(l *listing, at, cost int64) []byte {
 	w.buf = make([]byte, 0, 1024+len(page)*(bytesPerTask+len(s.blobs)))
 
 	w.begin('{')
-	w.bool(l.envelopeKey("success"), true)
-	for _, key := range []string{"errorDetail", "code", "message", "advice"} {
-		w.null(l.envelopeKey(key))
-	}
-	w.string(l.envelopeKey("requestId"), s.requestID())
+	s.head(&w.wire, l)
 	w.int(l.envelopeKey("pageNumber"), int64(l.query.pageNumber))
 	w.int(l.envelopeKey("pageSize"), int64(l.query.pageSize))
 	if s.options.Total != nil {
@@ -84,6 +80,15 @@ func (s *Server) render(l *listing, at, cost int64) []byte {
 	}
 	w.end('}')
 	return w.buf
+}
+
+// head writes the beginning that all successful answers share.
+func (s *Server) head(w *wire, l *listing) {
+	w.bool(l.envelopeKey("success"), true)
+	for _, key := range []string{"errorDetail", "code", "message", "advice"} {
+		w.null(l.envelopeKey(key))
+	}
+	w.string(l.envelopeKey("requestId"), s.requestID())
 }
 
 // renderTasks writes the tasks of a page.

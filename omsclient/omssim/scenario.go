@@ -123,6 +123,30 @@ var scenarios = []scenario{
 		name: "storm", weight: 5, kind: migration, state: stateStorm,
 		doc: "healthy, but at 10 past every hour (UTC) all fall 14 min behind together",
 	},
+
+	// Those without a weight are not in the default mix.
+	{
+		name: "verified_differs", kind: migration, verifies: true, reverses: true,
+		state: stateVerifiedDiffers,
+		doc:   "as ready, but the verification has found records that differ",
+	},
+	{
+		name: "verified_unknown", kind: migration, verifies: true, reverses: true,
+		state: stateVerifiedUnknown,
+		doc:   "as ready, but OMS does not say what the verification has found",
+	},
+	{
+		name: "verified_apart", kind: verification, state: stateVerifiedApart,
+		doc: "type VERIFY: FINISHED, and no record differs",
+	},
+	{
+		name: "store_dead", kind: migration, state: stateStoreDead,
+		doc: "every 3 h: the store is dead for 2.5 h, so that nothing is read",
+	},
+	{
+		name: "slow_apply", kind: migration, state: stateSlowApply,
+		doc: "every 2 h: falls 50 min behind, reading in time but applying late",
+	},
 }
 
 // A ScenarioDoc documents a scenario.

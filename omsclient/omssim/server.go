@@ -1,6 +1,7 @@
 // Package omssim simulates OMS, the OceanBase Migration Service, for clients of its
-// HTTP API. It has ListProjects with filters, paging and Basic authentication, a
-// fleet of tasks that live by a clock of the caller's, and faults to turn on.
+// HTTP API. It has ListProjects with filters, paging and Basic authentication, the
+// actions that tell more of a single task, a fleet of tasks that live by a clock of the
+// caller's, and faults to turn on.
 //
 // The state of the fleet is a pure function of the [Options] and the clock. Requests
 // at the same time get the same tasks, byte for byte, in whatever order they are
@@ -65,6 +66,9 @@ type Options struct {
 	// after the last is empty and has the totalCount of the last. Faults that affect
 	// requests work; faults that change or count tasks do nothing.
 	Pages []string
+	// Answers are recorded answers about single tasks, by [AnswerName]. They stand
+	// instead of those that the fleet gives.
+	Answers map[string]string
 	// Total returns the raw JSON to send as totalCount; nil means the number of
 	// matching tasks. It must be safe for concurrent use.
 	Total func(tasks, pageNumber, pageSize int) string
@@ -76,6 +80,7 @@ type Options struct {
 // decoding it, page and filter are zero.
 type Request struct {
 	Action     string
+	TaskID     string // what an action about a single task is about
 	PageNumber int
 	PageSize   int
 	Filter     Filter
@@ -150,7 +155,7 @@ func (s *Server) SetFaults(faults ...Fault) {
 	active := make([]*activeFault, 0, len(faults))
 	for _, f := range faults {
 		what := f.lookUp()
-		if what == nil || f.Page < 0 || f.Times < 0 {
+		if what == nil || f.Page < 0 || f.Times < 0 || !f.suitsAction() {
 			panic(fmt.Sprintf("omssim: there is no fault %q", f.String()))
 		}
 		active = append(active, &activeFault{Fault: f, what: what})
@@ -203,27 +208,40 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	if action != "ListProjects" {
+	var (
+		q       query
+		subject string
+		err     error
+	)
+	switch {
+	case action == actionList:
+		q, err = decodeQuery(r.Body, s.options.MaxPageSize)
+	case detailActions[action] != nil:
+		subject, err = decodeSubject(r.Body)
+	default:
 		s.fail(w, r, http.StatusOK, apiFailure{paramError, "不支持的 Action " + action})
 		return
 	}
-	q, err := decodeQuery(r.Body, s.options.MaxPageSize)
 	if err != nil {
 		s.fail(w, r, http.StatusOK, apiFailure{paramError, "参数错误: " + err.Error()})
 		return
 	}
-	record(q)
+	record(q, subject)
 	if !pause(r.Context(), s.options.Latency) {
 		abort()
 	}
 	s.setDate(w)
-	s.list(w, r, q, started)
+	if action == actionList {
+		s.list(w, r, q, started)
+	} else {
+		s.describe(w, r, action, subject, started)
+	}
 }
 
 // list answers with a page, or with what a fault does instead.
 func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started time.Time) {
 	s.mu.Lock()
-	effects := take(s.faults, q.pageNumber)
+	effects := take(s.faults, actionList, q.pageNumber)
 	s.mu.Unlock()
 	for _, e := range effects {
 		if e.answer != nil {
@@ -359,15 +377,18 @@ func (s *Server) requestID() string {
 
 // record remembers a request. It returns a writer that notes the status of the
 // answer, and a function to call with the query once it is decoded.
-func (s *Server) record(w http.ResponseWriter, action string) (http.ResponseWriter, func(query)) {
+func (s *Server) record(
+	w http.ResponseWriter, action string,
+) (http.ResponseWriter, func(q query, taskID string)) {
 	request := &Request{Action: action}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests[max(0, len(s.requests)-maxRequests+1):], request)
-	asked := func(q query) {
+	asked := func(q query, taskID string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		request.PageNumber, request.PageSize, request.Filter = q.pageNumber, q.pageSize, q.Filter
+		request.TaskID = taskID
 	}
 	return &statusWriter{ResponseWriter: w, server: s, request: request}, asked
 }
