@@ -1,13 +1,12 @@
-# syntax=docker/dockerfile:1
 # check=error=true
 
 # SOURCE says where the program comes from. "build" compiles it here, for any platform, on that of
 # the machine. "prebuilt" takes it from the build context, which is then a directory with
-#   LICENSE  ca-certificates.crt  linux/amd64/oms_exporter  linux/arm64/oms_exporter
+#   LICENSE  THIRD_PARTY_NOTICES  ca-certificates.crt  linux/amd64/oms_exporter  linux/arm64/oms_exporter
 # and needs no other image: releases are made so, and images where no registry can be reached.
 ARG SOURCE=build
 
-FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
+FROM --platform=$BUILDPLATFORM golang:1.26-bookworm@sha256:a688600ca24f8a4d3ca77f95b0dd40704a9fc787c826660eb7ba0b641b8b175d AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
@@ -28,13 +27,13 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
         -X $version.BuildDate=$BUILD_DATE \
         -X $version.BuildUser=docker" \
       -o /oms_exporter ./cmd/oms_exporter && \
+    go run -C .ci/tools/notices . /src >/THIRD_PARTY_NOTICES && \
     cp /etc/ssl/certs/ca-certificates.crt /
 
 FROM scratch AS prebuilt
 ARG TARGETOS
 ARG TARGETARCH
-ARG CERTIFICATES=ca-certificates.crt
-COPY $CERTIFICATES /ca-certificates.crt
+COPY ca-certificates.crt THIRD_PARTY_NOTICES /
 COPY $TARGETOS/$TARGETARCH/oms_exporter /
 
 FROM $SOURCE AS files
@@ -50,6 +49,7 @@ LABEL org.opencontainers.image.title="oms_exporter" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$BUILD_DATE"
 COPY LICENSE /LICENSE
+COPY --from=files /THIRD_PARTY_NOTICES /THIRD_PARTY_NOTICES
 COPY --from=files /ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=files /oms_exporter /bin/oms_exporter
 # A number, so that Kubernetes can tell that it is not root.

@@ -11,7 +11,8 @@ import (
 // so its counts fall too; from one listing to the next, a rise is added and a fall is
 // not. A count that is seen for the first time adds nothing. So the totals are lower
 // bounds, whatever happened before the first listing and between two of them. A task
-// that is no longer listed is forgotten.
+// that is no longer listed is forgotten. So are rules that were not seen for long, if a
+// task has had too many: OMS may put variable parts into their names.
 type alarmCounts map[string]*alarmCount
 
 // An alarmCount is what is known of one task. Rule "" stands for all alarms of a task
@@ -20,24 +21,38 @@ type alarmCount struct {
 	known  bool               // whether the last listing had counts
 	split  bool               // whether they were by rule
 	last   map[string]float64 // the counts; a rule that is missing has 0
-	totals map[string]float64 // by rule
+	totals []alarmTotal       // by rule, in order; at most maxTotals
 }
 
-// update takes in a listing and returns what is known after it. It sets the alarm
-// totals of the tasks, ordered by rule. The result is another map because a map never
-// shrinks.
-func (a alarmCounts) update(tasks []*task) alarmCounts {
-	updated := make(alarmCounts, len(tasks))
+// An alarmTotal is what the rises of a rule add up to.
+type alarmTotal struct {
+	omsclient.RuleCount
+	unseen int // listings since the rule was last seen
+}
+
+// maxTotals is how many totals of a task are kept. There is room for every rule of a
+// listing.
+const maxTotals = omsclient.MaxRules
+
+// update takes in a listing and returns what is known after it, and how many totals
+// were forgotten. It sets the alarm totals of the tasks. The result is another map
+// because a map never shrinks.
+func (a alarmCounts) update(tasks []*task) (updated alarmCounts, forgotten int) {
+	updated = make(alarmCounts, len(tasks))
 	for _, t := range tasks {
 		count := a[t.ID]
 		if count == nil {
-			count = &alarmCount{totals: map[string]float64{}}
+			count = &alarmCount{}
 		}
 		updated[t.ID] = count
 		count.add(t.AlarmStats)
-		t.alarmTotals = count.sortedTotals()
+		forgotten += count.forget()
+		t.alarmTotals = make([]omsclient.RuleCount, len(count.totals))
+		for i := range count.totals {
+			t.alarmTotals[i] = count.totals[i].RuleCount
+		}
 	}
-	return updated
+	return updated, forgotten
 }
 
 // add adds up what has risen. Counts compare only with counts of the same kind: all
@@ -45,14 +60,44 @@ func (a alarmCounts) update(tasks []*task) alarmCounts {
 func (c *alarmCount) add(stats omsclient.AlarmStats) {
 	now, split, known := countsOf(stats)
 	sameKind := c.known && (c.split == split || len(c.last) == 0 || len(now) == 0)
+	for i := range c.totals {
+		c.totals[i].unseen++
+	}
 	for rule, n := range now {
-		rise := 0.0
+		total := c.total(rule)
+		total.unseen = 0
 		if sameKind {
-			rise = max(n-c.last[rule], 0)
+			total.Count += max(n-c.last[rule], 0)
 		}
-		c.totals[rule] += rise // a rule that is new has a total of 0 from now on
 	}
 	c.last, c.split, c.known = now, split, known
+}
+
+// total returns the total of a rule, which is 0 if the rule is new.
+func (c *alarmCount) total(rule string) *alarmTotal {
+	i, found := slices.BinarySearchFunc(c.totals, rule, func(t alarmTotal, rule string) int {
+		return strings.Compare(t.Rule, rule)
+	})
+	if !found {
+		c.totals = slices.Insert(c.totals, i, alarmTotal{RuleCount: omsclient.RuleCount{Rule: rule}})
+	}
+	return &c.totals[i]
+}
+
+// forget keeps the totals of the rules that were seen last, and returns how many were
+// too many. A rule that comes back later begins again at 0, as a counter may.
+func (c *alarmCount) forget() (forgotten int) {
+	for len(c.totals) > maxTotals {
+		oldest := 0
+		for i := range c.totals {
+			if c.totals[i].unseen > c.totals[oldest].unseen {
+				oldest = i
+			}
+		}
+		c.totals = slices.Delete(c.totals, oldest, oldest+1)
+		forgotten++
+	}
+	return forgotten
 }
 
 // countsOf returns the counts that OMS gives, by rule or under "". If OMS gives none
@@ -70,15 +115,4 @@ func countsOf(stats omsclient.AlarmStats) (now map[string]float64, split, known 
 		return now, false, true
 	}
 	return now, false, stats.RecentlyTriggerCount.Known || stats.Alarming == omsclient.Some(false)
-}
-
-func (c *alarmCount) sortedTotals() []omsclient.RuleCount {
-	totals := make([]omsclient.RuleCount, 0, len(c.totals))
-	for rule, n := range c.totals {
-		totals = append(totals, omsclient.RuleCount{Rule: rule, Count: n})
-	}
-	slices.SortFunc(totals, func(a, b omsclient.RuleCount) int {
-		return strings.Compare(a.Rule, b.Rule)
-	})
-	return totals
 }

@@ -53,7 +53,7 @@ func BenchmarkEmit10k(b *testing.B) {
 	b.Run("direct", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := s.Encode(io.Discard, textFormats[0], nil, nil); err != nil {
+			if err := s.Encode(b.Context(), io.Discard, textFormats[0], nil, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

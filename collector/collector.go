@@ -20,7 +20,7 @@
 // the snapshot without a registry, which takes a fraction of the time and memory:
 //
 //	snapshot := c.Scrape(r.Context())
-//	err := snapshot.Encode(w, expfmt.NewFormat(expfmt.TypeTextPlain), nil, nil)
+//	err := snapshot.Encode(r.Context(), w, expfmt.NewFormat(expfmt.TypeTextPlain), nil, nil)
 //
 // Both ways write the same, byte for byte; the tests compare them.
 //
@@ -55,7 +55,7 @@ type Options struct {
 	Timeout    time.Duration           // the most a scrape takes; 0: 30 seconds
 	Without    func(group string) bool // whether to leave out one of Groups; nil: none
 	Exclude    Exclude                 // tasks that get no series
-	MaxTasks   int                     // if there are more, no task gets series; 0: no limit
+	MaxTasks   int                     // a listing as large as that many tasks may be is refused; 0: no limit
 	Thresholds func() *Thresholds      // called for each scrape; nil: no thresholds
 	Logger     log.Logger              // nil: no log
 	Metrics    *Metrics                // counts what the collector does; nil: nothing counts
@@ -69,10 +69,18 @@ type Exclude struct {
 	Tags     []string       // names of tags
 }
 
-func (e *Exclude) matches(t *task) bool {
-	return slices.Contains(e.Statuses, t.Status) ||
-		e.Names != nil && e.Names.MatchString(t.Name) ||
-		slices.ContainsFunc(e.Tags, t.hasTag)
+// match returns which property of a task excludes it, the first if there are several:
+// "status", "name" or "tag". It is empty if none does.
+func (e *Exclude) match(t *task) string {
+	switch {
+	case slices.Contains(e.Statuses, t.Status):
+		return "status"
+	case e.Names != nil && e.Names.MatchString(t.Name):
+		return "name"
+	case slices.ContainsFunc(e.Tags, t.hasTag):
+		return "tag"
+	}
+	return ""
 }
 
 // A Collector scrapes an OMS. It is a [prometheus.Collector], and safe for
@@ -105,7 +113,7 @@ func New(list ListFunc, options Options) *Collector {
 		options.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	c := &Collector{
-		list:    list,
+		list:    withinBudget(list, options.MaxTasks),
 		options: options,
 		tables:  tablesWithout(options.Without),
 		history: newHistory(),

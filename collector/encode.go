@@ -3,12 +3,12 @@ package collector
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -37,20 +37,25 @@ type family struct {
 	write func(*encoder)
 }
 
-// encode writes families in the order of their names. A nil wanted means all.
+// encode writes families in the order of their names. A nil wanted means all. It takes
+// the families apart, so that what was read for one does not stay in memory for longer
+// than it is needed.
 func encode(
-	w io.Writer, format expfmt.Format, families []family, wanted func(name string) bool,
+	ctx context.Context, w io.Writer, format expfmt.Format, families []family,
+	wanted func(name string) bool,
 ) error {
 	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.name, b.name) })
 	e := &encoder{
+		ctx:         ctx,
 		w:           bufio.NewWriterSize(w, 64<<10),
 		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
 	}
-	for _, f := range families {
+	for i, f := range families {
+		families[i] = family{}
 		if wanted == nil || wanted(f.name) {
 			f.write(e)
 		}
-		if e.err != nil {
+		if e.over() {
 			return e.err
 		}
 	}
@@ -68,10 +73,18 @@ func gathered(f *dto.MetricFamily) family {
 // families returns the metrics of a table. All of them are read in one pass over
 // the rows, when the first of them is written.
 func (t *tableOf[S, T, R]) families(scraped S) []family {
-	read := sync.OnceValue(func() []*bucket { return t.read(scraped) })
+	var (
+		buckets []*bucket
+		isRead  bool
+	)
 	families := make([]family, len(t.metrics))
 	for i, m := range t.metrics {
-		families[i] = family{m.name, func(e *encoder) { t.write(e, i, read()) }}
+		families[i] = family{m.name, func(e *encoder) {
+			if !isRead {
+				buckets, isRead = t.read(e, scraped), true
+			}
+			t.write(e, i, buckets)
+		}}
 	}
 	return families
 }
@@ -82,12 +95,18 @@ func (t *tableOf[S, T, R]) write(e *encoder, i int, buckets []*bucket) {
 	headed := false
 	var opening []byte
 	for _, b := range buckets {
+		if e.over() {
+			return
+		}
 		opening = t.appendOpening(opening[:0], m.name, b.leading)
 		closing := "} "
 		if len(opening) == len(m.name) {
 			closing = " "
 		}
 		for row := range b.remaining {
+			if row%checkRows == checkRows-1 && e.over() {
+				return
+			}
 			sample := row*len(t.metrics) + i
 			if !b.present[sample] {
 				continue
@@ -118,9 +137,12 @@ func (t *tableOf[S, T, R]) appendOpening(line []byte, name, leading string) []by
 	return line
 }
 
+// checkRows is after how many rows, or subjects, writing looks whether it is over.
+const checkRows = 256
+
 // read reads all rows into buckets, and returns the buckets in order. Rows without
 // any sample are left out.
-func (t *tableOf[S, T, R]) read(scraped S) []*bucket {
+func (t *tableOf[S, T, R]) read(e *encoder, scraped S) []*bucket {
 	var (
 		buckets = newBuckets(t.leading)
 		values  = make([]float64, len(t.metrics))
@@ -136,7 +158,11 @@ func (t *tableOf[S, T, R]) read(scraped S) []*bucket {
 		b.values = append(b.values, values...)
 		b.present = append(b.present, present...)
 	}
-	for _, subject = range t.subjects.of(scraped) {
+	for i, s := range t.subjects.of(scraped) {
+		if i%checkRows == checkRows-1 && e.over() {
+			return nil
+		}
+		subject = s
 		t.rows(subject, add)
 	}
 	return buckets.sorted()
@@ -271,9 +297,19 @@ var (
 
 // An encoder writes families as text.
 type encoder struct {
+	ctx         context.Context //nolint:containedctx // an encoder lasts for one call
 	w           *bufio.Writer
 	openMetrics bool
 	err         error // the first one
+}
+
+// over reports whether there is no use in writing on: the context has ended, or nobody
+// takes what is written.
+func (e *encoder) over() bool {
+	if e.err == nil && e.ctx.Err() != nil {
+		e.err = context.Cause(e.ctx)
+	}
+	return e.err != nil
 }
 
 func (e *encoder) gathered(f *dto.MetricFamily) {

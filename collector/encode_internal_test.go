@@ -118,7 +118,7 @@ func TestTablesAreWrittenAsTheRegistryAndExpfmtWriteThem(t *testing.T) {
 		for _, t := range hostile {
 			all = append(all, t.families(0)...)
 		}
-		err := encode(&got, format, all, nil)
+		err := encode(t.Context(), &got, format, all, nil)
 
 		if err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
 			t.Errorf("%v, got\n%s\nwant\n%s", err, &got, &want)

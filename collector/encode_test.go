@@ -136,7 +136,7 @@ func encodeBothWays(t fataler, s *collector.Snapshot) {
 	}
 	for _, format := range textFormats {
 		var got bytes.Buffer
-		if err := s.Encode(&got, format, others, nil); err != nil {
+		if err := s.Encode(context.Background(), &got, format, others, nil); err != nil {
 			t.Fatal(err)
 		}
 
@@ -179,7 +179,7 @@ func TestEncodeWritesOnlyWhatIsWanted(t *testing.T) {
 		c := collector.New(listOf(t, read(t, "testdata/migration.json")), collector.Options{})
 
 		var got bytes.Buffer
-		err := c.Scrape(t.Context()).Encode(&got, textFormats[0], nil,
+		err := c.Scrape(t.Context()).Encode(t.Context(), &got, textFormats[0], nil,
 			func(name string) bool { return name == "oms_up" })
 
 		want := "# HELP oms_up Whether the last listing read every page of ListProjects: 1 or 0.\n" +
@@ -194,7 +194,7 @@ func TestEncodeRefusesFormatsThatAreNotText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := collector.New(listOf(t), collector.Options{})
 
-		err := c.Scrape(t.Context()).Encode(&bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoDelim),
+		err := c.Scrape(t.Context()).Encode(t.Context(), &bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoDelim),
 			nil, nil)
 
 		if err == nil {

@@ -48,7 +48,7 @@ func ExampleCollector_Scrape() {
 	snapshot := c.Scrape(context.Background())
 
 	wanted := func(name string) bool { return name == "oms_task_info" }
-	err := snapshot.Encode(os.Stdout, expfmt.NewFormat(expfmt.TypeTextPlain), nil, wanted)
+	err := snapshot.Encode(context.Background(), os.Stdout, expfmt.NewFormat(expfmt.TypeTextPlain), nil, wanted)
 	if err != nil {
 		fmt.Println(err)
 	}

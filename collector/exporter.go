@@ -58,7 +58,8 @@ var (
 	}
 	unknownDoc = Doc{
 		Name: "oms_exporter_unknown_values_total", Type: "counter", Labels: []string{"field"},
-		Help: "Values that OMS's documents do not name or that cannot be read, once for each listing.",
+		Help: "Values that OMS's documents do not name, that cannot be read, or that exceed a bound, " +
+			"once for each listing. ruleToRecentlyTriggerCount also counts alarm rules that were forgotten.",
 	}
 	certificateDoc = Doc{
 		Name: "oms_exporter_api_certificate_expiry_timestamp_seconds", Type: "gauge",

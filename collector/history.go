@@ -98,12 +98,14 @@ func (h *history) add(f Fetch) {
 	h.fetches = h.fetches[:min(len(h.fetches), most)]
 }
 
-// isNew reports whether a value has not been seen before. Its memory has room for
-// what an upgrade of OMS may bring. What a broken OMS invents beyond that is never
-// new, so that it cannot fill the log.
+// MaxLogged is how many unknown values are remembered, and so logged. It is room for
+// what an upgrade of OMS may bring. What a broken OMS invents beyond that is never new,
+// so that it cannot fill the log.
+const MaxLogged = 200
+
+// isNew reports whether a value has not been seen before.
 func (h *history) isNew(v unknownValue) bool {
-	const most = 200
-	if h.logged[v] || len(h.logged) == most {
+	if h.logged[v] || len(h.logged) == MaxLogged {
 		return false
 	}
 	h.logged[v] = true
@@ -113,7 +115,8 @@ func (h *history) isNew(v unknownValue) bool {
 // A failureKind is what failures must have in common to be logged once a minute.
 type failureKind struct {
 	reason omsclient.Reason
-	status int // of HTTP; 0: none
+	status int    // of HTTP; 0: none
+	file   string // what is wrong with a file of a secret, in our own words; empty: nothing
 }
 
 // A failureLog remembers when each kind was last logged, and how often it has occurred

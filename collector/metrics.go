@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"time"
 
 	"oms_exporter/omsclient"
@@ -75,13 +76,14 @@ var (
 	)
 	omissions = ofOmissions(
 		gauge("oms_scrape_tasks_omitted",
-			"Elements of data that have no series, by reason: listed twice, excluded, over the limit, "+
+			"Elements of data that have no series, by reason: listed twice, excluded, "+
 				"or without a usable id.",
 			func(o omission) (float64, bool) { return float64(o.tasks), true }),
 	)
 	fleet = ofFleet(
 		gauge("oms_tasks",
-			"Tasks that OMS lists, by type and status. Tasks that the exporter excludes count too.",
+			fmt.Sprintf("Tasks that OMS lists, by type and status. Tasks that the exporter excludes count "+
+				"too. Beyond %d undocumented pairs, tasks count as task_type and status other.", MaxOddPairs),
 			func(f fleetCount) (float64, bool) { return float64(f.tasks), true }),
 	)
 
@@ -169,17 +171,19 @@ var (
 
 	flows = ofFlows(syncGroup,
 		gauge("oms_task_sync_delay_seconds",
-			"extraInfo.syncDelay, or else checkpointSampleTimestamp - incrTimestampCheckpoint of the "+
-				"incremental step, in seconds. Below 30 it is noise of OMS's own sampling; it freezes "+
-				"when sampling stops, and is negative when clocks differ.",
-			func(f flow) (float64, bool) { return f.delay.Get() }),
+			"How many seconds the sink is behind the source, in OMS's latest reading: "+
+				"extraInfo.syncDelay, or else checkpointSampleTimestamp - incrTimestampCheckpoint of a "+
+				"step, whichever was sampled last. Below 30 s it is sampling noise. It freezes when "+
+				"sampling stops, and is negative when clocks differ.",
+			func(f flow) (float64, bool) { return f.behind() }),
 		gauge("oms_task_checkpoint_timestamp_seconds",
-			"extraInfo.incrSyncTimestamp, or else incrTimestampCheckpoint of the incremental step: the "+
-				"time up to which changes of the source are applied, as a Unix time in seconds.",
+			"Time up to which the changes of the source are applied, as a Unix time in seconds. From "+
+				"the same reading as the delay: extraInfo.incrSyncTimestamp, or incrTimestampCheckpoint "+
+				"of a step.",
 			func(f flow) (float64, bool) { return unix(f.checkpoint) }),
 		gauge("oms_task_checkpoint_sample_timestamp_seconds",
-			"extraInfo.syncDelaySampleTimestamp, or else checkpointSampleTimestamp of the incremental "+
-				"step: when OMS sampled the delay and the checkpoint, as a Unix time in seconds.",
+			"When OMS took the reading that the delay and the checkpoint come from, as a Unix time in "+
+				"seconds: extraInfo.syncDelaySampleTimestamp, or checkpointSampleTimestamp of a step.",
 			func(f flow) (float64, bool) { return unix(f.sample) }),
 	)
 
@@ -261,9 +265,10 @@ var (
 	)
 	alarmTotals = ofAlarmTotals(alarmGroup,
 		counter("oms_task_alarms_total",
-			"Alarms of the task, added up from the rises of the counts of alarmStats. A lower bound: "+
-				"alarms that come and go between two scrapes are missed. rule is empty where OMS gives "+
-				"no counts by rule.",
+			fmt.Sprintf("Alarms of the task, added up from the rises of the counts of alarmStats. A lower "+
+				"bound: alarms that come and go between two scrapes are missed. rule is empty where OMS "+
+				"gives no counts by rule. A task keeps the %d rules seen last; one that comes back starts "+
+				"over.", maxTotals),
 			func(r omsclient.RuleCount) (float64, bool) { return r.Count, true }),
 	)
 )

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -83,9 +85,16 @@ func omissionRows(s *Snapshot, add func(omission)) {
 		return
 	}
 	add(omission{"duplicate", s.report.Duplicates})
-	add(omission{"excluded", s.excluded})
-	add(omission{"limit", s.overLimit})
+	add(omission{"excluded", sum(maps.Values(s.excluded))})
 	add(omission{"invalid", s.report.Invalid})
+}
+
+func sum(numbers iter.Seq[int]) int {
+	total := 0
+	for n := range numbers {
+		total += n
+	}
+	return total
 }
 
 // A fleetCount is how many tasks of a type have a status.
@@ -95,7 +104,7 @@ type fleetCount struct {
 }
 
 // ofFleet makes a table with a row for each documented pair of type and status, and
-// for each other pair that OMS lists.
+// for each other pair that is counted.
 func ofFleet(metrics ...metric[fleetCount]) table[*Snapshot] {
 	return perListing(fleetRows, []label[fleetCount]{
 		{"task_type", func(f fleetCount) string { return f.taskType }},
@@ -107,13 +116,13 @@ func fleetRows(s *Snapshot, add func(fleetCount)) {
 	if s.err != nil {
 		return
 	}
-	for key, n := range s.fleet {
+	for key, n := range s.fleet.tasks {
 		add(fleetCount{key, n})
 	}
 	for _, taskType := range knownTypes {
 		for _, status := range knownStatuses {
 			key := fleetKey{taskType, status}
-			if _, listed := s.fleet[key]; !listed {
+			if _, listed := s.fleet.tasks[key]; !listed {
 				add(fleetCount{key, 0})
 			}
 		}
@@ -215,10 +224,11 @@ func tagRows(t *task, add func(omsclient.Label)) {
 	}
 }
 
-// A flow is how far a task has replicated in one direction.
+// A flow is how far a task has replicated in one direction. All of it comes from one
+// reading of OMS's: numbers of different moments contradict each other.
 type flow struct {
 	direction  string
-	delay      omsclient.Optional[float64] // seconds
+	delay      omsclient.Optional[float64] // seconds, as OMS reports it
 	checkpoint time.Time                   // changes are applied up to here
 	sample     time.Time                   // when OMS looked at the two above
 }
@@ -236,38 +246,58 @@ var (
 	reverseSteps = omsclient.ReverseSteps()
 )
 
-// flowRows reads the flows of a task from its incremental steps. What extraInfo says
-// is about the forward direction, and goes first.
+// flowRows adds the latest reading for each direction. Steps have readings of theirs,
+// and extraInfo has one of the forward direction.
 func flowRows(t *task, add func(flow)) {
 	forward := flowOf(t, "forward", forwardSteps)
-	if t.ExtraInfo.SyncDelay.Known {
-		forward.delay = t.ExtraInfo.SyncDelay
+	told := flow{
+		"forward", t.ExtraInfo.SyncDelay,
+		t.ExtraInfo.IncrSyncTimestamp, t.ExtraInfo.SyncDelaySampleTimestamp,
 	}
-	if !t.ExtraInfo.IncrSyncTimestamp.IsZero() {
-		forward.checkpoint = t.ExtraInfo.IncrSyncTimestamp
-	}
-	if !t.ExtraInfo.SyncDelaySampleTimestamp.IsZero() {
-		forward.sample = t.ExtraInfo.SyncDelaySampleTimestamp
+	if told.supersedes(&forward) {
+		forward = told
 	}
 	add(forward)
 	add(flowOf(t, "reverse", reverseSteps))
 }
 
-// flowOf reads a flow from the last of the named steps that has a checkpoint.
+// flowOf returns the latest reading in the named steps, if any has one.
 func flowOf(t *task, direction string, stepNames []string) flow {
-	f := flow{direction: direction}
-	stepRows(t, func(s *omsclient.Step) {
+	latest := flow{direction: direction}
+	for _, s := range t.steps {
 		if !slices.Contains(stepNames, s.Name) || s.StepInfo.IncrTimestampCheckpoint.IsZero() {
-			return
+			continue
 		}
-		f.checkpoint = s.StepInfo.IncrTimestampCheckpoint
-		f.sample = s.StepInfo.CheckpointSampleTimestamp
-		f.delay = omsclient.Optional[float64]{}
-		if !f.sample.IsZero() {
-			f.delay = omsclient.Some(f.sample.Sub(f.checkpoint).Seconds())
+		read := flow{
+			direction:  direction,
+			checkpoint: s.StepInfo.IncrTimestampCheckpoint,
+			sample:     s.StepInfo.CheckpointSampleTimestamp,
 		}
-	})
-	return f
+		if read.supersedes(&latest) {
+			latest = read
+		}
+	}
+	return latest
+}
+
+// supersedes reports whether a reading is to be used instead of another one: it was
+// sampled no earlier, and is not the only one of the two without any measurement.
+func (f *flow) supersedes(other *flow) bool {
+	if measured := f.measured(); measured != other.measured() {
+		return measured
+	}
+	return !f.sample.Before(other.sample)
+}
+
+func (f *flow) measured() bool { return f.delay.Known || !f.checkpoint.IsZero() }
+
+// behind returns the delay in seconds: what OMS reports, or what the checkpoint of the
+// same reading says.
+func (f *flow) behind() (float64, bool) {
+	if f.delay.Known || f.checkpoint.IsZero() || f.sample.IsZero() {
+		return f.delay.Get()
+	}
+	return f.sample.Sub(f.checkpoint).Seconds(), true
 }
 
 // ofSteps makes a table with a row for each step of a task. Its labels are besides

@@ -97,21 +97,28 @@ func (c *Collector) fill(ctx context.Context, s *Snapshot) {
 // add takes in a project that OMS lists.
 func (s *Snapshot) add(project omsclient.Project, exclude *Exclude) {
 	t := &task{Project: project}
-	s.fleet[fleetKey{t.Type, t.Status}]++
+	s.fleet.add(fleetKey{t.Type, t.Status})
 	s.noteUnknown(t)
-	if exclude.matches(t) {
-		s.excluded++
+	if property := exclude.match(t); property != "" {
+		s.excluded[property]++
 		return
 	}
 	s.tasks = append(s.tasks, t)
 }
 
-// noteUnknown counts the values of a task that the documents do not name.
+// noteUnknown counts the values of a task that the documents do not name. It keeps as
+// many of them as may be logged. What a broken OMS invents beyond that is counted
+// without its value.
 func (s *Snapshot) noteUnknown(t *task) {
 	expect := func(known []string, field, value string) {
-		if value != "" && !slices.Contains(known, value) {
-			s.unknown[unknownValue{field, value}]++
+		if value == "" || slices.Contains(known, value) {
+			return
 		}
+		v := unknownValue{field, value}
+		if _, kept := s.unknown[v]; !kept && len(s.unknown) >= MaxLogged {
+			v.value = ""
+		}
+		s.unknown[v]++
 	}
 	expect(knownTypes, "type", t.Type)
 	expect(knownStatuses, "status", t.Status)
@@ -125,7 +132,7 @@ func (s *Snapshot) noteUnknown(t *task) {
 // fail empties a snapshot: half of the tasks would look like all of them.
 func (s *Snapshot) fail(err error) {
 	s.err = err
-	s.tasks, s.fleet, s.excluded = nil, nil, 0
+	s.tasks, s.fleet, s.excluded = nil, fleetCounts{}, nil
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
@@ -156,16 +163,6 @@ func latestSteps(all []omsclient.Step) []*omsclient.Step {
 	return latest
 }
 
-// limit takes away all tasks if there are too many: half of a listing would look
-// like a whole one.
-func (s *Snapshot) limit(most int) (exceeded bool) {
-	if most == 0 || len(s.tasks) <= most {
-		return false
-	}
-	s.overLimit, s.tasks = len(s.tasks), nil
-	return true
-}
-
 // record adds a snapshot to the history, and completes it with what only the history
 // knows.
 func (c *Collector) record(s *Snapshot, start time.Time) {
@@ -175,12 +172,8 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.logFailure(s)
 	} else {
 		c.history.lastSuccess = time.Now()
-		c.history.alarms = c.history.alarms.update(s.tasks)
+		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
-		if s.limit(c.options.MaxTasks) {
-			level.Warn(c.options.Logger).Log("msg", "more tasks than the limit, so none has series",
-				"tasks", s.overLimit, "limit", c.options.MaxTasks)
-		}
 	}
 	c.logListing(s)
 	c.history.add(Fetch{
@@ -204,6 +197,16 @@ func (c *Collector) logListing(s *Snapshot) {
 		"duration", s.duration, "shared", s.shared)
 }
 
+// updateAlarms adds up the alarms of a snapshot. Totals that were forgotten count as
+// values beyond a bound, like the rules that the client leaves out.
+func (c *Collector) updateAlarms(s *Snapshot) alarmCounts {
+	updated, forgotten := c.history.alarms.update(s.tasks)
+	if forgotten > 0 {
+		s.unknown[unknownValue{"ruleToRecentlyTriggerCount", ""}] += forgotten
+	}
+	return updated
+}
+
 // logFailure logs why a scrape has no tasks. Failures of a kind are logged once a minute,
 // however often the port is asked. A scraper that hung up is no failure.
 func (c *Collector) logFailure(s *Snapshot) {
@@ -216,6 +219,9 @@ func (c *Collector) logFailure(s *Snapshot) {
 	var e *omsclient.Error
 	if errors.As(s.err, &e) {
 		kind.status = e.StatusCode
+	}
+	if reason == omsclient.Credentials {
+		kind.file = s.err.Error()
 	}
 	since, due := c.history.failures.due(kind)
 	if !due {

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,11 +27,10 @@ type Snapshot struct {
 	lastSuccess time.Time // of any scrape; zero: none yet
 	report      omsclient.Report
 
-	tasks     []*task              // those with series, by id
-	fleet     map[fleetKey]int     // all tasks that OMS lists
-	excluded  int                  // tasks left out because the options say so
-	overLimit int                  // tasks left out because there are too many
-	unknown   map[unknownValue]int // how often each occurred
+	tasks    []*task              // those with series, by id
+	fleet    fleetCounts          // all tasks that OMS lists
+	excluded map[string]int       // tasks left out because the options say so, by property
+	unknown  map[unknownValue]int // how often each occurred; see noteUnknown
 }
 
 // A task is a project that has series.
@@ -53,8 +54,35 @@ func (t *task) hasTag(name string) bool {
 
 type fleetKey struct{ taskType, status string }
 
+func (k fleetKey) documented() bool {
+	return slices.Contains(knownTypes, k.taskType) && slices.Contains(knownStatuses, k.status)
+}
+
+// FleetCounts count tasks by type and status. Every task counts once.
+type fleetCounts struct {
+	tasks map[fleetKey]int
+	odd   int // pairs in tasks that OMS's documents do not name
+}
+
+// MaxOddPairs is how many pairs of type and status are counted apart although OMS's
+// documents do not name them. Tasks with yet another pair count as otherPair.
+const MaxOddPairs = 100
+
+var otherPair = fleetKey{"other", "other"}
+
+func (f *fleetCounts) add(k fleetKey) {
+	if _, counted := f.tasks[k]; !counted && !k.documented() {
+		if f.odd == MaxOddPairs {
+			k = otherPair
+		} else {
+			f.odd++
+		}
+	}
+	f.tasks[k]++
+}
+
 // An unknownValue is one that OMS's documents do not name. The value is empty where
-// OMS sent something that cannot be read.
+// OMS sent something that cannot be read, or more than is kept.
 type unknownValue struct{ field, value string }
 
 // The values that OMS's documents name. Nothing changes these slices.
@@ -68,12 +96,17 @@ var (
 
 func newSnapshot(tables []table[*Snapshot]) *Snapshot {
 	return &Snapshot{
-		tables: tables, fleet: map[fleetKey]int{}, unknown: map[unknownValue]int{},
+		tables: tables, fleet: fleetCounts{tasks: map[fleetKey]int{}}, excluded: map[string]int{},
+		unknown: map[unknownValue]int{},
 	}
 }
 
 // Err returns why the listing failed, or nil.
 func (s *Snapshot) Err() error { return s.err }
+
+// Excluded returns how many tasks [Options].Exclude left out, by the property that
+// did: "status", "name" or "tag".
+func (s *Snapshot) Excluded() map[string]int { return maps.Clone(s.excluded) }
 
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
@@ -95,10 +128,11 @@ func (s *Snapshot) Collect(ch chan<- prometheus.Metric) {
 
 // Encode writes the metrics of a snapshot together with families that were gathered
 // elsewhere, ordered by name, in a format for which [CanEncode] is true. Only
-// families whose names are wanted are written; a nil wanted means all. After an
-// error, part of the output may have been written.
+// families whose names are wanted are written; a nil wanted means all. It stops soon
+// after the context ends. After an error, part of the output may have been written.
 func (s *Snapshot) Encode(
-	w io.Writer, format expfmt.Format, others []*dto.MetricFamily, wanted func(name string) bool,
+	ctx context.Context, w io.Writer, format expfmt.Format, others []*dto.MetricFamily,
+	wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
 		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
@@ -110,7 +144,7 @@ func (s *Snapshot) Encode(
 	for _, f := range others {
 		families = append(families, gathered(f))
 	}
-	return encode(w, format, families, wanted)
+	return encode(ctx, w, format, families, wanted)
 }
 
 // clockSkew returns by how many seconds OMS's clock is ahead of the exporter's.

@@ -120,10 +120,38 @@ var faults = map[omssim.FaultKind]struct {
 	"pascal_case":    {},
 	"count_as_pages": {},
 
+	"status_101":         {reason: "http_status", status: 101, text: "101 Switching Protocols"},
+	"endless_error":      {reason: "http_status", status: 500, text: "500 Internal Server Error"},
+	"cut_without_length": {reason: "connect", status: 200, requestID: true, text: "unexpected EOF"},
+	"endless_body":       {reason: "decode", status: 200, requestID: true, text: "longer than"},
+	"gzip_cut":           {reason: "connect", status: 200, requestID: true, text: "unexpected EOF"},
+	"gzip_bomb":          {reason: "decode", status: 200, requestID: true, text: "longer than"},
+	"unknown_coding":     {reason: "decode", status: 200, text: `"br"`},
+
+	"locked_account": {},
+	"status_103":     {},
+	"idle_close":     {},
+	"idle_reset":     {},
+	"gzip":           {},
+	"bom":            {},
+	"empty_listing":  {},
+	"page_cap":       {},
+	"end_refused":    {},
+	"end_400":        {},
+	"end_404":        {},
+	"end_416":        {},
+	"end_500":        {},
+	"end_empty":      {},
+	"delay_of_0":     {},
+	"old_extra_info": {},
+	"local_time":     {},
+
 	// These need a deadline, and so a synctest clock.
-	"hang":      {reason: "timeout", text: "context deadline exceeded"},
-	"stall":     {reason: "timeout", status: 200, requestID: true, text: "context deadline exceeded"},
-	"slow_body": {},
+	"endless_103":   {reason: "timeout", text: "context deadline exceeded"},
+	"stalled_error": {reason: "http_status", status: 502, text: "502 Bad Gateway"},
+	"hang":          {reason: "timeout", text: "context deadline exceeded"},
+	"stall":         {reason: "timeout", status: 200, requestID: true, text: "context deadline exceeded"},
+	"slow_body":     {},
 }
 
 const (
@@ -150,7 +178,7 @@ func newSimulator(t *testing.T, kind omssim.FaultKind) *omssim.Server {
 	switch kind {
 	case "moving_task", "deleted_task", "added_task":
 		fault.Times = 1 // happens while the tasks are listed for the first time
-	case "count_as_pages":
+	case "count_as_pages", "empty_listing", "page_cap":
 		fault.Page = 0
 	}
 	oms.SetFaults(fault)
@@ -166,8 +194,8 @@ func checkFault(ctx context.Context, t *testing.T, c *omsclient.Client, kind oms
 
 	checkEqual(t, "reason", omsclient.ReasonOf(err), want.reason)
 	if want.reason == "" {
-		if len(got) < 25 {
-			t.Errorf("%d tasks, want 25", len(got))
+		if empty := kind == "empty_listing"; len(got) < 25 && !empty || len(got) > 0 && empty {
+			t.Errorf("%d tasks, want 25, or none if the listing is empty", len(got))
 		}
 		checkEqual(t, "Inconsistent", report.Inconsistent, want.inconsistent)
 		return
@@ -198,9 +226,9 @@ func TestListReportsFailures(t *testing.T) {
 			if _, known := faults[doc.Kind]; !known {
 				t.Fatal("a fault without an expectation")
 			}
-			options := omsclient.Options{PageSize: 10, MaxTries: 1}
+			options := omsclient.Options{PageSize: 10, MaxTries: 1, MaxPageBytes: 1 << 20}
 			oms := newSimulator(t, doc.Kind)
-			if slices.Contains([]omssim.FaultKind{"hang", "stall", "slow_body"}, doc.Kind) {
+			if slices.Contains([]omssim.FaultKind{"hang", "stall", "slow_body", "endless_103", "stalled_error"}, doc.Kind) {
 				synctest.Test(t, func(t *testing.T) {
 					transport, console := serveOverPipes(t, oms)
 					hc := &http.Client{Transport: authenticated(transport)}

@@ -74,8 +74,9 @@ type policy struct {
 	empty    bool               // an empty object is shown instead, whatever the value
 }
 
-// The policies of scalars. Their patterns match nothing that could be a name: an
-// enumeration value, for one, has no lower-case letters.
+// The policies of scalars. What OMS alone chooses is shown: enumeration values and
+// codes, which have no lower-case letters. What people can choose is not, even if it
+// looks like that: regions and the names of alarm rules have stand-ins.
 var (
 	hidden  = &policy{}
 	emptied = &policy{empty: true}
@@ -83,13 +84,12 @@ var (
 	// A number, a boolean or a time, in the many forms in which OMS writes them.
 	figure = &policy{shows: regexp.MustCompile(`^\s*(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?` +
 		`|(?i:true|false)` +
-		`|\d{4}[-/]\d\d?[-/]\d\d?(?:[T ][\d:.,]{1,24})? ?(?:Z|[+-]\d\d:?\d\d)?)?\s*$`)}
+		`|\d{4}[-/]\d\d?[-/]\d\d?(?:[T ]\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)? ?` +
+		`(?:Z|[+-]\d\d:?\d\d)?)?\s*$`)}
 
-	enum      = &policy{shows: regexp.MustCompile(`^[A-Z0-9_]{1,64}$`)}
-	code      = &policy{shows: regexp.MustCompile(`^[A-Z0-9_-]{1,64}$`)}
-	cost      = &policy{shows: regexp.MustCompile(`^[\d.]{1,20} ?(?:ms|s)?$`)}
-	region    = &policy{shows: regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`), prefix: "region_"}
-	alarmRule = &policy{shows: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`), prefix: "rule_"}
+	enum = &policy{shows: regexp.MustCompile(`^[A-Z0-9_]{1,64}$`)}
+	code = &policy{shows: regexp.MustCompile(`^[A-Z0-9_-]{1,64}$`)}
+	cost = &policy{shows: regexp.MustCompile(`^\d{1,12}(?:\.\d{1,9})? ?(?:ms|s)?$`)}
 
 	// A tag is shown if it sets a delay threshold, such as delay:30s/2m.
 	tag = &policy{prefix: "tag_", shows: regexp.MustCompile(

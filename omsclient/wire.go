@@ -107,7 +107,7 @@ var (
 		ignored[ConnectInfo]("charset", hidden),
 		ignored[ConnectInfo]("nlsLengthSemantics", hidden),
 		ignored[ConnectInfo]("operatingSystem", hidden),
-		text("region", region, func(c *ConnectInfo) *string { return &c.Region }),
+		text("region", alias("region_"), func(c *ConnectInfo) *string { return &c.Region }),
 		ignored[ConnectInfo]("ocpName", hidden),
 		ignored[ConnectInfo]("connExtraAttributes", emptied),
 		ignored[ConnectInfo]("owner", alias("owner_")),
@@ -182,7 +182,7 @@ var (
 		ignored[AlarmStats]("target", alias("np_")),
 		boolean("alarming", func(a *AlarmStats) *Optional[bool] { return &a.Alarming }),
 		number("recentlyTriggerCount", func(a *AlarmStats) *Optional[float64] { return &a.RecentlyTriggerCount }),
-		field[AlarmStats]{"ruleToRecentlyTriggerCount", (*decoder).readRules, mapOf(alarmRule, figure)},
+		field[AlarmStats]{"ruleToRecentlyTriggerCount", (*decoder).readRules, mapOf(alias("rule_"), figure)},
 		ignored[AlarmStats]("alarmContent", hidden),
 		ignored[AlarmStats]("openMonitor", figure),
 	)

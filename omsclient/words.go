@@ -94,8 +94,10 @@ func reword(err error) (Reason, error) {
 	case isOwn(err):
 		return reason, cutError(err)
 	case reason == TLS && strings.Contains(text, "tls: "):
-		text, _, _ = strings.Cut(text, ": x509") // what is wrong with the server's certificate
-		return reason, &rephrased{printable(text, maxWords), err}
+		if ours, _, found := strings.Cut(text, ": x509"); found { // what follows is the server's
+			return reason, errors.New(ours)
+		}
+		return reason, cutError(err)
 	case reason == Timeout:
 		return reason, &rephrased{"no answer in time", nil}
 	default:

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log"
@@ -27,8 +28,9 @@ import (
 )
 
 // check lists the tasks of each OMS once, as a scrape does, and explains what it
-// finds. The error names every OMS that cannot be used.
-func check(ctx context.Context, s *checkSettings, stdout io.Writer) error {
+// finds. On stderr it says what it is waiting for. The error is that an OMS cannot be
+// used.
+func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) error {
 	loaded, err := s.load()
 	if err != nil {
 		return err
@@ -48,11 +50,12 @@ func check(ctx context.Context, s *checkSettings, stdout io.Writer) error {
 		return err
 	}
 	defer targets.close()
-	report := &checkReport{OK: true, Targets: []*targetReport{}}
+	report := newCheckReport()
 	for _, t := range targets.all() {
 		e := &evidence{
 			target: t, source: source,
 			budget: s.budget(), offset: s.timeout - s.budget(), limit: limits[t.name],
+			progress: stderr,
 		}
 		if err := e.gather(ctx); err != nil {
 			return err
@@ -133,6 +136,10 @@ func (s *checkSettings) recorders(loaded *fileConfig) (recorders, error) {
 	}
 	all := recorders{}
 	for name := range loaded.Targets {
+		if name == "." || name != flagsTarget && !filepath.IsLocal(name) {
+			return nil, usagef("--record=%s: the target %q cannot be the name of a directory in it",
+				s.record, name)
+		}
 		r, err := newRecorder(filepath.Join(s.record, name), s.redact)
 		if err != nil {
 			return nil, usagef("--record=%s: %w", s.record, err)
@@ -161,14 +168,17 @@ func (s *checkSettings) budget() time.Duration {
 // Evidence is what is known about an OMS and what one listing of it has shown.
 // Findings are based on it.
 type evidence struct {
-	target *target
-	source string        // of the configuration
-	budget time.Duration // what Prometheus' timeout leaves for the listing
-	offset time.Duration // the rest of that timeout
-	limit  time.Duration // the exporter's own, whatever Prometheus allows
+	target   *target
+	source   string        // of the configuration
+	budget   time.Duration // what Prometheus' timeout leaves for the listing
+	offset   time.Duration // the rest of that timeout
+	progress io.Writer
+	limit    time.Duration // the exporter's own, whatever Prometheus allows
 
 	connection connection
+	zone       *offset // of gmtModified, if it is known
 	fetch      collector.Fetch
+	request    *requestReport
 	failure    *omsclient.Error // why there is no listing, or nil
 	listingReport
 }
@@ -176,11 +186,12 @@ type evidence struct {
 // gather lists the tasks of the OMS.
 func (e *evidence) gather(ctx context.Context) error {
 	watched := &watcher{}
-	snapshot := e.target.collector.Scrape(httptrace.WithClientTrace(ctx, watched.trace()))
+	snapshot := e.scrape(httptrace.WithClientTrace(ctx, watched.trace()), watched)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
 	e.connection, e.fetch = watched.connection(), e.target.collector.Fetches()[0]
+	e.request = e.requestReport()
 	if errors.As(e.fetch.Err, &e.failure) {
 		return nil
 	}
@@ -195,9 +206,38 @@ func (e *evidence) gather(ctx context.Context) error {
 		return err
 	}
 	e.Tasks = countTasks(scraped)
+	e.Tasks.Excluded = snapshot.Excluded()
+	e.zone = findOffset(runningSince(scraped, e.omsTime()))
 	e.Pages = measurePages(&e.fetch, values(counted, "oms_exporter_unknown_values_total", "field"))
 	e.Scrape, err = e.measureScrape(scraped)
 	return err
+}
+
+// scrape lists the tasks, and says meanwhile what takes so long.
+func (e *evidence) scrape(ctx context.Context, watched *watcher) *collector.Snapshot {
+	telling, stop := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { watched.tell(telling, e.progress, displayName(e.target.name)) })
+	defer told.Wait()
+	defer stop()
+	return e.target.collector.Scrape(ctx)
+}
+
+// requestReport sums up how the first page was requested.
+func (e *evidence) requestReport() *requestReport {
+	c, first := &e.connection, e.firstPage()
+	r := &requestReport{
+		Address: c.remote, LookupSeconds: c.lookup.seconds(), ConnectSeconds: c.dial.seconds(),
+		HandshakeSeconds: c.handshake.seconds(), Status: first.StatusCode,
+		Seconds: first.Duration.Seconds(),
+	}
+	if expiry := omsclient.CertExpiry(&c.tls); !expiry.IsZero() {
+		r.CertificateExpiry = &expiry
+	}
+	if skew, known := e.fetch.Report.ClockSkew().Get(); known {
+		r.ClockSkew = new(skew.Seconds())
+	}
+	return r
 }
 
 // report explains the evidence, and what became of the recording if there is one.
@@ -207,7 +247,7 @@ func (e *evidence) report(r *recorder) *targetReport {
 		findings = append(findings, findRecording(r))
 	}
 	return &targetReport{
-		Name: displayName(e.target.name), URL: e.target.config.URL, Steps: findings,
+		Name: displayName(e.target.name), URL: e.target.config.URL, Steps: findings, Request: e.request,
 		OK: !slices.ContainsFunc(findings, func(f finding) bool { return f.Result == failed }),
 
 		listingReport: e.listingReport,
@@ -237,7 +277,8 @@ func measurePages(fetch *collector.Fetch, unknown map[string]int) *pagesReport {
 	report := &fetch.Report
 	p := &pagesReport{
 		Listings: 1, Rows: report.Rows(), Bytes: report.Bytes(), Retries: report.Retries(),
-		Seconds: fetch.Duration.Seconds(), Inconsistent: report.Inconsistent,
+		WireBytes: report.BytesOnWire(),
+		Seconds:   fetch.Duration.Seconds(), Inconsistent: report.Inconsistent,
 		Unreadable: maps.Clone(report.Dropped), Unknown: unknown,
 	}
 	for field, n := range p.Unreadable {
@@ -260,6 +301,10 @@ func measurePages(fetch *collector.Fetch, unknown map[string]int) *pagesReport {
 	p.PageSeconds = spread{times[0], times[len(times)/2], times[len(times)-1]}
 	return p
 }
+
+// prometheusBytesPerSeries is the memory that Prometheus needs for each series of a
+// scrape, with the shipped rules. How it was measured is in deploy/docs/sizing.md.
+const prometheusBytesPerSeries = 7_000
 
 // tight is the share of its time that a listing may take before it gets a warning.
 const tight = 0.8
@@ -289,6 +334,7 @@ func (e *evidence) measureScrape(scraped []*dto.MetricFamily) (*scrapeReport, er
 	for _, family := range scraped {
 		s.Series += len(family.GetMetric())
 	}
+	s.PrometheusBytes = s.Series * prometheusBytesPerSeries
 	var err error
 	s.Bytes, s.GzipBytes, err = encodedSize(scraped)
 	return s, err

@@ -40,6 +40,7 @@ var steps = []step{
 	{"omitted", findOmitted},
 	{"values", findValues},
 	{"tasks", findTasks},
+	{"time_zone", findZone},
 	{"concurrency", findConcurrency},
 	{"scrape", findScrape},
 }
@@ -62,16 +63,44 @@ func (e *evidence) findings() []finding {
 
 // cause returns why there is no listing, without the prefix that all causes share.
 func (e *evidence) cause() string {
-	if e.failure == nil {
+	switch {
+	case e.failure == nil:
 		return ""
+	case e.failure.Reason == omsclient.Timeout:
+		return e.silence()
 	}
 	return errorPrefix.ReplaceAllString(e.failure.Error(), "")
+}
+
+// silence says how long OMS, or what is on the way to it, did not answer.
+func (e *evidence) silence() string {
+	var last omsclient.Request
+	tries := 0
+	for _, r := range e.fetch.Report.Requests {
+		if r.Page == e.failure.Page {
+			last = r
+			tries++
+		}
+	}
+	how := "did not answer"
+	if last.StatusCode != 0 {
+		how = fmt.Sprintf("began to answer, with HTTP status %d, and did not finish", last.StatusCode)
+	}
+	times := "once"
+	if tries > 1 {
+		times = fmt.Sprintf("%d times", tries)
+	}
+	return fmt.Sprintf("%s within %.3g s; asked %s", how, last.Duration.Seconds(), times)
 }
 
 // setting names what has to be changed: a flag, or a key in the file.
 func (e *evidence) setting(key string) string { return settingsOf(e.target.name)(key) }
 
 func findConfiguration(e *evidence) finding {
+	if e.failedAtOnce(omsclient.Credentials) {
+		return fails("nothing was sent to OMS: create the file, or let the user that runs this read it",
+			"%s", e.cause())
+	}
 	unknown := e.target.config.unknownStatuses()
 	if unknown == nil {
 		return passes("%s", e.source)
@@ -142,7 +171,7 @@ func findTLS(e *evidence) finding {
 		return fails(adviseTLS(e, c.handshake.err), "%s", e.cause()+rejected(c.handshake.err))
 	}
 	described := describeTLS(&c.tls)
-	left := time.Until(omsclient.FirstExpiry(c.tls.PeerCertificates))
+	left := time.Until(omsclient.CertExpiry(&c.tls))
 	switch {
 	case e.target.config.HTTPClient.TLSConfig.InsecureSkipVerify:
 		return warns("trust OMS's certificate authority instead, with "+e.setting("tls_config.ca_file"),
@@ -187,14 +216,16 @@ func rejected(err error) string {
 	if !errors.As(err, &e) {
 		return ""
 	}
-	return "; the certificate is " + describeCertificates(e.UnverifiedCertificates)
+	chain := e.UnverifiedCertificates
+	return "; the certificate is " + describeCertificates(chain, omsclient.FirstExpiry(chain))
 }
 
 func describeTLS(state *tls.ConnectionState) string {
-	return tls.VersionName(state.Version) + ", " + describeCertificates(state.PeerCertificates)
+	return tls.VersionName(state.Version) + ", " +
+		describeCertificates(state.PeerCertificates, omsclient.CertExpiry(state))
 }
 
-func describeCertificates(chain []*x509.Certificate) string {
+func describeCertificates(chain []*x509.Certificate, expiry time.Time) string {
 	if len(chain) == 0 {
 		return "no certificate"
 	}
@@ -209,7 +240,6 @@ func describeCertificates(chain []*x509.Certificate) string {
 	if more := len(names) - most; more > 0 {
 		names = append(names[:most], fmt.Sprintf("%d more", more))
 	}
-	expiry := omsclient.FirstExpiry(chain)
 	verb := "expires"
 	if time.Now().After(expiry) {
 		verb = "expired"
@@ -220,9 +250,14 @@ func describeCertificates(chain []*x509.Certificate) string {
 }
 
 func findAnswer(e *evidence) finding {
-	fromOMS := e.failedAtOnce(omsclient.Auth) || e.failedAtOnce(omsclient.API) // most likely
+	fromOMS := e.failedAtOnce(omsclient.Auth) || e.failedAtOnce(omsclient.API) ||
+		e.failedAtOnce(omsclient.Limit) // most likely
 	if e.failure != nil && e.failure.Page == 1 && !fromOMS {
-		return fails(e.advise(), "%s", e.cause())
+		whose := ""
+		if e.failure.Reason == omsclient.Timeout {
+			whose = "OMS "
+		}
+		return fails(e.advise(), "%s%s", whose, e.cause())
 	}
 	first := e.firstPage()
 	return passes("HTTP status %d, in %s", first.StatusCode, seconds(first.Duration.Seconds()))
@@ -316,10 +351,10 @@ func findPages(e *evidence) finding {
 		return fails(e.advise(), "page %d: %s", e.failure.Page, e.cause())
 	}
 	p := e.Pages
-	detail := fmt.Sprintf("%s with %s in %s; a page took %s to %s, median %s; %s",
+	detail := fmt.Sprintf("%s with %s in %s; a page took %s to %s, median %s; %s; %s",
 		amount(p.Pages, "page"), amount(e.Tasks.Total, "task"), seconds(p.Seconds),
 		seconds(p.PageSeconds.Min), seconds(p.PageSeconds.Max), seconds(p.PageSeconds.Median),
-		retries(p.Retries))
+		retries(p.Retries), p.compression())
 	if p.Listings > 1 {
 		detail += "; listed twice, because tasks and totalCount disagreed"
 	}
@@ -328,6 +363,14 @@ func findPages(e *evidence) finding {
 			"%s, and still do", detail)
 	}
 	return passes("%s", detail)
+}
+
+// compression says what the answers cost on the wire.
+func (p *pagesReport) compression() string {
+	if p.WireBytes >= p.Bytes {
+		return size(p.Bytes) + ", not compressed"
+	}
+	return fmt.Sprintf("%s, with gzip %s", size(p.Bytes), size(p.WireBytes))
 }
 
 // findRecording says what was recorded.
@@ -356,10 +399,11 @@ func retries(n int) string {
 func findOmitted(e *evidence) finding {
 	omitted := e.Tasks.Omitted
 	detail := cmp.Or(counts(omitted), "none: every task has series")
+	if n := omitted["excluded"]; n > 0 {
+		detail = strings.Replace(detail, fmt.Sprintf("excluded %d", n),
+			fmt.Sprintf("excluded %d (%s)", n, e.exclusions()), 1)
+	}
 	switch {
-	case omitted["limit"] > 0:
-		return fails("raise "+e.setting("max_tasks")+", above which no task gets series, "+
-			"or list fewer tasks", "%s; the limit is %d", detail, e.target.config.MaxTasks)
 	case omitted["invalid"] > 0:
 		return warns("some elements have no usable id and cannot be shown: "+tellDevelopers,
 			"%s", detail)
@@ -368,6 +412,19 @@ func findOmitted(e *evidence) finding {
 			"%s", detail)
 	}
 	return passes("%s", detail)
+}
+
+// exclusions says which setting left out how many tasks.
+func (e *evidence) exclusions() string {
+	var parts []string
+	for _, x := range []struct{ property, key string }{
+		{"status", "exclude.statuses"}, {"name", "exclude.names"}, {"tag", "exclude.tags"},
+	} {
+		if n := e.Tasks.Excluded[x.property]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d by %s", n, e.setting(x.key)))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 const tellDevelopers = "report it to the exporter's developers, with the version of OMS"
@@ -427,15 +484,18 @@ func findConcurrency(e *evidence) finding {
 
 func findScrape(e *evidence) finding {
 	s := e.Scrape
-	detail := fmt.Sprintf("the listing took %s of %s; %d series, %s as text, %s with gzip",
-		seconds(s.Seconds), seconds(s.Budget), s.Series, size(s.Bytes), size(s.GzipBytes))
+	took := fmt.Sprintf("the listing took %s, and has %s", seconds(s.Seconds), seconds(s.Budget))
+	detail := fmt.Sprintf("%d series, %s as text, %s with gzip; Prometheus needs about %s of memory "+
+		"for them, with the shipped rules",
+		s.Series, size(s.Bytes), size(s.GzipBytes), size(s.PrometheusBytes))
 	switch {
 	case !s.Fits:
-		return fails(e.adviseScrape(s), "too slow: %s", detail)
+		return fails(e.adviseScrape(s), "too slow: the listing took %s, but has only %s; %s",
+			seconds(s.Seconds), seconds(s.Budget), detail)
 	case s.Seconds >= tight*s.Budget:
-		return warns(e.adviseScrape(s), "little time left: %s", detail)
+		return warns(e.adviseScrape(s), "little time left: %s; %s", took, detail)
 	}
-	return passes("%s", detail)
+	return passes("%s; %s", took, detail)
 }
 
 // adviseScrape says how to make a listing fit.
@@ -478,10 +538,16 @@ func (e *evidence) advise() string {
 	case omsclient.Decode:
 		return "check that " + e.setting("url") + " is that of an OMS console, V4.1.0 or later, " +
 			"and that nothing in front of it answers instead"
+	case omsclient.Limit:
+		return "raise " + e.setting("max_tasks") + ", or list fewer tasks with a filter"
 	case omsclient.Pagination:
 		return tellDevelopers
 	case omsclient.TLS:
 		return adviseTLS(e, f)
+	}
+	if e.isPlainHTTP() && e.failure.StatusCode == 0 {
+		return "try https in " + e.setting("url") + ": a port for TLS ends connections like this; " +
+			"otherwise look at OMS, and at proxies and firewalls in between"
 	}
 	return "check again; if it persists, look at OMS, and at proxies and firewalls in between"
 }

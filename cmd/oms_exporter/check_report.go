@@ -6,22 +6,39 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/prometheus/common/version"
 )
 
-// What a check prints, as JSON or for people. Durations are in seconds.
+// What a check prints, as JSON or for people.
 type (
 	checkReport struct {
-		Targets []*targetReport `json:"targets"`
-		OK      bool            `json:"ok"`
+		SchemaVersion   int             `json:"schema_version"` // of this document
+		ExporterVersion string          `json:"exporter_version"`
+		Time            time.Time       `json:"time"`
+		Targets         []*targetReport `json:"targets"`
+		OK              bool            `json:"ok"`
 	}
 	targetReport struct {
-		Name  string    `json:"name"`
-		URL   string    `json:"url"`
-		OK    bool      `json:"ok"`
-		Steps []finding `json:"steps"`
+		Name    string         `json:"name"`
+		URL     string         `json:"url"`
+		OK      bool           `json:"ok"`
+		Steps   []finding      `json:"steps"`
+		Request *requestReport `json:"request"`
 		listingReport
+	}
+	requestReport struct { // for the first page
+		Address           string     `json:"address,omitempty"` // that OMS, or a proxy, was reached at
+		LookupSeconds     *float64   `json:"lookup_seconds,omitempty"`
+		ConnectSeconds    *float64   `json:"connect_seconds,omitempty"`
+		HandshakeSeconds  *float64   `json:"tls_handshake_seconds,omitempty"`
+		CertificateExpiry *time.Time `json:"certificate_expiry,omitempty"`
+		Status            int        `json:"http_status,omitempty"`
+		Seconds           float64    `json:"seconds"`                      // of the last attempt
+		ClockSkew         *float64   `json:"clock_skew_seconds,omitempty"` // OMS's clock minus this one
 	}
 	listingReport struct { // all null if the listing failed
 		Tasks  *tasksReport  `json:"tasks"`
@@ -29,9 +46,10 @@ type (
 		Scrape *scrapeReport `json:"scrape"`
 	}
 	tasksReport struct {
-		Total   int            `json:"total"`
-		Omitted map[string]int `json:"omitted"` // by reason
-		Groups  []groupReport  `json:"groups"`  // ordered by type, then status
+		Total    int            `json:"total"`
+		Omitted  map[string]int `json:"omitted"`  // by reason
+		Excluded map[string]int `json:"excluded"` // of these: by status, name or tag
+		Groups   []groupReport  `json:"groups"`   // ordered by type, then status
 	}
 	groupReport struct {
 		Type   string `json:"type"`
@@ -43,6 +61,7 @@ type (
 		Listings     int            `json:"listings"` // 2 if the first was inconsistent
 		Rows         int            `json:"rows"`     // of all requests, like the next four
 		Bytes        int64          `json:"bytes"`
+		WireBytes    int64          `json:"wire_bytes"` // fewer if they were compressed
 		Retries      int            `json:"retries"`
 		Seconds      float64        `json:"seconds"`
 		PageSeconds  spread         `json:"page_seconds"`
@@ -56,15 +75,16 @@ type (
 		Max    float64 `json:"max"`
 	}
 	scrapeReport struct {
-		Series      int              `json:"series"`
-		Bytes       int              `json:"bytes"`
-		GzipBytes   int              `json:"gzip_bytes"`
-		Seconds     float64          `json:"seconds"` // of the first listing
-		Budget      float64          `json:"budget_seconds"`
-		Fits        bool             `json:"fits"`
-		Concurrency int              `json:"concurrency"`
-		Estimates   []estimateReport `json:"estimates"`
-		Recommended int              `json:"recommended_concurrency"` // 0: none
+		Series          int              `json:"series"`
+		Bytes           int              `json:"bytes"`
+		GzipBytes       int              `json:"gzip_bytes"`
+		PrometheusBytes int              `json:"prometheus_memory_bytes"` // an estimate
+		Seconds         float64          `json:"seconds"`                 // of the first listing
+		Budget          float64          `json:"budget_seconds"`
+		Fits            bool             `json:"fits"`
+		Concurrency     int              `json:"concurrency"`
+		Estimates       []estimateReport `json:"estimates"`
+		Recommended     int              `json:"recommended_concurrency"` // 0: none
 	}
 	estimateReport struct {
 		Concurrency int     `json:"concurrency"`
@@ -76,8 +96,8 @@ type (
 type finding struct {
 	Name   string `json:"name"`
 	Result result `json:"result"`
-	Detail string `json:"detail"`
-	Advice string `json:"advice"` // what to do about it; empty if nothing
+	Detail string `json:"detail,omitempty"`
+	Advice string `json:"advice,omitempty"` // what to do about it
 }
 
 // A result is how a step went.
@@ -102,23 +122,37 @@ func fails(advice, format string, args ...any) finding {
 	return finding{Result: failed, Detail: fmt.Sprintf(format, args...), Advice: advice}
 }
 
+// schemaVersion changes when programs that read the JSON have to change.
+const schemaVersion = 1
+
+func newCheckReport() *checkReport {
+	return &checkReport{
+		SchemaVersion: schemaVersion, ExporterVersion: version.Version,
+		Time: time.Now().UTC().Truncate(time.Second), Targets: []*targetReport{}, OK: true,
+	}
+}
+
 func (r *checkReport) add(t *targetReport) {
 	r.Targets = append(r.Targets, t)
 	r.OK = r.OK && t.OK
 }
 
-// err names the targets that cannot be used, or is nil.
+// err says how many targets cannot be used, or what is wrong with the only one. It is
+// nil if all can be used.
 func (r *checkReport) err() error {
-	var unusable []string
+	unusable := 0
 	for _, t := range r.Targets {
 		if !t.OK {
-			unusable = append(unusable, t.Name)
+			unusable++
 		}
 	}
-	if unusable == nil {
+	switch {
+	case unusable == 0:
 		return nil
+	case len(r.Targets) == 1:
+		return errors.New(r.Targets[0].verdict())
 	}
-	return errors.New("not usable: " + strings.Join(unusable, ", "))
+	return fmt.Errorf("%d of %d targets cannot be used", unusable, len(r.Targets))
 }
 
 func (r *checkReport) writeJSON(w io.Writer) error {
@@ -128,8 +162,12 @@ func (r *checkReport) writeJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// printVerdicts writes one line for each target.
+// printVerdicts writes one line for each target. That a single target cannot be used
+// is left to the error.
 func (r *checkReport) printVerdicts(w io.Writer) {
+	if len(r.Targets) == 1 && !r.OK {
+		return
+	}
 	widest := 0
 	for _, t := range r.Targets {
 		widest = max(widest, utf8.RuneCountInString(t.Name))
@@ -163,20 +201,36 @@ const (
 	margin      = 2 + resultWidth + 2 + nameWidth + 2
 )
 
-// print writes a line for each step, and below it what to do.
+// print writes a line for each step, and below it what to do. The steps that were
+// skipped share a line.
 func (t *targetReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%s  %s\n\n", t.Name, t.URL)
+	var left []string
 	for _, step := range t.Steps {
-		head := fmt.Sprintf("  %-*s  %-*s  ", resultWidth, step.Result, nameWidth, title(step.Name))
-		indent := strings.Repeat(" ", margin)
-		lines := wrap(step.Detail, columns-margin)
-		if step.Advice != "" {
-			advice := wrap(step.Advice, columns-margin-len("-> "))
-			lines = append(lines, "-> "+strings.Join(advice, "\n"+indent+"   "))
+		if step.Result == skipped {
+			left = append(left, title(step.Name))
+			continue
 		}
-		fmt.Fprintln(w, strings.TrimRight(head+strings.Join(lines, "\n"+indent), " "))
+		step.print(w)
+	}
+	if left != nil {
+		rest := finding{
+			Name: fmt.Sprintf("%d more", len(left)), Result: skipped, Detail: strings.Join(left, ", "),
+		}
+		rest.print(w)
 	}
 	fmt.Fprintln(w)
+}
+
+func (f *finding) print(w io.Writer) {
+	head := fmt.Sprintf("  %-*s  %-*s  ", resultWidth, f.Result, nameWidth, title(f.Name))
+	indent := strings.Repeat(" ", margin)
+	lines := wrap(f.Detail, columns-margin)
+	if f.Advice != "" {
+		advice := wrap(f.Advice, columns-margin-len("-> "))
+		lines = append(lines, "-> "+strings.Join(advice, "\n"+indent+"   "))
+	}
+	fmt.Fprintln(w, strings.TrimRight(head+strings.Join(lines, "\n"+indent), " "))
 }
 
 // title returns the name of a step for people.
@@ -214,6 +268,8 @@ func size[T int | int64](n T) string {
 		return fmt.Sprintf("%d B", n)
 	case n < 1_000_000:
 		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n >= 1_000_000_000:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 	}
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net/http/httptrace"
 	"slices"
 	"sync"
@@ -41,12 +44,21 @@ func (p *phase) tried() bool { return !p.began.IsZero() }
 
 func (p *phase) ok() bool { return !p.ended.IsZero() && p.err == nil }
 
+// seconds returns how long a phase took, or nil if there was none.
+func (p *phase) seconds() *float64 {
+	if !p.ok() {
+		return nil
+	}
+	return new(p.took().Seconds())
+}
+
 func (p *phase) took() time.Duration { return p.ended.Sub(p.began) }
 
 // A watcher observes how an HTTP client connects. It is safe for concurrent use.
 type watcher struct {
-	mu   sync.Mutex
-	seen connection
+	mu              sync.Mutex
+	seen            connection
+	asked, answered int // requests
 }
 
 // connection returns what has been seen so far.
@@ -58,12 +70,51 @@ func (w *watcher) connection() connection {
 	return seen
 }
 
+// doing says what a client is waiting for.
+func (w *watcher) doing() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &w.seen
+	switch {
+	case w.asked > 0:
+		return fmt.Sprintf("%s to OMS, %s so far",
+			amount(w.asked, "request"), amount(w.answered, "answer"))
+	case c.handshake.tried():
+		return "waiting for the TLS handshake with " + c.to
+	case c.dial.tried():
+		return "connecting to " + c.to
+	}
+	return "looking up " + c.to
+}
+
+// tell says every few seconds what a client is waiting for, until ctx is done.
+func (w *watcher) tell(ctx context.Context, out io.Writer, name string) {
+	const every = 5 * time.Second
+	began := time.Now()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			fmt.Fprintf(out, "%s: %.0f s: %s\n", name, time.Since(began).Seconds(), w.doing())
+		}
+	}
+}
+
 func (w *watcher) note(change func(*connection)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.seen.used {
 		change(&w.seen)
 	}
+}
+
+func (w *watcher) count(n *int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*n++
 }
 
 // trace returns the hooks to observe a client with.
@@ -107,5 +158,7 @@ func (w *watcher) trace() *httptrace.ClientTrace {
 		GotConn: func(httptrace.GotConnInfo) {
 			w.note(func(c *connection) { c.used = true })
 		},
+		WroteRequest:         func(httptrace.WroteRequestInfo) { w.count(&w.asked) },
+		GotFirstResponseByte: func() { w.count(&w.answered) },
 	}
 }

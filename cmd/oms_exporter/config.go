@@ -170,6 +170,7 @@ func (t *targetConfig) collectorOptions() collector.Options {
 		Exclude: collector.Exclude{
 			Statuses: t.Exclude.Statuses, Names: t.Exclude.Names.Regexp, Tags: t.Exclude.Tags,
 		},
+		MaxTasks: t.MaxTasks,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,13 +37,17 @@ func (h *handler) write(
 	if tasks == nil || !collector.CanEncode(format) {
 		return h.writeThroughPromhttp(w, r, tasks, others)
 	}
+	ctx := r.Context()
+	if tasks.Shared() {
+		ctx = context.WithoutCancel(ctx) // others wait for what is written
+	}
 	encode := func(w io.Writer) error {
 		families, err := others.Gather()
 		if err != nil {
 			return fmt.Errorf("gather the exporter's own metrics: %w", err)
 		}
 		body := compress(w, agreed.Get("Content-Encoding"))
-		return errors.Join(tasks.Encode(body, format, families, wanted(r)), body.Close())
+		return errors.Join(tasks.Encode(ctx, body, format, families, wanted(r)), body.Close())
 	}
 	maps.Copy(w.Header(), agreed)
 	// A scrape of chosen metrics shares nothing: there is no end of choices to keep.
@@ -80,11 +85,32 @@ func (a *answers) write(
 	w io.Writer, s *collector.Snapshot, key string, encode func(io.Writer) error,
 ) error {
 	body, err := a.body(s, key, encode)()
+	if errors.Is(err, errNotShared) {
+		return stream(w, encode)
+	}
 	if err == nil {
 		_, err = w.Write(body)
 	}
 	runtime.KeepAlive(s)
 	return err
+}
+
+// maxShared is the size of the largest body that is kept. It is larger than that of 20,000
+// usual tasks, compressed.
+const maxShared = 32 << 20
+
+var errNotShared = errors.New("the body is too large to be kept")
+
+// A sharedBody refuses to grow beyond maxShared.
+type sharedBody struct{ bytes.Buffer }
+
+// Write implements [io.Writer].
+func (b *sharedBody) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxShared {
+		b.Buffer = bytes.Buffer{}
+		return 0, errNotShared
+	}
+	return b.Buffer.Write(p)
 }
 
 func (a *answers) body(
@@ -102,7 +128,7 @@ func (a *answers) body(
 	}
 	if a.of[of][key] == nil {
 		a.of[of][key] = sync.OnceValues(func() ([]byte, error) {
-			var b bytes.Buffer
+			var b sharedBody
 			err := encode(&b)
 			return b.Bytes(), err
 		})

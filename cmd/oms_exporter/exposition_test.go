@@ -162,7 +162,7 @@ func TestScrapesThatShareASnapshotShareTheBytesOfTheirAnswers(t *testing.T) {
 func TestAnswersAreKeptNoLongerThanTheirSnapshot(t *testing.T) {
 	var a answers
 	shared := sharedSnapshot(t)
-	encode := func(w io.Writer) error { return shared.Encode(w, "text/plain", nil, nil) }
+	encode := func(w io.Writer) error { return shared.Encode(t.Context(), w, "text/plain", nil, nil) }
 	if err := a.write(io.Discard, shared, "key", encode); err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +181,43 @@ func TestAnswersAreKeptNoLongerThanTheirSnapshot(t *testing.T) {
 		runtime.Gosched()
 	}
 	t.Errorf("answers kept of %d snapshots that are gone", a.snapshots())
+}
+
+// A body is kept for all who share a snapshot, unless it is too large: then each gets
+// one of their own, and nothing is kept.
+func TestLargeAnswersAreNotKept(t *testing.T) {
+	shared := sharedSnapshot(t)
+	piece := make([]byte, 1<<20)
+	for pieces, want := range map[int]int{maxShared >> 20: 1, maxShared>>20 + 1: 3} {
+		var a answers
+		encoded := 0
+		encode := func(w io.Writer) error {
+			encoded++
+			for range pieces {
+				if _, err := w.Write(piece); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		for range 2 {
+			var got meteredWriter
+			if err := a.write(&got, shared, "key", encode); err != nil || int(got) != pieces<<20 {
+				t.Errorf("%d bytes of %d, %v", got, pieces<<20, err)
+			}
+		}
+		if encoded != want {
+			t.Errorf("%d MiB were encoded %d times, want %d", pieces, encoded, want)
+		}
+	}
+	runtime.KeepAlive(shared)
+}
+
+type meteredWriter int
+
+func (w *meteredWriter) Write(b []byte) (int, error) {
+	*w += meteredWriter(len(b))
+	return len(b), nil
 }
 
 func (a *answers) snapshots() int {

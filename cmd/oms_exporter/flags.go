@@ -214,7 +214,7 @@ func addCheck(app *kingpin.Application) (*kingpin.CmdClause, command) {
 		StringsVar(&s.targets)
 	cmd.Flag("timeout",
 		"Prometheus' scrape_timeout, which the listing has to fit. The check waits ten times as long.").
-		Default("10s").DurationVar(&s.timeout)
+		Default("25s").DurationVar(&s.timeout)
 	cmd.Flag("format", "Output format: text or json.").
 		Default("text").EnumVar(&s.format, "text", "json")
 	cmd.Flag("record",
@@ -222,7 +222,9 @@ func addCheck(app *kingpin.Application) (*kingpin.CmdClause, command) {
 		StringVar(&s.record)
 	cmd.Flag("redact", "Replace names, hosts, users and free text in the recording.").
 		Default("true").BoolVar(&s.redact)
-	return cmd, func(ctx context.Context, stdout, _ io.Writer) error { return check(ctx, s, stdout) }
+	return cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
+		return check(ctx, s, stdout, stderr)
+	}
 }
 
 func addDemo(app *kingpin.Application) (*kingpin.CmdClause, command) {

@@ -17,7 +17,7 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-//go:generate go test -run=^(TestReference|TestFields|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
+//go:generate go test -run=^(TestReference|TestBounds|TestFields|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

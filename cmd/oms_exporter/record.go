@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -205,12 +207,34 @@ func (r *recorder) tap(page int, request *http.Request, response *http.Response)
 	}}
 }
 
-func (r *recorder) write(w io.Writer, document io.Reader) error {
+// write keeps a document as JSON, however it was sent.
+func (r *recorder) write(w io.Writer, answer io.Reader) error {
+	document, err := unpack(answer)
+	if err != nil {
+		return err
+	}
 	if r.redactor != nil {
 		return r.redactor.Copy(w, document)
 	}
-	_, err := io.Copy(w, document)
+	_, err = io.Copy(w, document)
 	return err
+}
+
+// unpack undoes what can be around the JSON of an answer: gzip, and a byte order mark.
+func unpack(answer io.Reader) (io.Reader, error) {
+	sent := bufio.NewReader(answer)
+	if start, _ := sent.Peek(2); bytes.Equal(start, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(sent)
+		if err != nil {
+			return nil, err
+		}
+		sent = bufio.NewReader(unzipped)
+	}
+	mark := []byte("\uFEFF")
+	if start, _ := sent.Peek(len(mark)); bytes.Equal(start, mark) {
+		_, _ = sent.Discard(len(mark)) // it is there
+	}
+	return sent, nil
 }
 
 // A recording is the body of an answer that is copied while it is read.

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"oms_exporter/collector"
+	"oms_exporter/omsclient/omssim"
 )
 
 // TestReference checks the documents that are generated from the program: every metric, and
@@ -20,11 +21,22 @@ func TestReference(t *testing.T) {
 		{"metrics.md", "metrics", metricReference()},
 		{"metrics.md", "exporter-metrics", collector.Markdown(collector.ExporterDocs())},
 		{"flags.md", "flags", flagReference(newApp(map[string]command{}).Model())},
+		{"troubleshooting.md", "faults", faultReference()},
 	} {
 		t.Run(part.marker, func(t *testing.T) {
 			checkPart(t, "../../deploy/docs/"+part.document, part.marker, part.text)
 		})
 	}
+}
+
+// faultReference renders the faults of the simulated OMS.
+func faultReference() string {
+	var table strings.Builder
+	table.WriteString("| `--sim.fault` | what happens |\n|---|---|\n")
+	for _, f := range omssim.Faults() {
+		fmt.Fprintf(&table, "| `%s` | %s |\n", f.Kind, f.Doc)
+	}
+	return table.String()
 }
 
 // checkPart checks what stands between two markers of a document, or rewrites it with -update.

@@ -115,7 +115,7 @@ func BenchmarkEmit(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
 		snapshot := collector.New(clientOf(b, p).List, collector.Options{}).Scrape(b.Context())
 		measureSeries(b, func(w io.Writer) error {
-			return snapshot.Encode(w, plainText, nil, nil)
+			return snapshot.Encode(b.Context(), w, plainText, nil, nil)
 		})
 	})
 	b.Run("textbook", func(b *testing.B) {
@@ -152,7 +152,7 @@ func BenchmarkHandler(b *testing.B) {
 		}
 		measureSeries(b, func(w io.Writer) error {
 			zip.Reset(w)
-			if err := c.Scrape(b.Context()).Encode(zip, plainText, nil, nil); err != nil {
+			if err := c.Scrape(b.Context()).Encode(b.Context(), zip, plainText, nil, nil); err != nil {
 				return err
 			}
 			return zip.Close()

@@ -294,7 +294,7 @@ func (h *harness) startOMS(ctx context.Context, s setup, address string) (*proce
 // startExporter starts the exporter of an OMS.
 func (h *harness) startExporter(ctx context.Context, s setup, oms *process) (*process, error) {
 	args := []string{
-		"--oms.url=" + oms.url, "--web.listen-address=" + anyPort, "--oms.exclude-status=",
+		"--oms.url=" + oms.url, "--web.listen-address=" + anyPort, "--oms.exclude-status=", "--oms.max-tasks=0",
 		fmt.Sprintf("--oms.concurrency=%d", concurrency), "--oms.page-timeout=0s", "--scrape.timeout=10m",
 	}
 	if !s.ownMetrics {

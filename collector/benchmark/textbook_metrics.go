@@ -120,7 +120,7 @@ func (l Listing) Collect(ch chan<- prometheus.Metric) {
 	whole.gauge(clockSkew, l.ClockSkew.Seconds())
 	whole.number(reportedTasks, l.Total, 1)
 	whole.gauge(omitted, float64(l.Duplicates), "duplicate")
-	for _, reason := range []string{"excluded", "limit", "invalid"} {
+	for _, reason := range []string{"excluded", "invalid"} {
 		whole.gauge(omitted, 0, reason)
 	}
 	l.fleet(whole)

@@ -47,7 +47,7 @@ func TestTheTextbookExportsTheSameSeries(t *testing.T) {
 		}
 		var text bytes.Buffer
 		err = collector.New(client.List, collector.Options{}).Scrape(t.Context()).
-			Encode(&text, plainText, nil, nil)
+			Encode(t.Context(), &text, plainText, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

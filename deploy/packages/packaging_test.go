@@ -171,38 +171,134 @@ func TestTheImageIsBuiltByTheGoOfTheModule(t *testing.T) {
 	}
 }
 
+func TestImagesOfTheDockerfileArePinned(t *testing.T) {
+	dockerfile := text(t, repository+"/Dockerfile")
+	if strings.Contains(dockerfile, "syntax=") {
+		t.Error("the Dockerfile loads its own frontend; nothing updates the digest of that image")
+	}
+	pinned := regexp.MustCompile(`^[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}$`)
+	outside := 0
+	for _, match := range regexp.MustCompile(`(?m)^FROM (?:--\S+ )*(\S+)`).FindAllStringSubmatch(dockerfile, -1) {
+		if image := match[1]; image != "scratch" && image != "$SOURCE" {
+			outside++
+			if !pinned.MatchString(image) {
+				t.Errorf("%s is not pinned by its digest", image)
+			}
+		}
+	}
+	if outside == 0 {
+		t.Error("the Dockerfile begins with no image")
+	}
+}
+
+type job struct {
+	Needs       []string
+	If          string
+	Permissions map[string]string
+	Steps       []struct {
+		Uses, Run string
+		With      map[string]any
+	}
+}
+
+type workflow struct {
+	On          map[string]any
+	Permissions *map[string]string
+	Jobs        map[string]job
+}
+
 // pinned is an action by its commit, with the version in words.
 var pinned = regexp.MustCompile(`uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n`)
 
-func TestTheReleaseWorkflowIsPinnedAndRestricted(t *testing.T) {
-	const file = repository + "/.github/workflows/release.yml"
-	content := text(t, file)
-	if uses := strings.Count(content, "uses:"); uses == 0 || uses != len(pinned.FindAllString(content, -1)) {
-		t.Errorf("%d actions, pinned by commit are %q", uses, pinned.FindAllString(content, -1))
+func TestWorkflowsArePinnedAndKeepNoCredentials(t *testing.T) {
+	files, err := filepath.Glob(repository + "/.github/workflows/*.yml")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
 	}
-	var workflow struct {
-		Permissions *map[string]string
-		Jobs        map[string]struct {
-			Permissions map[string]string
-			Steps       []struct{ Run string }
+	commits := map[string]string{} // by action: all workflows use the same
+	for _, file := range files {
+		name, content := filepath.Base(file), text(t, file)
+		uses := pinned.FindAllString(content, -1)
+		if len(uses) == 0 || len(uses) != strings.Count(content, "uses:") {
+			t.Errorf("%s: %d actions, pinned by commit are %q", name, strings.Count(content, "uses:"), uses)
+		}
+		for _, use := range uses {
+			action, commit, _ := strings.Cut(use, "@")
+			if other, ok := commits[action]; ok && other != commit {
+				t.Errorf("%s: %s is %s and %s", name, action, commit, other)
+			}
+			commits[action] = commit
+		}
+		var w workflow
+		parse(t, file, &w)
+		if w.Permissions == nil {
+			t.Errorf("%s: jobs have the permissions that the repository gives", name)
+		} else if p := *w.Permissions; len(p) > 0 && !reflect.DeepEqual(p, map[string]string{"contents": "read"}) {
+			t.Errorf("%s: permissions of all jobs: %v", name, p)
+		}
+		for name, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if strings.Contains(step.Run, "${{") { // what comes from outside would become code
+					t.Errorf("%s: an expression in a script:\n%s", name, step.Run)
+				}
+				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != any(false) {
+					t.Errorf("%s: the token stays in .git/config", name)
+				}
+			}
 		}
 	}
-	parse(t, file, &workflow)
-	if workflow.Permissions == nil || len(*workflow.Permissions) > 0 {
-		t.Errorf("permissions of all jobs: %v, want {}", workflow.Permissions)
+}
+
+// TestOnlyAJobThatRunsNoCodeOfOursCanWrite: a bad dependency of a test or a tool must not be able
+// to publish or to sign.
+func TestOnlyAJobThatRunsNoCodeOfOursCanWrite(t *testing.T) {
+	var release workflow
+	parse(t, repository+"/.github/workflows/release.yml", &release)
+	if len(*release.Permissions) > 0 {
+		t.Errorf("permissions of all jobs: %v, want {}", *release.Permissions)
 	}
+	for name, job := range release.Jobs {
+		if name == "publish" {
+			continue
+		}
+		if want := map[string]string{"contents": "read"}; !reflect.DeepEqual(job.Permissions, want) {
+			t.Errorf("%s: permissions %v, want %v", name, job.Permissions, want)
+		}
+	}
+	publish := release.Jobs["publish"]
 	want := map[string]string{
 		"contents": "write", "packages": "write", "id-token": "write", "attestations": "write",
 	}
-	for name, job := range workflow.Jobs {
-		if !reflect.DeepEqual(job.Permissions, want) {
-			t.Errorf("%s: permissions %v, want %v", name, job.Permissions, want)
-		}
-		for _, step := range job.Steps {
-			if strings.Contains(step.Run, "${{") { // input from outside would become code
-				t.Errorf("%s: an expression in a script:\n%s", name, step.Run)
+	if !reflect.DeepEqual(publish.Permissions, want) {
+		t.Errorf("publish: permissions %v, want %v", publish.Permissions, want)
+	}
+	if want := "github.event_name == 'push' && github.ref_type == 'tag'"; publish.If != want {
+		t.Errorf("it publishes if %s, want %s", publish.If, want)
+	}
+	if want := []string{"test", "build"}; !slices.Equal(publish.Needs, want) {
+		t.Errorf("it publishes after %q, want %q", publish.Needs, want)
+	}
+	var attested []any
+	for _, step := range publish.Steps {
+		action, _, _ := strings.Cut(step.Uses, "@")
+		switch action {
+		case "", "actions/download-artifact":
+		case "actions/attest-build-provenance":
+			attested = append(attested, step.With["subject-name"], step.With["subject-checksums"])
+			if step.With["subject-name"] != nil && (step.With["subject-digest"] == nil || step.With["push-to-registry"] != any(true)) {
+				t.Errorf("the registry gets no attestation of %v", step.With["subject-name"])
 			}
+		default:
+			t.Errorf("publish uses %s", action)
 		}
+		if ours := regexp.MustCompile(`\b(go|bash|make|npm|docker (build|run)\w*|\./\S+)\s`).FindString(step.Run); ours != "" {
+			t.Errorf("publish runs %q:\n%s", ours, step.Run)
+		}
+	}
+	if want := []any{
+		"${{ steps.image.outputs.name }}", nil, "${{ steps.chart.outputs.name }}", nil, nil, "files/sha256sums.txt",
+	}; !reflect.DeepEqual(attested, want) {
+		t.Errorf("attested are %v, want %v", attested, want)
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes everything that packages and archives have besides the program: the manual page, completions,
-# the changelog, and the certificates of the image.
+# Makes what packages and archives have beside the program: the manual page, completions, the
+# changelog, the licenses of what is linked into it, and the certificates of the image. Needs Go.
 #   share.sh BINARY VERSION DIRECTORY
 # With SOURCE_DATE_EPOCH the same input gives the same bytes.
 set -euo pipefail
@@ -51,4 +51,5 @@ oms-exporter ($version) stable; urgency=medium
 
  -- The oms_exporter authors <oms-exporter@example.com>  $(LC_ALL=C date -u -d "$date" -R)
 CHANGELOG
+go run -C "$root/.ci/tools/notices" . "$root" >"$out/THIRD_PARTY_NOTICES"
 cp /etc/ssl/certs/ca-certificates.crt "$out/"

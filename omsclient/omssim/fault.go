@@ -1,16 +1,12 @@
 package omssim
 
 import (
-	"bytes"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // A FaultKind names something that can go wrong. [Faults] lists all kinds.
@@ -28,6 +24,9 @@ type FaultKind string
 // never shows the change. In later passes the listing is consistent again: the
 // moved task stays, the deleted task is on no page, and the added task is listed.
 // Replacing the faults undoes the changes.
+//
+// The kind locked_account affects every request, whatever Page and Times say.
+// Kinds that change or count tasks do nothing to recorded pages.
 type Fault struct {
 	Kind  FaultKind
 	Page  int
@@ -52,8 +51,10 @@ type faultKind struct {
 	inPass func(*listing, pass)
 	// document changes the rendered JSON document.
 	document func([]byte) []byte
-	// send sends the body badly.
-	send func(w http.ResponseWriter, r *http.Request, body []byte)
+	// send sends the document, with status 200. The other headers are set already.
+	send func(w http.ResponseWriter, r *http.Request, document []byte)
+	// locked reports whether an account is locked after so many wrong passwords in a row.
+	locked func(wrong int) bool
 }
 
 // A pass is the current pass as a fault that affects passes sees it.
@@ -77,7 +78,15 @@ var faultKinds = []faultKind{
 			_, _ = io.WriteString(w, badGateway)
 		},
 	},
-	{kind: "unauthorized", doc: "401 with an empty body", answer: status(http.StatusUnauthorized)},
+	{
+		kind: "unauthorized", doc: "401 with an empty body, as after a wrong password",
+		answer: status(http.StatusUnauthorized),
+	},
+	{
+		kind:   "locked_account",
+		doc:    "five wrong passwords in a row lock the account: 401, even for the right one",
+		locked: func(wrong int) bool { return wrong >= 5 },
+	},
 	{kind: "forbidden", doc: "403 with an empty body", answer: status(http.StatusForbidden)},
 	{
 		kind: "request_timeout", doc: "408 with an empty body",
@@ -99,6 +108,23 @@ var faultKinds = []faultKind{
 		answer: status(http.StatusServiceUnavailable),
 	},
 	{
+		kind: "endless_error", doc: "500 with a body that never ends",
+		answer: answerEndlessly,
+	},
+	{
+		kind: "stalled_error", doc: "502 with half of an HTML page, then nothing more",
+		answer: answerHalf,
+	},
+	{
+		kind: "status_101", doc: "101 Switching Protocols, then silence on an open connection",
+		answer: switchProtocols,
+	},
+	{kind: "status_103", doc: "103 Early Hints, seven times, before the answer", send: sendAfterHints},
+	{
+		kind: "endless_103", doc: "103 Early Hints every 100 ms, and never an answer",
+		answer: hintEndlessly,
+	},
+	{
 		kind: "redirect", doc: "302 to a login page on the same host",
 		answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/oms-v2/login")
@@ -116,7 +142,19 @@ var faultKinds = []faultKind{
 		document: func(doc []byte) []byte { return doc[:len(doc)/2] },
 	},
 	{kind: "cut", doc: "the connection closes in the middle of the body", send: sendCut},
+	{
+		kind: "cut_without_length", doc: "the same, and the response had no length to tell it by",
+		send: sendCutWithoutLength,
+	},
 	{kind: "reset", doc: "the connection is reset before any answer", answer: reset},
+	{
+		kind: "idle_close", doc: "after the answer, the connection closes when it is used again",
+		send: sendAndForget(closeConn),
+	},
+	{
+		kind: "idle_reset", doc: "after the answer, the connection is reset when it is used again",
+		send: sendAndForget(resetConn),
+	},
 	{
 		kind: "hang", doc: "no answer until the client gives up",
 		answer: func(_ http.ResponseWriter, r *http.Request) {
@@ -126,6 +164,27 @@ var faultKinds = []faultKind{
 	},
 	{kind: "stall", doc: "headers and half of the body, then nothing more", send: sendStalled},
 	{kind: "slow_body", doc: "the body drips, a fiftieth every 100 ms", send: sendSlowly},
+	{
+		kind: "endless_body", doc: "white space follows the document, without end",
+		send: sendEndlessly,
+	},
+	{kind: "gzip", doc: "compressed with gzip, whether asked for or not", send: sendGzip},
+	{
+		kind: "gzip_cut", doc: "the first half of the compressed document, then a clean end",
+		send: sendGzipCut,
+	},
+	{
+		kind: "gzip_bomb", send: sendBomb,
+		doc: "white space follows the document, without end, a thousandth of it on the wire",
+	},
+	{
+		kind: "unknown_coding", doc: "a Content-Encoding that was not asked for: br",
+		send: sendUnknownCoding,
+	},
+	{
+		kind: "bom", doc: "a UTF-8 byte order mark before the document",
+		document: func(doc []byte) []byte { return append([]byte("\xef\xbb\xbf"), doc...) },
+	},
 	{
 		kind: "invalid_json", doc: "a NUL byte in the middle of the document",
 		document: func(doc []byte) []byte { return slices.Insert(doc, len(doc)/2, 0) },
@@ -141,6 +200,44 @@ var faultKinds = []faultKind{
 	{
 		kind: "no_data", doc: "success true, totalCount as usual, no data key",
 		content: func(l *listing) { l.dataMissing = true },
+	},
+	{
+		kind: "empty_listing", doc: "success true, totalCount 0 and no tasks",
+		content: func(l *listing) { l.tasks, l.total = nil, 0 },
+	},
+	{
+		kind: "page_cap", doc: "a page has half of the pageSize asked for, and 50 tasks at most",
+		content: func(l *listing) { l.query.pageSize = min(max(l.query.pageSize/2, 1), 50) },
+	},
+	{
+		kind: "end_refused", doc: "a page after the last: success false and code PARAM_ERROR",
+		content: func(l *listing) {
+			if l.isPastEnd() {
+				l.failure = apiFailure{paramError, "页码超出范围"}
+			}
+		},
+	},
+	{
+		kind: "end_400", doc: "a page after the last: 400",
+		content: refuseEnd(status(http.StatusBadRequest)),
+	},
+	{
+		kind: "end_404", doc: "a page after the last: 404",
+		content: refuseEnd(status(http.StatusNotFound)),
+	},
+	{
+		kind: "end_416", doc: "a page after the last: 416",
+		content: refuseEnd(status(http.StatusRequestedRangeNotSatisfiable)),
+	},
+	{
+		kind: "end_500", doc: "a page after the last: 500",
+		content: refuseEnd(status(http.StatusInternalServerError)),
+	},
+	{
+		kind: "end_empty", doc: "a page after the last: 200 with {}",
+		content: refuseEnd(func(w http.ResponseWriter, r *http.Request) {
+			sendWhole(w, r, []byte("{}"))
+		}),
 	},
 	{
 		kind: "repeat_page", doc: "the content of page 1, whatever the page number",
@@ -176,6 +273,18 @@ var faultKinds = []faultKind{
 	{
 		kind: "pascal_case", doc: "the keys of the envelope in PascalCase: Data, TotalCount",
 		content: func(l *listing) { l.pascal = true },
+	},
+	{
+		kind: "delay_of_0", doc: "extraInfo of every task has a delay of 0 and no time",
+		content: func(l *listing) { l.extra = extraComforting },
+	},
+	{
+		kind: "old_extra_info", doc: "extraInfo of every task has a reading of two hours ago",
+		content: func(l *listing) { l.extra = extraOld },
+	},
+	{
+		kind: "local_time", doc: "gmt* of every task are in the time zone UTC+8",
+		content: func(l *listing) { l.zone = 8 * hour },
 	},
 	{
 		kind: "count_as_pages", doc: "totalCount is the number of pages",
@@ -257,7 +366,7 @@ func take(faults []*activeFault, pageNumber int) []effect {
 	delivered := false
 	for _, f := range faults {
 		delivers := f.what.answer != nil || f.what.send != nil
-		if !f.due(pageNumber) || delivers && delivered {
+		if f.what.locked != nil || !f.due(pageNumber) || delivers && delivered {
 			continue
 		}
 		delivered = delivered || delivers
@@ -309,62 +418,11 @@ func addTask(l *listing, p pass) {
 	}
 }
 
-const badGateway = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n" +
-	"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>tengine</center>\r\n" +
-	"</body>\r\n</html>\r\n"
-
-// abort makes the HTTP server close the connection without an answer, or in the
-// middle of one. It does not return.
-func abort() {
-	panic(http.ErrAbortHandler)
-}
-
-func status(code int) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
-}
-
-// reset sends a TCP reset. A connection that is not TCP is closed.
-func reset(w http.ResponseWriter, _ *http.Request) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		abort()
-	}
-	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
-}
-
-// sendCut announces the whole body, sends half of it and closes the connection.
-func sendCut(w http.ResponseWriter, _ *http.Request, body []byte) {
-	_, _ = w.Write(body[:len(body)/2])
-	_ = http.NewResponseController(w).Flush()
-	abort()
-}
-
-func sendStalled(w http.ResponseWriter, r *http.Request, body []byte) {
-	_, _ = w.Write(body[:len(body)/2])
-	_ = http.NewResponseController(w).Flush()
-	<-r.Context().Done()
-	abort()
-}
-
-func sendSlowly(w http.ResponseWriter, r *http.Request, body []byte) {
-	const (
-		pieces = 50
-		every  = 100 * time.Millisecond
-	)
-	rest := bytes.NewBuffer(body)
-	for rest.Len() > 0 {
-		if !pause(r.Context(), every) {
-			abort()
+// refuseEnd returns what answers requests for pages after the last one.
+func refuseEnd(answer func(http.ResponseWriter, *http.Request)) func(*listing) {
+	return func(l *listing) {
+		if l.isPastEnd() {
+			l.answer = answer
 		}
-		if _, err := w.Write(rest.Next(len(body)/pieces + 1)); err != nil {
-			return
-		}
-		_ = http.NewResponseController(w).Flush()
 	}
 }

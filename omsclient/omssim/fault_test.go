@@ -408,7 +408,7 @@ func TestFaultsOverHTTP(t *testing.T) {
 	s := newServer(t, omssim.Options{})
 	control := func(method, body string) (int, string) {
 		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/oms/sim/faults",
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/sim/faults",
 			strings.NewReader(body)))
 		return w.Code, w.Body.String()
 	}

@@ -101,6 +101,9 @@ const (
 	extraNull extraForm = iota
 	extraRunning
 	extraError
+	// These two contradict the steps.
+	extraComforting // only a delay, of 0
+	extraOld        // a reading of two hours ago
 )
 
 // A failure is why a task failed, in words that quote data, as OMS's do.

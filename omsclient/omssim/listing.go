@@ -1,6 +1,7 @@
 package omssim
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -14,12 +15,24 @@ type listing struct {
 	tasks []int // indices of all tasks that match, in order
 	total int   // totalCount
 
-	shown int // the page to show
-	shift int // how many tasks earlier that page begins
+	shown    int // the page to show
+	shift    int // how many tasks earlier that page begins
+	recorded int // pages of a recording, if one is replayed
 
 	failure                            apiFailure // instead of the listing, if it has a code
-	dataNull, dataMissing, pascal, odd bool       // see the faults of these names
+	answer                             func(http.ResponseWriter, *http.Request)
+	dataNull, dataMissing, pascal, odd bool // see the faults of these names
 	unknown                            bool
+	extra                              extraForm // of every task, instead of its own
+	zone                               int64     // seconds that gmt* are ahead of UTC
+}
+
+// isPastEnd reports whether the client asks for a page after the last one.
+func (l *listing) isPastEnd() bool {
+	if l.recorded > 0 {
+		return l.query.pageNumber > l.recorded
+	}
+	return l.query.pageNumber > 1 && len(l.page()) == 0
 }
 
 // page returns the indices of the tasks on the page to show.
@@ -41,7 +54,7 @@ func (l *listing) envelopeKey(key string) string {
 func (s *Server) render(l *listing, at, cost int64) []byte {
 	page := l.page()
 	const bytesPerTask = 6 << 10
-	w := &renderer{blobs: s.blobs, unknown: l.unknown}
+	w := &renderer{blobs: s.blobs, unknown: l.unknown, extra: l.extra, zone: l.zone}
 	w.style = s.options.Style
 	w.buf = make([]byte, 0, 1024+len(page)*(bytesPerTask+len(s.blobs)))
 

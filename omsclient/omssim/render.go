@@ -1,10 +1,14 @@
 package omssim
 
+import "cmp"
+
 // A renderer writes tasks as elements of data.
 type renderer struct {
 	wire
-	blobs   string // the configuration of each task; see the function blobs
-	unknown bool   // add keys that no document mentions
+	blobs   string    // the configuration of each task; see the function blobs
+	unknown bool      // add keys that no document mentions
+	extra   extraForm // of every task, instead of its own, unless it is extraNull
+	zone    int64     // seconds that gmt* are ahead of UTC
 }
 
 // task writes a task in a state.
@@ -17,14 +21,14 @@ func (w *renderer) task(t *task, st *state) {
 	w.string("owner", t.owner)
 	w.string("importance", t.importance)
 	w.string("status", st.status)
-	w.time("gmtCreate", t.created)
+	w.gmt("gmtCreate", t.created)
 	if st.changeText != "" {
 		w.string("gmtModified", st.changeText)
 	} else {
-		w.time("gmtModified", st.change)
+		w.gmt("gmtModified", st.change)
 	}
-	w.time("gmtStart", st.start)
-	w.time("gmtFinish", st.finish)
+	w.gmt("gmtStart", st.start)
+	w.gmt("gmtFinish", st.finish)
 	w.null("destConnId")
 	w.bool("isMerging", st.merging)
 	w.bool("isModifying", st.modifying)
@@ -45,6 +49,14 @@ func (w *renderer) task(t *task, st *state) {
 		w.unknownFields()
 	}
 	w.end('}')
+}
+
+// gmt writes a time of a task, which OMS may have in a time zone of its own.
+func (w *renderer) gmt(key string, unix int64) {
+	if unix != 0 {
+		unix += w.zone
+	}
+	w.time(key, unix)
 }
 
 func (w *renderer) labels(t *task) {
@@ -252,14 +264,23 @@ func (w *wire) errorDetail(code, message string) {
 }
 
 func (w *renderer) extraInfo(t *task, st *state) {
-	if st.extra == extraNull {
+	form := cmp.Or(w.extra, st.extra)
+	if form == extraNull {
 		w.null("extraInfo")
 		return
 	}
 	w.object("extraInfo")
-	if st.extra == extraError {
+	switch form {
+	case extraError:
 		w.failure(t, &st.failure)
-	} else {
+	case extraComforting:
+		w.int("syncDelay", 0)
+		w.null("syncDelaySampleTimestamp", "incrSyncTimestamp")
+	case extraOld:
+		w.int("syncDelay", 3)
+		w.int("syncDelaySampleTimestamp", st.at-2*hour)
+		w.int("incrSyncTimestamp", st.at-2*hour-3)
+	default:
 		w.runningForm(t, st)
 	}
 	w.end('}')

@@ -13,12 +13,11 @@
 //	PUT    /sim/faults      replace them; the body has a line for each, see ParseFault
 //	DELETE /sim/faults      turn all faults off
 //
-// All paths may have any prefix.
+// Anything else is not found: an OMS behind a proxy that adds to the path needs
+// [http.StripPrefix].
 package omssim
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -92,6 +91,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards the fields below, and what they point to
 	faults   []*activeFault
+	wrong    int // passwords in a row
 	requests []*Request
 }
 
@@ -157,7 +157,7 @@ func (s *Server) SetFaults(faults ...Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = active
+	s.faults, s.wrong = active, 0
 }
 
 // Requests returns the last 10,000 requests to the API, in order of arrival.
@@ -173,18 +173,22 @@ func (s *Server) Requests() []Request {
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Date", s.options.Now().UTC().Format(http.TimeFormat))
-	path := r.URL.Path
-	switch {
-	case strings.HasSuffix(path, apiPath):
+	s.setDate(w)
+	switch path := r.URL.Path; path {
+	case apiPath:
 		s.serveAPI(w, r)
-	case strings.HasSuffix(path, faultsPath):
+	case faultsPath:
 		s.serveFaults(w, r)
-	case strings.HasSuffix(path, scenariosPath):
+	case scenariosPath:
 		s.serveScenarios(w, r)
 	default:
 		s.fail(w, r, http.StatusNotFound, apiFailure{"NOT_FOUND", "路径不存在 " + path})
 	}
+}
+
+// setDate sets the time at which an answer begins.
+func (s *Server) setDate(w http.ResponseWriter) {
+	w.Header().Set("Date", s.options.Now().UTC().Format(http.TimeFormat))
 }
 
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
@@ -194,7 +198,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	action := r.URL.Query().Get("Action")
 	w, record := s.record(w, action)
-	if !s.authorized(r) {
+	if !s.admits(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="OMS"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -212,6 +216,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if !pause(r.Context(), s.options.Latency) {
 		abort()
 	}
+	s.setDate(w)
 	s.list(w, r, q, started)
 }
 
@@ -237,7 +242,11 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started t
 			e.inPass(l, e.pass)
 		}
 	}
-	if l.failure.code != "" {
+	switch {
+	case l.answer != nil:
+		l.answer(w, r)
+		return
+	case l.failure.code != "":
 		s.fail(w, r, http.StatusOK, l.failure)
 		return
 	}
@@ -255,12 +264,12 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, q query, started t
 			send = e.send
 		}
 	}
-	s.deliver(w, r, doc, http.StatusOK, send)
+	s.deliver(w, r, doc, send)
 }
 
 // find returns the listing for a query at the given time, in Unix seconds.
 func (s *Server) find(q query, at int64) *listing {
-	l := &listing{query: q, shown: q.pageNumber}
+	l := &listing{query: q, shown: q.pageNumber, recorded: len(s.options.Pages)}
 	if s.options.Projects == nil {
 		l.tasks = s.fleet.find(&q.Filter, at)
 	} else {
@@ -274,12 +283,17 @@ func (s *Server) find(q query, at int64) *listing {
 
 // fail answers with a failure.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, failure apiFailure) {
-	s.deliver(w, r, failure.render(s.options.Style, s.requestID()), status, sendWhole)
+	doc := failure.render(s.options.Style, s.requestID())
+	s.deliver(w, r, doc, func(w http.ResponseWriter, _ *http.Request, doc []byte) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
+		w.WriteHeader(status)
+		_, _ = w.Write(doc)
+	})
 }
 
 // deliver sends a JSON document, compressed if both the client and the options
 // allow it.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte, status int,
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte,
 	send func(http.ResponseWriter, *http.Request, []byte),
 ) {
 	if s.options.Gzip {
@@ -290,24 +304,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, doc []byte, sta
 		}
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
-	w.WriteHeader(status)
 	send(w, r, doc)
-}
-
-func sendWhole(w http.ResponseWriter, _ *http.Request, body []byte) {
-	_, _ = w.Write(body) // if the client has gone, nobody needs the answer
-}
-
-func compress(doc []byte) []byte {
-	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is valid
-	}
-	_, _ = z.Write(doc) // writing to a buffer does not fail
-	_ = z.Close()
-	return out.Bytes()
 }
 
 // pause waits for d and returns true, or returns false when the context ends.
@@ -323,6 +320,25 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// admits reports whether a request may be answered: its credentials are right, and
+// no fault has locked the account.
+func (s *Server) admits(r *http.Request) bool {
+	right := s.authorized(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !right {
+		s.wrong++
+		return false
+	}
+	if slices.ContainsFunc(s.faults, func(f *activeFault) bool {
+		return f.what.locked != nil && f.what.locked(s.wrong)
+	}) {
+		return false
+	}
+	s.wrong = 0
+	return true
 }
 
 func (s *Server) authorized(r *http.Request) bool {
@@ -365,10 +381,14 @@ type statusWriter struct {
 
 // WriteHeader implements [http.ResponseWriter].
 func (w *statusWriter) WriteHeader(status int) {
-	w.server.mu.Lock()
-	w.request.Status = status
-	w.server.mu.Unlock()
+	w.note(status)
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) note(status int) {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	w.request.Status = status
 }
 
 // Unwrap is for [http.ResponseController].

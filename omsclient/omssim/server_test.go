@@ -241,7 +241,10 @@ func TestRoutes(t *testing.T) {
 		status         int
 		success        bool
 	}{
-		{http.MethodPost, "/oms/hz/api/v2?Action=ListProjects", 200, true},
+		{http.MethodPost, "/oms/hz/api/v2?Action=ListProjects", 404, false},
+		{http.MethodPost, "/api/v2?Action=ListProjects", 200, true},
+		{http.MethodPost, "/api/v2/?Action=ListProjects", 404, false},
+		{http.MethodPost, "/?Action=ListProjects", 404, false},
 		{http.MethodPost, "/api/v2?Action=StopProject", 200, false},
 		{http.MethodPost, "/api/v2", 200, false},
 		{http.MethodGet, "/api/v2?Action=ListProjects", 405, false},
@@ -506,4 +509,15 @@ func BenchmarkPage(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A client compares the Date with its clock when the answer arrives.
+func TestTheDateIsThatOfTheAnswerNotOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, omssim.Options{Now: time.Now, Latency: 6 * time.Second})
+		w := send(t, s, `{}`)
+		if got, want := w.Header().Get("Date"), time.Now().UTC().Format(http.TimeFormat); got != want {
+			t.Errorf("Date %s, want %s", got, want)
+		}
+	})
 }

@@ -3,7 +3,6 @@
 package goreleaser_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,7 +47,7 @@ func TestArchivesHaveFilesThatThereAre(t *testing.T) {
 	for _, file := range load(t).Archives[0].Files {
 		sources = append(sources, file.Source)
 	}
-	for _, want := range []string{"LICENSE", "README.md", "deploy/oms_exporter.yml", "deploy/prometheus/rules/*.yml", "deploy/alertmanager/*.yml"} {
+	for _, want := range []string{"LICENSE", "dist/share/THIRD_PARTY_NOTICES", "README.md", "deploy/oms_exporter.yml", "deploy/prometheus/rules/*.yml", "deploy/alertmanager/*.yml"} {
 		if !slices.Contains(sources, want) {
 			t.Errorf("archives lack %s", want)
 		}
@@ -60,24 +59,5 @@ func TestArchivesHaveFilesThatThereAre(t *testing.T) {
 		if found, err := filepath.Glob(filepath.Join(repository, source)); err != nil || len(found) == 0 {
 			t.Errorf("there is no %s (%v)", source, err)
 		}
-	}
-}
-
-func TestImagesAreBuiltFromTheBinaries(t *testing.T) {
-	image := load(t).DockersV2[0]
-	dockerfile, err := os.ReadFile(repository + "/Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for arg := range image.BuildArgs {
-		if !strings.Contains(string(dockerfile), "ARG "+arg+"=") {
-			t.Errorf("Dockerfile has no ARG %s", arg)
-		}
-	}
-	if image.BuildArgs["SOURCE"] != "prebuilt" || !strings.Contains(string(dockerfile), " AS prebuilt\n") {
-		t.Error("the image is compiled anew")
-	}
-	if certificates := image.BuildArgs["CERTIFICATES"]; !slices.Contains(image.ExtraFiles, certificates) {
-		t.Errorf("%s is not in the context", certificates)
 	}
 }

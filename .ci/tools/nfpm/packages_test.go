@@ -4,6 +4,7 @@ package nfpm_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,12 @@ const (
 var packages = map[string][]string{
 	"oms-exporter_0.0.1_amd64.deb":    {"dpkg-deb", "--contents"},
 	"oms-exporter-0.0.1-1.x86_64.rpm": {"rpm", "-qlvp"},
+}
+
+// notices is where the licenses of linked modules are, by the same names.
+var notices = map[string]string{
+	"oms-exporter_0.0.1_amd64.deb":    "/usr/share/doc/oms-exporter/THIRD_PARTY_NOTICES",
+	"oms-exporter-0.0.1-1.x86_64.rpm": "/usr/share/licenses/oms-exporter/THIRD_PARTY_NOTICES",
 }
 
 // contents are lines of both lists, by file: what is before the name begins with the mode.
@@ -73,7 +80,9 @@ func TestPackages(t *testing.T) {
 			continue
 		}
 		listed := run(t, first, nil, list[0], append(list[1:], name)...)
-		for file, mode := range contents {
+		want := maps.Clone(contents)
+		want[notices[name]] = "-rw-r--r--"
+		for file, mode := range want {
 			line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(mode) + `.* \.?` + regexp.QuoteMeta(file) + `/?$`)
 			if !line.MatchString(listed) {
 				t.Errorf("%s lacks %s %s:\n%s", name, mode, file, listed)

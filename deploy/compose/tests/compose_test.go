@@ -33,8 +33,8 @@ func load(t *testing.T) *types.Project {
 	return project
 }
 
-// tag is an image with a full version.
-var tag = regexp.MustCompile(`^[\w./-]+:v?\d+\.\d+\.\d+$`)
+// tag is a version, to the patch, and the digest that it had.
+var tag = regexp.MustCompile(`^[\w./-]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$`)
 
 func TestImagesAreBuiltHereOrPinned(t *testing.T) {
 	for name, service := range load(t).Services {

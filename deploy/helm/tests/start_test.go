@@ -40,6 +40,12 @@ func TestWhatIsRenderedStarts(t *testing.T) {
 				"https://oms.hangzhou.example:8089", "OMS").Replace(several),
 			path: "/probe?target=hangzhou",
 		},
+		"configuration in the Secret": {
+			values: "secret: {files: {oms.yml: 'targets: {hangzhou: {url: OMS, http_client: " +
+				"{basic_auth: {username: viewer, password: " + secret + "}}}}'}}\n" +
+				"extraArgs: [--config.file=/etc/oms_exporter/secret/oms.yml]\n",
+			path: "/probe?target=hangzhou",
+		},
 		"flags": {
 			values: "oms: {url: 'OMS', username: viewer}\nsecret: {files: {password: " + secret + "}}\n" +
 				"extraArgs: [--log.format=json, --no-collector.step]\n",

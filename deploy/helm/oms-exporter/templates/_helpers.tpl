@@ -59,6 +59,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default .Release.Name .Values.serviceMonitor.instance }}
 {{- end }}
 
+{{/* Not empty if a configuration file names the OMS: that of the chart, or one that a flag names. */}}
+{{- define "oms-exporter.configured" -}}
+{{- if or .Values.config (regexMatch "(?m)^--config\\.file=" (join "\n" .Values.extraArgs)) }}yes{{ end }}
+{{- end }}
+
 {{/* The ports of all OMS URLs, as JSON. */}}
 {{- define "oms-exporter.ports" -}}
 {{- $urls := list }}
@@ -77,10 +82,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Checks that a schema cannot express well. */}}
 {{- define "oms-exporter.check" -}}
 {{- $values := .Values }}
-{{- if and $values.oms.url $values.config }}
+{{- $configured := include "oms-exporter.configured" . }}
+{{- if and $values.oms.url $configured }}
 {{- fail "oms.url and config: give one of them" }}
 {{- end }}
-{{- if not (or $values.oms.url $values.config) }}
+{{- if not (or $values.oms.url $configured) }}
 {{- fail "no OMS: give oms.url, such as https://oms.example:8089, or config with targets" }}
 {{- end }}
 {{- if and $values.secret.existing $values.secret.files }}
@@ -92,23 +98,50 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $values.oms.username $values.secret.files (not (hasKey $values.secret.files $values.oms.passwordFile)) }}
 {{- fail (printf "no password for oms.username: secret.files has no %s" $values.oms.passwordFile) }}
 {{- end }}
-{{- if and $values.scrapeConfig.enabled (not $values.config) }}
+{{- if and $values.scrapeConfig.enabled (not $configured) }}
 {{- fail "scrapeConfig is for several OMS, in config; for oms.url take serviceMonitor" }}
 {{- end }}
-{{- range $name, $target := $values.config.targets }}
-{{- include "oms-exporter.noSecrets" (dict "path" (printf "config.targets.%s.http_client" $name) "value" $target.http_client) }}
+{{- include "oms-exporter.noSecrets" (dict "path" "config" "value" $values.config) }}
+{{- range $values.extraEnv }}
+{{- $entry := printf "%s=%s" .name (toString .value) }}
+{{- if and .value (or (regexMatch "(?i)^\\w*(password|passwd|secret|token|credentials?)=" $entry) (include "oms-exporter.userInfo" $entry)) }}
+{{- fail (printf "extraEnv %s: a Deployment is no place for it: put it into a Secret and take it from there, valueFrom: {secretKeyRef: {name: …, key: …}}" .name) }}
+{{- end }}
+{{- end }}
+{{- range $values.extraArgs }}
+{{- if include "oms-exporter.userInfo" (trimPrefix "--" .) }}
+{{- fail (printf "extraArgs %s: a Deployment is no place for a password in a URL: give oms.username, and the password in secret.files or secret.existing" (splitList "=" . | first)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Fails if the configuration, which is a ConfigMap, contains a secret. */}}
+{{/* Not empty if name=value is a URL, or names one, with user information. */}}
+{{- define "oms-exporter.userInfo" -}}
+{{- if regexMatch "(?is)^[\\w.-]*(proxy|url)=.*@|://.*@" . }}yes{{ end }}
+{{- end }}
+
+{{/* Fails if the configuration, which is a ConfigMap, contains a secret. Says where, never what. */}}
 {{- define "oms-exporter.noSecrets" -}}
 {{- $path := .path }}
 {{- if kindIs "map" .value }}
 {{- range $key, $value := .value }}
-{{- if and $value (has $key (list "password" "credentials" "client_secret" "bearer_token" "key" "secrets" "client_certificate_key")) }}
-{{- fail (printf "%s.%s: a ConfigMap is no place for it: put it into secret and name its file, %s: /etc/oms_exporter/secret/…" $path $key (ternary "files" (printf "%s_file" $key) (eq $key "secrets"))) }}
+{{- $place := printf "%s.%s: a ConfigMap is no place for it" $path $key }}
+{{- $isMap := kindIs "map" $value }}
+{{- if not $value }}
+{{- else if and (not $isMap) (has $key (list "password" "credentials" "client_secret" "bearer_token" "key" "client_certificate_key")) }}
+{{- fail (printf "%s: put it into secret.files or the Secret of secret.existing and name its file, %s_file: /etc/oms_exporter/secret/…" $place $key) }}
+{{- else if and (not $isMap) (has $key (list "secrets" "values")) }}
+{{- fail (printf "%s: put it into secret.files or the Secret of secret.existing and name its file, files: [/etc/oms_exporter/secret/…]" $place) }}
+{{- else if has $key (list "endpoint_params" "proxy_connect_header") }}
+{{- fail (printf "%s, and there is no file for it: %s" $place (include "oms-exporter.wholeFile" .)) }}
+{{- else if and (hasSuffix "url" $key) (regexMatch "[@?]" (toString $value)) }}
+{{- fail (printf "%s with a user, a password or a query. For a proxy, set proxy_from_environment and give HTTPS_PROXY in extraEnv, with valueFrom; for a token server, name client_secret_file; or %s" $place (include "oms-exporter.wholeFile" .)) }}
 {{- end }}
 {{- include "oms-exporter.noSecrets" (dict "path" (printf "%s.%s" $path $key) "value" $value) }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "oms-exporter.wholeFile" -}}
+put the whole configuration into secret.files or the Secret of secret.existing, and in place of config set extraArgs: [--config.file=/etc/oms_exporter/secret/…]
 {{- end }}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"oms_exporter/collector"
+	"oms_exporter/omsclient"
+)
+
+// TestBounds checks the table of what an OMS can make grow.
+func TestBounds(t *testing.T) {
+	checkPart(t, "../../deploy/docs/security.md", "bounds", boundReference(t))
+}
+
+func boundReference(t *testing.T) string {
+	t.Helper()
+	const decode, listing, words, exchange, report = "decode.go", "listing.go", "words.go", "exchange.go", "report.go"
+	of := func(file, name string) int64 { return sourceConstant(t, "../../omsclient/"+file, name) }
+	client := omsclient.DefaultOptions()
+	counted := "left out, and counted in `oms_exporter_unknown_values_total`"
+	fails := func(reason omsclient.Reason) string { return fmt.Sprintf("the listing fails, reason `%s`", reason) }
+	var b strings.Builder
+	b.WriteString("| what an OMS can make grow | bound | what happens beyond it | where |\n| --- | --- | --- | --- |\n")
+	for _, row := range [][4]string{
+		{"tasks of a listing", "`max_tasks`, by default " + thousands(int64(client.MaxProjects)), fails(omsclient.Limit), "omsclient/" + listing},
+		{
+			"memory of the tasks that were read", fmt.Sprintf("%s for each of `max_tasks`, and at least %s", inUnits(of(decode, "each")), inUnits(of(decode, "least"))),
+			fails(omsclient.Limit), "omsclient/" + decode,
+		},
+		{
+			"memory and text of their series",
+			fmt.Sprintf("%s for each of `max_tasks`, and at least for %s", inUnits(collector.BytesPerTask), thousands(collector.UsualTasks)),
+			fails(omsclient.Limit), "collector/budget.go",
+		},
+		{"pages of a listing", thousands(int64(client.MaxPages)), fails(omsclient.Pagination), "omsclient/" + listing},
+		{"rows of a page", thousands(of(decode, "maxElements")), fails(omsclient.Decode), "omsclient/" + decode},
+		{"bytes of a page, inflated", inUnits(client.MaxPageBytes), fails(omsclient.Decode), "omsclient/" + exchange},
+		{"bytes of a text, or of white space", inUnits(of(decode, "maxToken")), fails(omsclient.Decode), "omsclient/" + decode},
+		{"bytes that are read of an answer that is an error", inUnits(of(exchange, "maxBody")), "not read", "omsclient/" + exchange},
+		{"a name or another text of a task", fmt.Sprintf("%d characters", omsclient.MaxText), "cut, and counted in `oms_exporter_unknown_values_total`", "omsclient/" + decode},
+		{
+			"tags, steps and alarm rules of a task",
+			fmt.Sprintf("%d, %d and %d", omsclient.MaxLabels, omsclient.MaxSteps, omsclient.MaxRules), counted, "omsclient/" + decode,
+		},
+		{
+			"alarm rules of a task, over time", fmt.Sprintf("%d", omsclient.MaxRules),
+			"the one that was not seen longest is forgotten, and counted in `oms_exporter_unknown_values_total`", "collector/alarms.go",
+		},
+		{
+			"pairs of type and status in `oms_tasks`", fmt.Sprintf("the documented ones and %d others", collector.MaxOddPairs),
+			"tasks count as `other`, `other`", "collector/snapshot.go",
+		},
+		{"unknown values that are remembered and logged", fmt.Sprintf("%d", collector.MaxLogged), "counted, but not logged", "collector/history.go"},
+		{"words of OMS in errors, log and `/status`", fmt.Sprintf("%d characters a word, %d an error", of(words, "maxWord"), of(words, "maxWords")), "cut", "omsclient/" + words},
+		{"requests of a listing that are told one by one", thousands(of(report, "MaxRequests")), "only added up", "omsclient/" + report},
+		{"bytes of an answer that is kept for several scrapers", inUnits(maxShared), "encoded for each of them", "cmd/oms_exporter/exposition.go"},
+		{"time of a scrape", "`--scrape.timeout`, or what Prometheus says", fails(omsclient.Timeout) + "; writing ends when the scraper is gone", "collector/scrape.go, encode.go"},
+	} {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))
+	}
+	return b.String()
+}
+
+func inUnits(bytes int64) string {
+	if bytes >= 1<<20 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%d KiB", bytes>>10)
+}
+
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	if len(s) > 3 {
+		s = s[:len(s)-3] + "," + s[len(s)-3:]
+	}
+	return s
+}
+
+// sourceConstant returns the value of a constant that a package does not export.
+func sourceConstant(t *testing.T, file, name string) int64 {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^\s*(?:const )?`+name+`\s+= ([^/\n]+)`).FindAllStringSubmatch(readFile(t, file), -1)
+	if len(found) != 1 {
+		t.Fatalf("%s: %d constants are called %s, want one", file, len(found), name)
+	}
+	v, err := types.Eval(token.NewFileSet(), nil, token.NoPos, found[0][1])
+	if err != nil {
+		t.Fatalf("%s: %s: %v", file, name, err)
+	}
+	n, exact := constant.Int64Val(v.Value)
+	if !exact {
+		t.Fatalf("%s: %s is %s, want a whole number", file, name, v.Value)
+	}
+	return n
+}
