@@ -257,7 +257,7 @@ func TestAnHTTP2ConnectionThatNobodyReadsIsClosed(t *testing.T) {
 
 	conn.isStuck.Store(false)
 	close(conn.resume)
-	late := time.After(5 * time.Second)
+	late := time.After(patience)
 	for range cap(answers) {
 		select {
 		case err := <-answers:
