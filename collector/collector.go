@@ -55,7 +55,7 @@ type Options struct {
 	Timeout    time.Duration           // the most a scrape takes; 0: 30 seconds
 	Without    func(group string) bool // whether to leave out one of Groups; nil: none
 	Exclude    Exclude                 // tasks that get no series
-	MaxTasks   int                     // a larger listing than so many tasks can make is refused; 0: none
+	MaxTasks   int                     // what a listing may take of memory is for so many; 0: no limit
 	Thresholds func() *Thresholds      // called for each scrape; nil: no thresholds
 	Logger     log.Logger              // nil: no log
 	Metrics    *Metrics                // counts what the collector does; nil: nothing counts

@@ -44,6 +44,7 @@ func boundReference(t *testing.T) string {
 		{"bytes of a page, inflated", inUnits(client.MaxPageBytes), fails(omsclient.Decode), "omsclient/" + exchange},
 		{"bytes of a text, or of white space", inUnits(of(decode, "maxToken")), fails(omsclient.Decode), "omsclient/" + decode},
 		{"bytes that are read of an answer that is an error", inUnits(of(exchange, "maxBody")), "not read", "omsclient/" + exchange},
+		{"bytes of the headers of an answer", inUnits(maxResponseHeader), fails(omsclient.HTTPStatus), "cmd/oms_exporter/credentials.go"},
 		{"a name or another text of a task", fmt.Sprintf("%d characters", omsclient.MaxText), "cut, and counted in `oms_exporter_unknown_values_total`", "omsclient/" + decode},
 		{
 			"tags, steps and alarm rules of a task",

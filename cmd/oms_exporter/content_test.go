@@ -229,3 +229,26 @@ func TestCheckSaysWhatCompressionSaves(t *testing.T) {
 		t.Errorf("it does not say what compression saves:\n%s", stdout)
 	}
 }
+
+// An OMS, or what stands in front of it, cannot fill the memory with headers.
+func TestHeadersOfAnAnswerAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		length int
+		want   string
+	}{
+		{maxResponseHeader - 4096, "up, 0 tasks"},
+		{maxResponseHeader, "down: http_status"},
+		{9 << 20, "down: http_status"},
+	} {
+		oms := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("x", test.length))
+			fmt.Fprint(w, `{"success":true,"totalCount":0,"data":[]}`)
+		}))
+		p := start(t, "--oms.url="+oms)
+
+		if got := verdict(t, p.url+"/metrics"); got != test.want {
+			t.Errorf("%d bytes: %s, want %s", test.length, got, test.want)
+		}
+	}
+}

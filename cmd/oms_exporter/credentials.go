@@ -92,13 +92,46 @@ func (c *credentials) Fingerprint() (string, error) {
 
 // newTransport returns a transport for a configuration without files.
 func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
-	oauth := c.OAuth2
-	c.OAuth2 = nil // the implementation of the library follows redirects with the secret
-	client, err := config.NewClientFromConfig(c, "oms", config.WithUserAgent(userAgent()))
-	if err != nil || oauth == nil {
-		return client.Transport, err
+	rt, err := newConnections(c)
+	if err != nil {
+		return nil, err
 	}
-	return newTokenTransport(oauth, client.Transport)
+	if a := c.Authorization; a != nil {
+		secret := config.NewInlineSecret(string(a.Credentials))
+		rt = config.NewAuthorizationCredentialsRoundTripper(a.Type, secret, rt)
+	}
+	if a := c.BasicAuth; a != nil {
+		rt = config.NewBasicAuthRoundTripper(
+			config.NewInlineSecret(a.Username), config.NewInlineSecret(string(a.Password)), rt)
+	}
+	if c.HTTPHeaders != nil {
+		rt = config.NewHeadersRoundTripper(c.HTTPHeaders, rt)
+	}
+	if c.OAuth2 == nil {
+		return rt, nil
+	}
+	return newTokenTransport(c.OAuth2, rt)
+}
+
+// maxResponseHeader is how many bytes of headers an answer may have.
+const maxResponseHeader = 64 << 10
+
+// newConnections returns a transport that authenticates nobody: what prometheus/common
+// makes for TLS, proxy and HTTP/2, with a bound on the headers of answers, for which that
+// has no option.
+func newConnections(c config.HTTPClientConfig) (http.RoundTripper, error) {
+	rt, err := config.NewRoundTripperFromConfig(config.HTTPClientConfig{
+		TLSConfig: c.TLSConfig, ProxyConfig: c.ProxyConfig, EnableHTTP2: c.EnableHTTP2,
+	}, "oms")
+	if err != nil {
+		return nil, err
+	}
+	transport, ok := rt.(*http.Transport)
+	if !ok { // it would reload certificates from files, of which there are none any more
+		return nil, fmt.Errorf("the transport is a %T", rt)
+	}
+	transport.MaxResponseHeaderBytes = maxResponseHeader
+	return config.NewUserAgentRoundTripper(userAgent(), transport), nil
 }
 
 func userAgent() string { return "oms_exporter/" + version.Version }

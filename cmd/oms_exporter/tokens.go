@@ -34,11 +34,17 @@ type tokenConfig interface {
 }
 
 func newTokenTransport(c *config.OAuth2, next http.RoundTripper) (*tokenTransport, error) {
-	server, err := config.NewClientFromConfig(
-		config.HTTPClientConfig{TLSConfig: c.TLSConfig, ProxyConfig: c.ProxyConfig},
-		"oms_token", config.WithUserAgent(userAgent()))
+	connections, err := newConnections(config.HTTPClientConfig{
+		TLSConfig: c.TLSConfig, ProxyConfig: c.ProxyConfig,
+	})
 	return &tokenTransport{
-		server: server, source: tokenConfigOf(c), next: next, lock: make(chan struct{}, 1),
+		server: &http.Client{
+			Transport: connections,
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			},
+		},
+		source: tokenConfigOf(c), next: next, lock: make(chan struct{}, 1),
 	}, err
 }
 
