@@ -77,8 +77,12 @@ func (c *Collector) awaitTurn(ctx context.Context) error {
 		return nil
 	}
 	turn := c.options.Pace.Reserve()
+	delay := turn.Delay()
+	if delay == 0 {
+		return nil
+	}
 	select {
-	case <-time.After(turn.Delay()):
+	case <-time.After(delay):
 		return nil
 	case <-ctx.Done():
 		turn.Cancel()

@@ -454,10 +454,11 @@ func TestAListingEndsSoonWhenTheLastScraperHasHungUp(t *testing.T) {
 func TestAListingEndsInTimeHoweverManyJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 30 * time.Second
-		begun, start := 0, time.Now()
+		var begun atomic.Int32
+		start := time.Now()
 		c := collector.New(func(ctx context.Context, _ *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 			return func(yield func(omsclient.Project, error) bool) {
-				if begun++; begun > 1 {
+				if begun.Add(1) > 1 {
 					return
 				}
 				<-ctx.Done()
@@ -481,8 +482,8 @@ func TestAListingEndsInTimeHoweverManyJoin(t *testing.T) {
 				t.Errorf("scrape %d: %v after %s, want a timeout after %g s", i, got.snapshot.Err(), got.took, took)
 			}
 		}
-		if begun != 2 || after.snapshot.Err() != nil || after.took != 0 {
-			t.Errorf("the scrape after that: %v after %s, %d listings", after.snapshot.Err(), after.took, begun)
+		if n := begun.Load(); n != 2 || after.snapshot.Err() != nil || after.took != 0 {
+			t.Errorf("the scrape after that: %v after %s, %d listings", after.snapshot.Err(), after.took, n)
 		}
 	})
 }
