@@ -100,6 +100,14 @@ var faults = map[omssim.FaultKind]struct {
 		reason: "api_error", status: 200, code: "GHANA-OPERAT000001", requestID: true,
 		text: "OMS answered success:false",
 	},
+	"no_permission": {
+		reason: "api_error", status: 200, code: "NO_PERMISSION", requestID: true,
+		text: "OMS answered success:false",
+	},
+	"unknown_action": {
+		reason: "api_error", status: 200, code: "PARAM_ERROR", requestID: true,
+		text: "OMS answered success:false",
+	},
 	"truncated": {reason: "decode", status: 200, requestID: true, text: "ends too early"},
 	"cut":       {reason: "connect", status: 200, requestID: true, text: "unexpected EOF"},
 	"reset":     {reason: "connect", text: "connection reset by peer"},
