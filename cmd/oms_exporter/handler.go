@@ -223,7 +223,7 @@ func (h *handler) logAnswer(
 			level.Warn(logger).Log("msg", "a scraper did not read its answer in time and was cut off; "+
 				"this is logged once a minute", "bytes", answer.bytes, "duration", took)
 		})
-	case err != nil && answer.err == nil:
+	case err != nil && answer.err == nil && !errors.Is(err, context.Canceled):
 		level.Error(logger).Log("msg", "cannot write the metrics", "err", err)
 	}
 	level.Debug(logger).Log("msg", "scrape answered",

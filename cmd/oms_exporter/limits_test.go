@@ -35,7 +35,7 @@ func TestScrapesOfManyTargetsAtOneMomentAllHaveAnAnswer(t *testing.T) {
 	p := exporterOf(t, config.String())
 	answers := make(chan string, targets)
 	for i := range targets {
-		go func() { answers <- verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, "10") }()
+		go func() { answers <- verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, "19") }()
 	}
 	<-time.After(500 * time.Millisecond) // so that all of them wait
 	close(released)
@@ -182,6 +182,26 @@ func TestATargetMayTakeLongerThanTheFlagSays(t *testing.T) {
 
 	if got := verdict(t, p.url+"/probe?target=slow"); got != "up, 3 tasks" {
 		t.Errorf("%s, want up, 3 tasks", got)
+	}
+}
+
+func TestScrapersThatHangUpAreNoErrors(t *testing.T) {
+	t.Parallel()
+	hung, asked := hungOMS(t)
+	p := exporterOf(t, fmt.Sprintf("  bad: {url: %q}\n  wordy: {url: %q}\n", hung, serveOMS(t, wordyFleet())))
+	var gone sync.WaitGroup
+	for i := range 40 { // while OMS is silent, and while the answer is made
+		gone.Go(func() {
+			target := []string{"bad", "wordy"}[i%2]
+			_, _ = ask(p.url+"/probe?target="+target, time.Duration(10*i)*time.Millisecond)
+		})
+	}
+	gone.Wait()
+	<-asked
+	<-time.After(3 * time.Second) // until OMS is no longer asked
+
+	if log := p.stderr.String(); strings.Contains(log, "level=error") {
+		t.Errorf("logged:\n%s", log)
 	}
 }
 

@@ -317,14 +317,14 @@ func TestStatusShowsTheNotableRequestsOfMany(t *testing.T) {
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		switch {
 		case strings.Contains(string(body), fmt.Sprintf(`"pageNumber":%d,`, slowPage)):
-			<-time.After(200 * time.Millisecond)
+			<-time.After(2 * time.Second)
 		case strings.Contains(string(body), fmt.Sprintf(`"pageNumber":%d,`, badPage)) && !bad.Swap(true):
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		oms.ServeHTTP(w, r)
 	}))
-	p := start(t, "serve", "--oms.url="+url, "--oms.page-size=1", "--oms.concurrency=16")
+	p := start(t, "serve", "--oms.url="+url, "--oms.page-size=1")
 	scrape(t, p)
 
 	for range 2 { // of the latest fetch, then of one before
