@@ -34,11 +34,16 @@ type alarmTotal struct {
 // listing.
 const maxTotals = omsclient.MaxRules
 
+// MaxUnseenBytes is how long the names of the rules that a listing does not have, but
+// earlier ones had, may be for all tasks together.
+const MaxUnseenBytes = 16 << 20
+
 // update takes in a listing and returns what is known after it, and how many totals
 // were forgotten. It sets the alarm totals of the tasks. The result is another map
 // because a map never shrinks.
 func (a alarmCounts) update(tasks []*task) (updated alarmCounts, forgotten int) {
 	updated = make(alarmCounts, len(tasks))
+	unseen := 0 // bytes of names that this listing does not have
 	for _, t := range tasks {
 		count := a[t.ID]
 		if count == nil {
@@ -46,7 +51,10 @@ func (a alarmCounts) update(tasks []*task) (updated alarmCounts, forgotten int) 
 		}
 		updated[t.ID] = count
 		count.add(t.AlarmStats)
-		forgotten += count.forget()
+		forgotten += count.forget(maxTotals)
+		if unseen += count.unseenBytes(); unseen > MaxUnseenBytes {
+			forgotten += count.forget(len(count.last))
+		}
 		t.alarmTotals = make([]omsclient.RuleCount, len(count.totals))
 		for i := range count.totals {
 			t.alarmTotals[i] = count.totals[i].RuleCount
@@ -84,10 +92,21 @@ func (c *alarmCount) total(rule string) *alarmTotal {
 	return &c.totals[i]
 }
 
-// forget keeps the totals of the rules that were seen last, and returns how many were
-// too many. A rule that comes back later begins again at 0, as a counter may.
-func (c *alarmCount) forget() (forgotten int) {
-	for len(c.totals) > maxTotals {
+// unseenBytes returns the length of the names of the rules that the last listing did not
+// have.
+func (c *alarmCount) unseenBytes() (n int) {
+	for i := range c.totals {
+		if c.totals[i].unseen > 0 {
+			n += len(c.totals[i].Rule)
+		}
+	}
+	return n
+}
+
+// forget keeps so many totals, of the rules that were seen last, and returns how many
+// were too many. A rule that comes back later begins again at 0, as a counter may.
+func (c *alarmCount) forget(most int) (forgotten int) {
+	for len(c.totals) > most {
 		oldest := 0
 		for i := range c.totals {
 			if c.totals[i].unseen > c.totals[oldest].unseen {

@@ -104,6 +104,30 @@ oms_exporter_unknown_values_total{field="ruleToRecentlyTriggerCount"} 10
 	})
 }
 
+// Names that an OMS invents anew for each of many tasks do not add up either.
+func TestNamesOfRulesThatAreGoneAreBoundedForAllTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const tasks, length, listings = 2000, 1000, 12
+		var made, listing int
+		c := collector.New(of(&made, func(i int) (omsclient.Project, bool) {
+			return omsclient.Project{ID: fmt.Sprintf("np_%04d", i), AlarmStats: omsclient.AlarmStats{
+				RuleToRecentlyTriggerCount: []omsclient.RuleCount{
+					{Rule: fmt.Sprintf("%0*d", length, listing), Count: 1},
+				},
+			}}, i < tasks
+		}), collector.Options{})
+		var got int
+		for listing = 1; listing <= listings; listing++ {
+			got = len(totalsIn(gathered(t, c)))
+		}
+
+		const most = tasks + collector.MaxUnseenBytes/length
+		if got <= tasks || got > most {
+			t.Errorf("%d totals, want more than %d and no more than %d", got, tasks, most)
+		}
+	})
+}
+
 // rulesOf returns a rule that is always there and rises, and one that is new each time,
 // but for that of the first listing, which is back in the last.
 func rulesOf(listing int) []omsclient.RuleCount {

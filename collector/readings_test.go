@@ -43,10 +43,16 @@ func TestFlowsComeFromOneReading(t *testing.T) {
 			`sample forward 1735869000, checkpoint forward 1735860000, delay forward 7`,
 		},
 		{
-			"equal samples: extraInfo",
+			"equal samples: whatever is further behind",
 			`"extraInfo": {"syncDelay": 7, "syncDelaySampleTimestamp": 1735869000},
 			 "steps": [{"name": "INCR_TRANSFER", "stepInfo": {"incrTimestampCheckpoint": 1735868000, "checkpointSampleTimestamp": 1735869000}}]`,
-			`sample forward 1735869000, delay forward 7`,
+			`sample forward 1735869000, checkpoint forward 1735868000, delay forward 1000`,
+		},
+		{
+			"equal samples, equally far behind: extraInfo",
+			`"extraInfo": {"syncDelay": 1000, "syncDelaySampleTimestamp": 1735869000},
+			 "steps": [{"name": "INCR_TRANSFER", "stepInfo": {"incrTimestampCheckpoint": 1735868000, "checkpointSampleTimestamp": 1735869000}}]`,
+			`sample forward 1735869000, delay forward 1000`,
 		},
 		{
 			"no sample anywhere: extraInfo",

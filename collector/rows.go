@@ -3,6 +3,7 @@ package collector
 import (
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -287,12 +288,29 @@ func flowOf(t *task, direction string, stepNames []string) flow {
 }
 
 // supersedes reports whether a reading is to be used instead of another one: it was
-// sampled no earlier, and is not the only one of the two without any measurement.
+// sampled later, and is not the only one of the two without any measurement. Of two
+// that were sampled together, the one that is further behind stands.
 func (f *flow) supersedes(other *flow) bool {
 	if measured := f.measured(); measured != other.measured() {
 		return measured
 	}
-	return !f.sample.Before(other.sample)
+	if !f.sample.Equal(other.sample) {
+		return f.sample.After(other.sample)
+	}
+	return f.lag() >= other.lag()
+}
+
+// lag returns how many seconds a reading is behind at most: by what OMS reports, or by
+// its checkpoint.
+func (f *flow) lag() float64 {
+	lag := math.Inf(-1)
+	if f.delay.Known {
+		lag = f.delay.Value
+	}
+	if !f.checkpoint.IsZero() && !f.sample.IsZero() {
+		lag = max(lag, f.sample.Sub(f.checkpoint).Seconds())
+	}
+	return lag
 }
 
 func (f *flow) measured() bool { return f.delay.Known || !f.checkpoint.IsZero() }

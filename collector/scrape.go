@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-kit/log/level"
 
@@ -253,7 +254,21 @@ func (c *Collector) reportUnknown(s *Snapshot) {
 		c.options.Metrics.unknown.WithLabelValues(v.field).Add(float64(n))
 		if c.history.isNew(v) {
 			level.Warn(c.options.Logger).Log("msg", "OMS sent an unknown or unreadable value",
-				"field", v.field, "value", v.value)
+				"field", v.field, "value", printable(v.value))
 		}
 	}
+}
+
+// printable returns the beginning of a text of OMS's with a question mark in place of
+// what could move the cursor or turn the direction of a terminal.
+func printable(text string) string {
+	const most = 64
+	runes := []rune(text)
+	runes = runes[:min(len(runes), most)]
+	for i, r := range runes {
+		if !unicode.IsGraphic(r) {
+			runes[i] = '?'
+		}
+	}
+	return string(runes)
 }

@@ -294,9 +294,11 @@ func (p *plan) learnSize(elements, reported int) {
 	}
 }
 
-// listedAll reports whether there are as many projects as OMS counts. If it counts
-// pages instead, there may be more.
-func (p *plan) listedAll() bool { return p.total > 0 && p.unique == p.total }
+// listedAll reports whether there are as many projects as OMS counts, or as many
+// pages, if there are more projects than it counts.
+func (p *plan) listedAll() bool {
+	return p.total > 0 && (p.unique == p.total || p.elements > p.total && p.pages >= p.total)
+}
 
 // counted reports whether OMS's count is the number of projects, or of pages.
 func (p *plan) counted() bool { return p.total == p.unique || p.total == p.pages }

@@ -70,7 +70,14 @@ func boundReference(t *testing.T) string {
 		{"unknown values that are remembered and logged", fmt.Sprintf("%d", collector.MaxLogged), "counted, but not logged", "collector/history.go"},
 		{"words of OMS in errors, log and `/status`", fmt.Sprintf("%d characters a word, %d an error", of(words, "maxWord"), of(words, "maxWords")), "cut", "omsclient/" + words},
 		{"requests of a listing that are told one by one", thousands(of(report, "MaxRequests")), "only added up", "omsclient/" + report},
-		{"bytes of an answer that is kept for several scrapers", inUnits(maxShared), "encoded for each of them", "cmd/oms_exporter/exposition.go"},
+		{
+			"names of alarm rules that are no longer listed, of all tasks", inUnits(collector.MaxUnseenBytes),
+			"forgotten, and counted in `oms_exporter_unknown_values_total`", "collector/alarms.go",
+		},
+		{
+			"answers of a listing that are kept for several scrapers", fmt.Sprintf("%d, of %s each", maxBodies, inUnits(maxShared)),
+			"encoded for each of them", "cmd/oms_exporter/exposition.go",
+		},
 		{"time of a scrape", "`--scrape.timeout`, or what Prometheus says", fails(omsclient.Timeout) + "; writing ends when the scraper is gone", "collector/scrape.go, encode.go"},
 	} {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))

@@ -82,7 +82,14 @@ func findZone(e *evidence) finding {
 		return passes("%s: running tasks were modified just now", name)
 	}
 	_, seconds := e.fetch.Start.In(zone).Zone()
-	actual := time.Duration(seconds)*time.Second + e.zone.Duration
+	offset := time.Duration(seconds) * time.Second
+	actual := offset + e.zone.Duration
+	const east, west = 14 * time.Hour, -12 * time.Hour // no zone is further off
+	if offset != 0 && offset == e.zone.Duration || actual > east || actual < west {
+		return warns("check the clock of OMS's hosts; if the times of its answers name their own zone, "+
+			e.setting("timezone")+" has no effect on them",
+			"%s, but gmtModified of running tasks is %s off OMS's clock", name, signed(e.zone.Duration))
+	}
 	return warns(fmt.Sprintf("set %s to the zone of OMS's hosts, which is %s now%s",
 		e.setting("timezone"), utcOffset(actual), exampleOf(actual)),
 		"%s, but gmtModified of running tasks is %s off OMS's clock", name, signed(e.zone.Duration))

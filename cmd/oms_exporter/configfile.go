@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -69,7 +68,7 @@ func (s *source) errorOf(problems []problem) error {
 // loadConfig reads a configuration file. Paths in it are relative to the file. The
 // error has a line for each mistake.
 func loadConfig(path string) (*fileConfig, error) {
-	content, err := os.ReadFile(path)
+	content, err := readFileInTime(path)
 	if err != nil {
 		return nil, usagef("--config.file: %w", err)
 	}
@@ -237,6 +236,9 @@ func (k *keyReader) read(node *yaml.Node, t reflect.Type, key string) {
 	}
 }
 
+// likelyKey is what a key looks like that is only misspelled.
+var likelyKey = regexp.MustCompile(`^[a-z][a-z_-]{0,39}$`)
+
 func (k *keyReader) readKeys(
 	node *yaml.Node, keys map[string]reflect.Type, others reflect.Type, path string,
 ) {
@@ -256,8 +258,15 @@ func (k *keyReader) readKeys(
 		switch line, repeated := seen[name.Value]; {
 		case repeated:
 			k.problemf(key, "appears twice, first in line %d", line)
+		case name.ShortTag() == "!!null":
+			k.problemf(path, "a key must be text: write %q in quotes (line %d)", name.Value, name.Line)
 		case name.Kind != yaml.ScalarNode:
 			k.problemf(path, "a key must be text, not %s", kindOf(name))
+		case t == nil && !likelyKey.MatchString(name.Value):
+			// It may be a value, even a secret: a space was forgotten after a colon.
+			k.lines[path] = name.Line
+			k.problemf(path, "unknown key, not one of: %s; is a space missing after a colon?",
+				strings.Join(slices.Sorted(maps.Keys(keys)), ", "))
 		case t == nil:
 			k.problemf(key, "unknown key, not one of: %s",
 				strings.Join(slices.Sorted(maps.Keys(keys)), ", "))

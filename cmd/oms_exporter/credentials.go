@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -155,7 +154,7 @@ const (
 
 // read returns the contents, without what editors and shells put around them.
 func (f *secretFile) read() (string, error) {
-	content, err := os.ReadFile(f.name)
+	content, err := readFileInTime(f.name)
 	text := trimmed(string(content))
 	switch {
 	case err != nil:

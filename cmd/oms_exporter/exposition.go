@@ -99,7 +99,11 @@ func (a *answers) write(
 // usual tasks, compressed.
 const maxShared = 32 << 20
 
-var errNotShared = errors.New("the body is too large to be kept")
+// maxBodies is how many bodies of a snapshot are kept: there are few formats and codings
+// that scrapers ask for, but many that somebody could.
+const maxBodies = 4
+
+var errNotShared = errors.New("the body is not kept")
 
 // A sharedBody refuses to grow beyond maxShared.
 type sharedBody struct{ bytes.Buffer }
@@ -125,6 +129,9 @@ func (a *answers) body(
 		}
 		a.of[of] = bodies{}
 		runtime.AddCleanup(s, a.forget, of)
+	}
+	if a.of[of][key] == nil && len(a.of[of]) == maxBodies {
+		return func() ([]byte, error) { return nil, errNotShared }
 	}
 	if a.of[of][key] == nil {
 		a.of[of][key] = sync.OnceValues(func() ([]byte, error) {

@@ -315,6 +315,8 @@ func addTaskFlags(cmd *kingpin.CmdClause, t *targetConfig) {
 func flagOf(key string) string {
 	key, _, _ = strings.Cut(key, "[")
 	switch key {
+	case "http_client.basic_auth.password":
+		return "OMS_PASSWORD"
 	case "http_client", "http_client.basic_auth":
 		return "--oms.username and --oms.password-file"
 	case "exclude.statuses":

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"os"
 	"os/signal"
 	"strings"
@@ -20,6 +21,7 @@ import (
 //go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
 
 func main() {
+	stdlog.SetOutput(io.Discard) // net/http quotes there what servers send without being asked
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -175,7 +175,7 @@ func (s *omsSettings) load() (*fileConfig, error) {
 // precedence over the environment.
 func (s *omsSettings) basicAuth() (*config.BasicAuth, error) {
 	account := s.account
-	account.Username = trimmed(account.Username)
+	account.Username, account.PasswordFile = trimmed(account.Username), trimmed(account.PasswordFile)
 	if account.PasswordFile != "" {
 		account.Password = ""
 	}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oms_exporter/omsclient/omssim"
+)
+
+// hangingFile returns the name of a file that hangs when it is read, like one on a dead
+// network mount: a pipe that nobody writes to.
+func hangingFile(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // so that who reads comes to an end
+		if f, err := os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0); err == nil {
+			_ = f.Close()
+		}
+	})
+	return name
+}
+
+func TestASecretThatHangsIsAFailureInTime(t *testing.T) {
+	t.Parallel()
+	_, oms := newOMS(t, omssim.Options{Tasks: 1})
+	p := start(t, "--oms.url="+oms, "--oms.username=viewer", "--oms.password-file="+hangingFile(t))
+	begun := time.Now()
+
+	got := verdict(t, p.url+"/metrics", scrapeTimeout, "8")
+
+	if took := time.Since(begun); got != "down: credentials" || took > 8*time.Second {
+		t.Errorf("%s after %s, want down: credentials within 8 s", got, took)
+	}
+	expectLogged(t, p, `reason=credentials err=".*--oms\.password-file: open .*pipe: no answer from the file system within 2s"`)
+}
+
+func TestAReloadThatHangsEndsAndDoesNotHoldUpTheStop(t *testing.T) {
+	t.Parallel()
+	_, oms := newOMS(t, omssim.Options{Tasks: 1})
+	file := writeFile(t, "targets:\n  a: {url: "+oms+"}\n")
+	p := start(t, "--config.file="+file, "--web.enable-lifecycle")
+	if err := os.Rename(hangingFile(t), file); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unblock(file) })
+	begun := time.Now()
+
+	r := send(t, http.MethodPost, p.url+"/-/reload", "")
+	err := p.stop(t)
+
+	if took := time.Since(begun); r.status != http.StatusInternalServerError || err != nil || took > 8*time.Second {
+		t.Errorf("status %d, then %v after %s", r.status, err, took)
+	}
+}
+
+func unblock(name string) {
+	if f, err := os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0); err == nil {
+		_ = f.Close()
+	}
+}
+
+// What a server sends after its answer, unasked, is logged nowhere. It is the real program
+// that is run: net/http writes such things to the logger of the process.
+func TestWhatComesAfterAnAnswerIsNotLogged(t *testing.T) {
+	t.Parallel()
+	const canary = "alice@example.com"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				r, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				_ = r.Body.Close()
+				_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n" +
+					`{"success":true,"totalCount":0,"data":[]}` + "Duplicate entry '" + canary + "'"))
+				time.Sleep(time.Second) //nolint:forbidigo // until net/http has seen it
+			}()
+		}
+	}()
+	out, err := exec.CommandContext(t.Context(), buildProgram(t), "check", "--oms.url=http://"+l.Addr().String()).CombinedOutput()
+	if strings.Contains(string(out), canary) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
