@@ -160,7 +160,7 @@ var (
 	)
 	thresholds = ofThresholds(taskGroup,
 		gauge("oms_task_delay_threshold_seconds",
-			"Delay from which the task is late, in seconds. It comes from the configuration, not from OMS.",
+			"Delay above which the task is late, in seconds. It comes from the configuration, not from OMS.",
 			func(d delayLevel) (float64, bool) { return d.delay.Seconds(), true }),
 	)
 	tags = ofTags(tagGroup,

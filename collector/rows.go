@@ -184,7 +184,7 @@ func phaseRows(t *task, add func(phaseFlag)) {
 	add(phaseFlag{"reverse_incr_transfer", t.EnableReverseIncrTransfer})
 }
 
-// A delayLevel is the delay from which a task is late, at one level.
+// A delayLevel is the delay above which a task is late, at one level.
 type delayLevel struct {
 	level string
 	delay time.Duration

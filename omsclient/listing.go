@@ -204,7 +204,8 @@ func endless(pageNumber int, why string) error {
 
 // A plan decides which pages to request in a pass. totalCount only says how far
 // to look ahead, because it may be wrong or absent, and because documents disagree
-// whether it counts projects or pages. A short or empty page ends the listing.
+// whether it counts projects or pages. An empty page ends the listing, and so does a
+// short one if totalCount agrees.
 type plan struct {
 	size     int  // elements on a full page
 	pages    int  // pages with elements

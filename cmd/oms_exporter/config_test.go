@@ -97,6 +97,15 @@ delay_thresholds:
 	if !reflect.DeepEqual(loaded, want) {
 		t.Errorf("got %+v\nwant %+v", loaded, want)
 	}
+	settings := loaded.Targets["hangzhou"].collectorOptions()
+	if want := (collector.Options{
+		Timeout: time.Minute, MaxTasks: 5000,
+		Exclude: collector.Exclude{
+			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?:test_.*)$"), Tags: []string{"scratch"},
+		},
+	}); !reflect.DeepEqual(settings, want) {
+		t.Errorf("got %+v\nwant %+v", settings, want)
+	}
 	thresholds := &collector.Thresholds{
 		Importance: map[string]collector.Threshold{
 			"HIGH": {Warning: time.Minute, Critical: 5 * time.Minute},
