@@ -23,7 +23,7 @@ const (
 // A Group is tables that can be switched off together.
 type Group struct {
 	Name string // what [Options].Without is called with
-	Help string // what is in it, to stand after a word such as "export"
+	Help string // what is in it, phrased to follow a verb such as "export"
 }
 
 // Groups returns all groups that can be switched off.

@@ -31,8 +31,8 @@ func perListing[R any](
 	})
 }
 
-// perTask makes a table with rows about tasks. Its labels are besides task_id and
-// task_name.
+// perTask makes a table with rows about tasks. Its labels come in addition to
+// task_id and task_name.
 func perTask[R any](
 	group string, rows func(t *task, add func(R)), labels []label[R], metrics []metric[R],
 ) table[*Snapshot] {
@@ -300,8 +300,8 @@ func (f *flow) behind() (float64, bool) {
 	return f.sample.Sub(f.checkpoint).Seconds(), true
 }
 
-// ofSteps makes a table with a row for each step of a task. Its labels are besides
-// step, the name.
+// ofSteps makes a table with a row for each step of a task. Its labels come in
+// addition to step, its name.
 func ofSteps(
 	group string, labels []label[*omsclient.Step], metrics ...metric[*omsclient.Step],
 ) table[*Snapshot] {
