@@ -69,7 +69,7 @@ func TestVersionsAreThoseThatAreSupported(t *testing.T) {
 				continue
 			}
 			if named++; c[2] != minimum[c[1]] {
-				t.Errorf("%s: %s, but %s/stability.md says %s", page, strings.TrimSpace(c[0]), docs, minimum[c[1]])
+				t.Errorf("%s names %s %s, %s/stability.md %s", page, c[1], c[2], docs, minimum[c[1]])
 			}
 		}
 	}
