@@ -63,11 +63,11 @@ func (a alarmCounts) update(tasks []*task) (updated alarmCounts, forgotten int) 
 	return updated, forgotten
 }
 
-// add adds up what has risen. Counts compare only with counts of the same kind: all
-// together or by rule.
+// add adds up what has risen. Counts compare only with counts of the same kind, all
+// together or by rule, or with no alarm at all.
 func (c *alarmCount) add(stats omsclient.AlarmStats) {
 	now, split, known := countsOf(stats)
-	sameKind := c.known && (c.split == split || len(c.last) == 0 || len(now) == 0)
+	sameKind := c.known && (c.split == split || len(c.last) == 0)
 	for i := range c.totals {
 		c.totals[i].unseen++
 	}

@@ -41,6 +41,7 @@ func TestAlarmsTotalAddsUpRises(t *testing.T) {
 		{"a rise after a fall counts from there", []string{unsplit(5), unsplit(1), unsplit(2)}, []string{` 1`}},
 		{"no alarm is a count of 0", []string{quiet, unsplit(2)}, []string{` 2`}},
 		{"a window that has run empty is a count of 0", []string{unsplit(5), quiet, unsplit(2)}, []string{` 2`}},
+		{"so a rise by rule counts from there", []string{quiet, split(`{"a": 3}`)}, []string{`a 3`}},
 		{"what OMS does not say is not 0", []string{unsplit(5), unclear, unsplit(7)}, []string{` 0`}},
 		{"nor is what is missing", []string{absent, unsplit(7)}, []string{` 0`}},
 		{

@@ -11,7 +11,7 @@ import (
 
 // Flights let scrapes that overlap share a listing. A scrape joins the flight that
 // is under way, or starts one; a flight lands when its listing ends, and then nobody
-// can join it any more. So a listing always ends later than the scrapes that share it
+// can join it anymore. So a listing always ends later than the scrapes that share it
 // began.
 type flights struct {
 	// take lists all projects, calls land when that has ended, and then makes a
@@ -103,7 +103,7 @@ func (f *flight) extend(deadline time.Time) {
 	}
 }
 
-// leave ends the waiting of one scrape. If nobody waits any more, the listing is
+// leave ends the waiting of one scrape. If nobody waits anymore, the listing is
 // canceled for the given cause, unless that is that the scraper hung up.
 //
 // Canceling closes connections to OMS. Whoever hangs up over and over could have them
@@ -134,7 +134,7 @@ func (fs *flights) abandon(f *flight, cause error) {
 	}
 }
 
-// end cancels a listing, so that nobody can join it any more. The mutex must be held.
+// end cancels a listing, so that nobody can join it anymore. The mutex must be held.
 func (fs *flights) end(f *flight, cause error) {
 	f.cancel(cause)
 	if fs.current == f {

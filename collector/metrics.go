@@ -25,7 +25,7 @@ const (
 // A Group is tables that can be switched off together.
 type Group struct {
 	Name string // what [Options].Without is called with
-	Help string // what is in it, to stand after a word such as "export"
+	Help string // what is in it, phrased to follow a verb such as "export"
 
 	// OptIn says that the group needs requests of its own, so that it must be asked for.
 	OptIn bool
@@ -171,7 +171,7 @@ var (
 	)
 	thresholds = ofThresholds(taskGroup,
 		gauge("oms_task_delay_threshold_seconds",
-			"Delay from which the task is late, in seconds. It comes from the configuration, not from OMS.",
+			"Delay above which the task is late, in seconds. It comes from the configuration, not from OMS.",
 			func(d delayLevel) (float64, bool) { return d.delay.Seconds(), true }),
 	)
 	tags = ofTags(tagGroup,

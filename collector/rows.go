@@ -32,8 +32,8 @@ func perListing[R any](
 	})
 }
 
-// perTask makes a table with rows about tasks. Its labels are besides task_id and
-// task_name.
+// perTask makes a table with rows about tasks. Its labels come in addition to
+// task_id and task_name.
 func perTask[R any](
 	group string, rows func(t *task, add func(R)), labels []label[R], metrics []metric[R],
 ) table[*Snapshot] {
@@ -185,7 +185,7 @@ func phaseRows(t *task, add func(phaseFlag)) {
 	add(phaseFlag{"reverse_incr_transfer", t.EnableReverseIncrTransfer})
 }
 
-// A delayLevel is the delay from which a task is late, at one level.
+// A delayLevel is the delay above which a task is late, at one level.
 type delayLevel struct {
 	level string
 	delay time.Duration
@@ -324,8 +324,8 @@ func (f *flow) behind() (float64, bool) {
 	return f.sample.Sub(f.checkpoint).Seconds(), true
 }
 
-// ofSteps makes a table with a row for each step of a task. Its labels are besides
-// step, the name.
+// ofSteps makes a table with a row for each step of a task. Its labels come in
+// addition to step, its name.
 func ofSteps(
 	group string, labels []label[*omsclient.Step], metrics ...metric[*omsclient.Step],
 ) table[*Snapshot] {

@@ -523,3 +523,19 @@ func TestFailuresOfAKindAreLoggedOnceAMinute(t *testing.T) {
 		}
 	})
 }
+
+func TestFetchesAreTheLastTenListings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := collector.New(listOf(t), collector.Options{})
+		for range 12 {
+			gathered(t, c)
+			time.Sleep(time.Second) //nolint:forbidigo // synctest
+		}
+
+		fetches := c.Fetches()
+
+		if age := time.Since(fetches[0].Start); len(fetches) != 10 || age != time.Second {
+			t.Errorf("%d listings, the first %s ago; want 10, the latest first", len(fetches), age)
+		}
+	})
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Thresholds are the delays from which tasks are late. OMS has thresholds of its own
+// Thresholds are the delays above which tasks are late. OMS has thresholds of its own
 // but does not tell them, so these are configured. A nil Thresholds has none.
 type Thresholds struct {
 	Importance map[string]Threshold // by the importance of the task

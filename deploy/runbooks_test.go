@@ -54,7 +54,12 @@ func TestEveryAlertHasItsPage(t *testing.T) {
 			t.Errorf("%s has no summary or no description", a.Alert)
 		}
 	}
-	for name := range pages {
+	meanings := make(map[string]string)
+	for name, p := range pages {
+		if other, same := meanings[p.sections["Meaning"]]; same {
+			t.Errorf("runbooks/%s.md has the Meaning of %s", name, other)
+		}
+		meanings[p.sections["Meaning"]] = name
 		if !alerts[name] {
 			t.Errorf("runbooks/%s.md is about no alert", name)
 		}

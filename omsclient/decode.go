@@ -230,8 +230,8 @@ func (o *object[T]) find(d *decoder, name jsontext.Value, expected int) int {
 	return -1
 }
 
-// The forms of fields. Each makes a field with a name, whose value goes where at
-// says.
+// The forms of fields. Each makes a field with that name; at returns where to store
+// its value.
 
 func text[T any](name string, shown *policy, at func(*T) *string) field[T] {
 	return scalar(name, shown, (*decoder).readText, at)

@@ -43,7 +43,7 @@ type order struct {
 	mayBeTooMany bool
 }
 
-// fetch gets an answer and retries if that may help. It returns every attempt, also
+// fetch gets an answer and retries if that may help. It returns every attempt, even
 // if all of them failed; the error is that of the last one. There are no attempts
 // if the credentials must not be sent.
 func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) {

@@ -204,7 +204,8 @@ func endless(pageNumber int, why string) error {
 
 // A plan decides which pages to request in a pass. totalCount only says how far
 // to look ahead, because it may be wrong or absent, and because documents disagree
-// whether it counts projects or pages. A short or empty page ends the listing.
+// whether it counts projects or pages. An empty page ends the listing, and so does a
+// short one if totalCount agrees.
 type plan struct {
 	size     int  // elements on a full page
 	pages    int  // pages with elements
@@ -303,7 +304,7 @@ func (p *plan) listedAll() bool {
 // counted reports whether OMS's count is the number of projects, or of pages.
 func (p *plan) counted() bool { return p.total == p.unique || p.total == p.pages }
 
-// consistent reports whether nothing suggests that the pass missed a project.
+// consistent reports whether the pass looks complete.
 func (p *plan) consistent() bool { return !p.moved && (p.total == 0 || p.counted()) }
 
 // A prefetch gets pages in order while it fetches several at a time.
@@ -316,7 +317,7 @@ type prefetch struct {
 	next    int            // the first page that was not requested yet
 }
 
-// A fetched is a page, or the error instead of it, and the attempts made.
+// A fetched holds a page, or the error that replaced it, and the attempts made.
 type fetched struct {
 	page     *page
 	attempts []Request
@@ -338,8 +339,7 @@ func newPrefetch(ctx context.Context, c *Client) *prefetch {
 }
 
 // get waits for a page and meanwhile requests those after it, up to the promised
-// one. It must be called for pages 1, 2, 3 and so on.
-// The last argument is that of an [order].
+// one. Call it with 1, 2, 3, … in order. The last argument is that of an [order].
 func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
 		p.start(order{

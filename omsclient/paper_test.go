@@ -174,8 +174,29 @@ func failure(t *testing.T, err error) *omsclient.Error {
 func checkEqual[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+		path, g, w := firstDifference("", reflect.ValueOf(got), reflect.ValueOf(want))
+		t.Errorf("%s%s:\n got %+v\nwant %+v", what, path, g, w)
 	}
+}
+
+// firstDifference returns where two values first differ, and what is there.
+func firstDifference(path string, got, want reflect.Value) (string, reflect.Value, reflect.Value) {
+	differ := func(g, w reflect.Value) bool { return !reflect.DeepEqual(g.Interface(), w.Interface()) }
+	switch {
+	case got.Kind() == reflect.Slice && got.Len() == want.Len():
+		for i := range got.Len() {
+			if g, w := got.Index(i), want.Index(i); differ(g, w) {
+				return firstDifference(fmt.Sprintf("%s[%d]", path, i), g, w)
+			}
+		}
+	case got.Kind() == reflect.Struct:
+		for _, field := range reflect.VisibleFields(got.Type()) {
+			if g, w := got.FieldByIndex(field.Index), want.FieldByIndex(field.Index); field.IsExported() && differ(g, w) {
+				return firstDifference(path+"."+field.Name, g, w)
+			}
+		}
+	}
+	return path, got, want
 }
 
 // pagesAsked returns the page of each attempt.

@@ -70,7 +70,7 @@ func (r *Redactor) ProjectID(id string) string {
 }
 
 // A policy says what a recording shows of a value. Whatever the policy, nulls and
-// empty texts are shown. The zero policy shows nothing else but structure.
+// empty texts are shown. The zero policy shows only structure.
 type policy struct {
 	shows    *regexp.Regexp     // texts that are shown as they are
 	prefix   string             // of stand-ins; set if the value names something

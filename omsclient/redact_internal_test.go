@@ -177,7 +177,7 @@ func expectSame(t *testing.T, path string, before, after reflect.Value) {
 	t.Helper()
 	switch {
 	case before.IsZero():
-		t.Errorf("%s: the document has nothing here", path)
+		t.Errorf("%s: add it to the document `everything` above", path)
 	case named[path] != "":
 		standIn := regexp.MustCompile("^" + named[path] + "[a-z2-7]{16}$")
 		if before.String() == after.String() || !standIn.MatchString(after.String()) {

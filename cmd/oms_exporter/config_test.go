@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -96,6 +97,15 @@ delay_thresholds:
 	want.DelayThresholds, want.source = loaded.DelayThresholds, loaded.source
 	if !reflect.DeepEqual(loaded, want) {
 		t.Errorf("got %+v\nwant %+v", loaded, want)
+	}
+	settings := loaded.Targets["hangzhou"].collectorOptions()
+	if want := (collector.Options{
+		Timeout: time.Minute, MaxTasks: 5000,
+		Exclude: collector.Exclude{
+			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?:test_.*)$"), Tags: []string{"scratch"},
+		},
+	}); !reflect.DeepEqual(settings, want) {
+		t.Errorf("got %+v\nwant %+v", settings, want)
 	}
 	thresholds := &collector.Thresholds{
 		Importance: map[string]collector.Threshold{
@@ -255,6 +265,36 @@ func TestEveryKeyIsInTheExampleAndInTheSchemaOfTheChart(t *testing.T) {
 
 	expectKeys(t, exampleConfig, config, "", []any{example}, exampleBelow)
 	expectKeys(t, chartSchema, config, "", schemaBelow([]any{schema}, "config"), schemaBelow)
+}
+
+// TestTheDefaultsInTheExampleAreThoseOfTheProgram leaves out every line that is marked as a
+// default, which must change nothing.
+func TestTheDefaultsInTheExampleAreThoseOfTheProgram(t *testing.T) {
+	example := readFile(t, exampleConfig)
+	marked := regexp.MustCompile(`(?m)^.*# default\b.*\n`)
+	if lines := marked.FindAllString(example, -1); len(lines) < 10 {
+		t.Errorf("only %d lines of %s are marked: %q", len(lines), exampleConfig, lines)
+	}
+
+	with, _, err := configFrom(t, example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, _, err := configFrom(t, marked.ReplaceAllString(example, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for name, got := range with.Targets {
+		want := without.Targets[name]
+		got.HTTPClient, want.HTTPClient = config.HTTPClientConfig{}, config.HTTPClientConfig{}
+		if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+			t.Errorf("%s: %s has\n%s\nthe defaults are\n%s", exampleConfig, name, g, w)
+		}
+	}
+	if !reflect.DeepEqual(with.DelayThresholds, without.DelayThresholds) {
+		t.Errorf("%s has %+v, the defaults are %+v", exampleConfig, with.DelayThresholds, without.DelayThresholds)
+	}
 }
 
 // expectKeys checks that a document has every key of a type of configuration. The

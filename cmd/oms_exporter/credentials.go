@@ -126,7 +126,7 @@ func newConnections(c config.HTTPClientConfig) (http.RoundTripper, error) {
 		return nil, err
 	}
 	transport, ok := rt.(*http.Transport)
-	if !ok { // it would reload certificates from files, of which there are none any more
+	if !ok { // it would reload certificates from files, of which there are none anymore
 		return nil, fmt.Errorf("the transport is a %T", rt)
 	}
 	transport.MaxResponseHeaderBytes = maxResponseHeader

@@ -27,8 +27,8 @@ import (
 	"oms_exporter/collector"
 )
 
-// write answers with the metrics of a snapshot, if there is one, and others among
-// them. After an error, part of the answer may be out.
+// write answers with the metrics of a snapshot, if there is one, merged with the other
+// families. After an error, part of the answer may already be sent.
 func (h *handler) write(
 	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
 ) error {
@@ -58,8 +58,8 @@ func (h *handler) write(
 	return stream(w, encode)
 }
 
-// stream writes what encode writes, as it comes. A compressor makes many small writes;
-// the connection is to get few large ones.
+// stream writes what encode writes, as it comes. A compressor makes many small writes,
+// so they are buffered into a few large ones.
 func stream(w io.Writer, encode func(io.Writer) error) error {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	return cmp.Or(encode(buffered), buffered.Flush())
@@ -72,7 +72,7 @@ type answers struct {
 	mu sync.Mutex
 
 	// The keys are weak, so that the map does not keep a snapshot in memory. When a
-	// snapshot is gone, no scrape can ask for its bodies any more, and they go too.
+	// snapshot is gone, no scrape can ask for its bodies anymore, and they go too.
 	of map[weak.Pointer[collector.Snapshot]]bodies
 }
 
@@ -149,7 +149,7 @@ func (a *answers) forget(s weak.Pointer[collector.Snapshot]) {
 	delete(a.of, s)
 }
 
-// writeThroughPromhttp answers as any exporter does, which is slower.
+// writeThroughPromhttp takes promhttp's ordinary path, which is slower.
 func (h *handler) writeThroughPromhttp(
 	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
 ) error {

@@ -65,7 +65,7 @@ func fieldTable(t *testing.T) string {
 			for _, metric := range depend {
 				used[metric] = true
 			}
-			fmt.Fprintf(&b, "| `%s` | %s |\n", name, metricsCell(depend))
+			fmt.Fprintf(&b, "| `%s` | %s |\n", name, metricsCell(depend, whole))
 		}
 	}
 	add(nil, "", fields)
@@ -121,13 +121,21 @@ func (f *field) member(name string) *field {
 }
 
 // metricsCell renders the metrics that depend on a field.
-func metricsCell(metrics []string) string {
-	const most = 12 // more are all, by a label
+func metricsCell(metrics []string, whole map[string]string) string {
+	var ofTask []string
+	for name, text := range whole {
+		if strings.Contains(text, `"task_name"`) {
+			ofTask = append(ofTask, name)
+		}
+	}
+	slices.Sort(ofTask)
 	switch {
 	case len(metrics) == 0:
 		return "none"
-	case len(metrics) > most:
-		return "every metric of the task, as a label"
+	case len(metrics) == len(whole):
+		return "every metric"
+	case slices.Equal(metrics, ofTask):
+		return "every metric of a single task"
 	}
 	return "`" + strings.Join(metrics, "`, `") + "`"
 }

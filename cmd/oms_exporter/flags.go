@@ -263,8 +263,8 @@ func addHealth(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	return cmd, func(ctx context.Context, _, _ io.Writer) error { return health(ctx, s) }
 }
 
-// addOMSFlags adds the flags that say which OMS to call and how. What a target
-// has before that are their defaults.
+// addOMSFlags adds the flags that say which OMS to call and how. The target's
+// current values become the defaults.
 func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 	t := &s.target
 	cmd.Flag("config.file", "YAML file with one or more OMS, instead of the --oms.* flags.").

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -203,7 +204,7 @@ func TestARecordingIsListedAsWhatWasRecorded(t *testing.T) {
 					before, after = withoutNames(before), withoutNames(after)
 				}
 				if !reflect.DeepEqual(before, after) {
-					t.Errorf("%d tasks, want %d:\n%+v\nwant\n%+v", len(after), len(before), after, before)
+					t.Errorf("%d tasks, want %d; %s", len(after), len(before), firstDifference(before, after))
 				}
 				if replayed.Total != reported.Total || replayed.Inconsistent != reported.Inconsistent ||
 					!reflect.DeepEqual(replayed.Dropped, reported.Dropped) {
@@ -212,6 +213,20 @@ func TestARecordingIsListedAsWhatWasRecorded(t *testing.T) {
 			})
 		}
 	}
+}
+
+// firstDifference names the first field in which two listings differ.
+func firstDifference(want, got []omsclient.Project) string {
+	for i := range min(len(want), len(got)) {
+		w, g := reflect.ValueOf(want[i]), reflect.ValueOf(got[i])
+		for f := range w.NumField() {
+			if w, g := w.Field(f).Interface(), g.Field(f).Interface(); !reflect.DeepEqual(w, g) {
+				return fmt.Sprintf("task %d has %s %+v, want %+v (if redaction replaces it, see withoutNames)",
+					i, reflect.TypeFor[omsclient.Project]().Field(f).Name, g, w)
+			}
+		}
+	}
+	return "the tasks of both are equal"
 }
 
 // expectNoNames checks that a recording was redacted.

@@ -119,12 +119,16 @@ func keyOf(flag string) string {
 	return found
 }
 
-// keysOf returns the YAML keys of a struct, and those below them, with dots in between.
+// keysOf returns the YAML keys of a struct, and those below them, with dots in between. The
+// elements of a list or a map are called *.
 func keysOf(t reflect.Type, prefix string) []string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return keysOf(t.Elem(), prefix)
+	case reflect.Slice, reflect.Map:
+		return keysOf(t.Elem(), prefix+"*.")
+	case reflect.Struct:
+	default:
 		return nil
 	}
 	var keys []string

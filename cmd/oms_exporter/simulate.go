@@ -69,7 +69,7 @@ type runningSim struct {
 
 // startSim serves a simulated OMS on an address.
 func startSim(ctx context.Context, s *simSettings, address string) (*runningSim, error) {
-	if !(s.timeScale > 0) { // NaN neither
+	if !(s.timeScale > 0) { // also rejects NaN
 		return nil, usagef("--sim.time-scale=%g: must be more than 0", s.timeScale)
 	}
 	options := s.fleet

@@ -142,7 +142,7 @@ func tables(alerts []alert, base string) string {
 func meaning(runbook string) (string, error) {
 	text, err := os.ReadFile(runbook)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("write the runbook of the alert first: %w", err)
 	}
 	_, rest, found := strings.Cut(string(text), "\n## Meaning\n")
 	if !found {

@@ -19,6 +19,15 @@ func TestGeneratedFilesAreInStep(t *testing.T) {
 			t.Errorf("%s is out of date (%v): run go generate ./...", name, err)
 		}
 	}
+	boards, err := filepath.Glob("../grafana/dashboards/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, board := range boards {
+		if name := strings.TrimPrefix(board, "../"); files[name] == "" {
+			t.Errorf("%s is not generated anymore: remove it", name)
+		}
+	}
 	rules, err := deploy.Rules()
 	if err != nil {
 		t.Fatal(err)

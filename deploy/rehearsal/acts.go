@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// An act is what is done to an OMS during its scene. Its error says what went
+// An act is an action on an OMS during its scene. Its error says what went
 // wrong.
 type act func(context.Context, *rehearsal, scene) error
 

@@ -165,7 +165,7 @@ type row struct {
 	receivers []string
 	tasks     int           // how many tasks it arrived for
 	first     time.Duration // simulated time of its first arrival; 0: it did not arrive
-	quickest  time.Duration // simulated, from when its condition was met to its arrival
+	quickest  time.Duration // simulated, from its condition being met to its arrival
 	resolved  int
 	inhibited []string // by which alerts
 }

@@ -187,7 +187,7 @@ func newFleet(n int, seed uint64, reference time.Time, mix []*scenario) *fleet {
 	return f
 }
 
-// newTask returns the i-th task of a fleet. Every task needs another seed.
+// newTask returns the i-th task of a fleet. Each task needs its own seed.
 func newTask(i int, seed uint64, s *scenario) task {
 	t := task{scenario: s, hash: mix64(seed), kind: s.kind}
 	t.id = "np_" + base36(t.hash)

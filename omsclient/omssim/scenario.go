@@ -10,7 +10,7 @@ import (
 type scenario struct {
 	name               string
 	doc                string
-	weight             int    // tasks of every 60 in the default mix
+	weight             int    // share of the tasks in the default mix, relative to the others
 	kind               string // type of the tasks
 	verifies, reverses bool   // every task has these phases, and not just some tasks
 	ignorable          bool   // tasks may be of importance IGNORE

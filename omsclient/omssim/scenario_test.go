@@ -129,6 +129,7 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 	status := func(want string) func(time.Time, item) bool {
 		return func(_ time.Time, i item) bool { return i.Status == want }
 	}
+	untold := omssim.ScenarioDocs()
 	for _, test := range []struct {
 		scenario    string
 		least, most float64
@@ -217,10 +218,14 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 			return i.delay() > 60 && now.Minute() >= 10 && now.Minute() < 30
 		}},
 	} {
+		untold = slices.DeleteFunc(untold, func(s omssim.ScenarioDoc) bool { return s.Name == test.scenario })
 		if got := share(t, test.scenario, test.holds); got < test.least || got > test.most {
 			t.Errorf("%s holds %.2f of the time, want %.2f to %.2f",
 				test.scenario, got, test.least, test.most)
 		}
+	}
+	for _, s := range untold {
+		t.Errorf("say above what the tasks of %s do", s.Name)
 	}
 }
 

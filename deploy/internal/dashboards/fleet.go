@@ -83,7 +83,7 @@ func fleetGlance() row {
 		{
 			title: "Resume window below half", w: 4, h: 4, look: figures, unit: "short", nothing: "unknown", steps: none,
 			says: `Tasks that have used up more than half of the logs that they need to resume. When
-				the logs run out a task has to be built anew: the table of resume windows says by when.`,
+				the logs run out a task has to be rebuilt from scratch: the table of resume windows says by when.`,
 			queries: []query{{
 				expr: `count(<count> (
 					oms:task_resume_window_left:ratio{<sel>} < 0.5 <in>
@@ -245,7 +245,7 @@ func resumeWindows() panel {
 	return panel{
 		title: "Resume windows, shortest first", w: 24, h: 8, unit: "none", look: bare,
 		says: `How long the logs that a task resumes from are still kept, for tasks that run, are
-			suspended or have failed. Below zero the task has probably to be built anew. A task whose
+			suspended or have failed. Below zero the task probably has to be rebuilt from scratch. A task whose
 			retention OMS does not tell is not here.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "direction"}, sort: "Left", rising: true,

@@ -107,8 +107,8 @@ func taskNow() row {
 		{
 			title: "Resume window left", w: 5, h: 4, look: dial, unit: "percentunit", steps: window,
 			min: number(0), max: number(1), nothing: "retention unknown",
-			says: `How much of the logs that the task resumes from is left. At 0 it has to be built
-				anew.`,
+			says: `How much of the logs that the task resumes from is left. At 0 it has to be rebuilt
+				from scratch.`,
 			queries: []query{{
 				expr: `oms:task_resume_window_left:ratio{<one>}`, legend: "{{direction}}",
 			}},
@@ -124,7 +124,7 @@ func taskNow() row {
 		},
 		{
 			title: "OMS's own alarm", w: 5, h: 4, look: figures, unit: "none", mapping: alarmStates,
-			says: `Whether OMS itself has an alarm about the task. Its text is in the alert centre of
+			says: `Whether OMS itself has an alarm about the task. Its text is in the alert center of
 				the console.`,
 			queries: []query{{expr: `oms_task_alarming{<one>}`}},
 		},
@@ -197,7 +197,7 @@ func taskSteps() row {
 		{
 			title: "Which side is slow?", w: 6, h: 8, look: lines, unit: "s",
 			says: `How long a record takes to be read from the source, and to be written to the
-				target. Work on the higher one: reading, look at the source; writing, at the target.`,
+				target. Fix the slower side: the source if reads are slow, the target if writes are.`,
 			queries: ends("latency_seconds"),
 		},
 	}}
