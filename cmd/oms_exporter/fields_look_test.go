@@ -67,7 +67,7 @@ func answerTable(t *testing.T, action, scenario string) string {
 			return
 		}
 		if len(depend) > 0 {
-			fmt.Fprintf(&b, "| `%s` | %s |\n", shown, metricsCell(depend))
+			fmt.Fprintf(&b, "| `%s` | %s |\n", shown, metricsCell(depend, whole))
 		}
 	}
 	for _, name := range []string{"totalCount", "data"} {

@@ -121,6 +121,12 @@ func share(t *testing.T, scenario string, holds func(now time.Time, i item) bool
 	return float64(held) / float64(all)
 }
 
+// verified reports whether a task has compared all rows.
+func verified(_ time.Time, i item) bool {
+	at := i.step("FULL_VERIFIER")
+	return at >= 0 && (i.Steps[at].Status == "FINISHED" || i.Steps[at].Progress == 100)
+}
+
 func TestScenariosDoWhatTheySay(t *testing.T) {
 	copies := func(i item) (int, string, int) {
 		step := i.Steps[i.step("FULL_TRANSFER")]
@@ -217,6 +223,11 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 		{"storm", 0.1, 0.5, func(now time.Time, i item) bool {
 			return i.delay() > 60 && now.Minute() >= 10 && now.Minute() < 30
 		}},
+		{"verified_differs", 0.5, 1, verified},
+		{"verified_unknown", 0.5, 1, verified},
+		{"verified_apart", 0.5, 1, func(now time.Time, i item) bool { return i.Type == "VERIFY" && verified(now, i) }},
+		{"store_dead", 0.5, 1, func(_ time.Time, i item) bool { return i.delay() > 600 }},
+		{"slow_apply", 0.3, 0.8, func(_ time.Time, i item) bool { return i.delay() > 600 }},
 	} {
 		untold = slices.DeleteFunc(untold, func(s omssim.ScenarioDoc) bool { return s.Name == test.scenario })
 		if got := share(t, test.scenario, test.holds); got < test.least || got > test.most {
