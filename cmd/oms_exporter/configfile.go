@@ -262,8 +262,8 @@ func (k *keyReader) readKeys(
 			k.problemf(path, "a key must be text: write %q in quotes (line %d)", name.Value, name.Line)
 		case name.Kind != yaml.ScalarNode:
 			k.problemf(path, "a key must be text, not %s", kindOf(name))
-		case t == nil && !likelyKey.MatchString(name.Value):
-			// It may be a value, even a secret: a space was forgotten after a colon.
+		case t == nil && strings.Contains(path, "http_client") && !likelyKey.MatchString(name.Value):
+			// It may be a secret: a space was forgotten after a colon.
 			k.lines[path] = name.Line
 			k.problemf(path, "unknown key, not one of: %s; is a space missing after a colon?",
 				strings.Join(slices.Sorted(maps.Keys(keys)), ", "))

@@ -87,7 +87,7 @@ func TestWhatComesAfterAnAnswerIsNotLogged(t *testing.T) {
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				r, err := http.ReadRequest(bufio.NewReader(conn))
 				if err != nil {
 					return

@@ -39,6 +39,9 @@ var settings = []struct{ key, yaml, changes string }{
 	{"targets.*.timeout", "timeout: 80ms", `oms_scrape_error_info\{reason="timeout"\} 1`},
 	{"targets.*.page_timeout", "page_timeout: 20ms", `oms_scrape_error_info\{reason="timeout"\} 1`},
 	{"targets.*.timezone", "timezone: Asia/Shanghai", `oms_task_created_timestamp_seconds\{.*\} 1.7407656e\+09\n`},
+	{"targets.*.verify", "verify: true", `asked: ListProjectFullVerifyResult `},
+	{"targets.*.component", "component: true", `asked: DescribeProjectComponents `},
+	{"targets.*.password_changed", "password_changed: 2025-03-01", `oms_exporter_credentials_changed_timestamp_seconds.* 1.7407872e\+09\n`},
 	{"targets.*.labels", "labels: {region: hz}", `"region": *"hz"`},
 	{"delay_thresholds.importance.*.warning", "importance: {HIGH: {warning: 7s, critical: 9s}}", delayOf("t1", "warning", 7)},
 	{"delay_thresholds.importance.*.critical", "importance: {HIGH: {warning: 7s, critical: 9s}}", delayOf("t1", "critical", 9)},
@@ -61,6 +64,7 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 	for _, flag := range serveFlagsOf(newApp(map[string]command{}).Model()) {
 		switch key := keyOf(flag.Name); {
 		case flag.Name == "oms.url", strings.HasPrefix(key, "http_client."):
+		case flag.IsBoolFlag(): // it takes no value
 		case key != "":
 			flags["targets.*."+key] = "--" + flag.Name
 		case strings.HasPrefix(flag.Name, "oms.") && !slices.Contains([]string{"oms.username", "oms.password-file"}, flag.Name):
@@ -139,6 +143,12 @@ func observed(t *testing.T, target, thresholds string, flags ...string) string {
 	}
 	p := start(t, flags...)
 	scraped, discovered := get(t, p.url+path).body, get(t, p.url+"/sd").body
+	if path != "/metrics" {
+		scraped += get(t, p.url+"/metrics").body
+	}
+	if strings.Contains(target, ": true\n") { // what is asked in the background
+		oms.awaitOther(t)
+	}
 	oms.mu.Lock()
 	defer oms.mu.Unlock()
 	return fmt.Sprintf("%sat once: %d\n%s%s", strings.Join(oms.heard, ""), oms.most, scraped, discovered)
@@ -156,7 +166,7 @@ type curious struct {
 func (c *curious) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	c.mu.Lock()
-	c.heard = append(c.heard, fmt.Sprintf("asked: %s\nauthorization: %s\n", body, r.Header.Get("Authorization")))
+	c.heard = append(c.heard, fmt.Sprintf("asked: %s %s\nauthorization: %s\n", r.URL.Query().Get("Action"), body, r.Header.Get("Authorization")))
 	c.now++
 	c.most = max(c.most, c.now)
 	c.mu.Unlock()
@@ -169,15 +179,29 @@ func (c *curious) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(body, &page)
 	var tasks []string
 	for i := 2*page.PageNumber - 2; i < min(2*page.PageNumber, 8); i++ {
-		status, tags := "RUNNING", "[]"
+		status, tags, steps := "RUNNING", "[]", "[]"
 		if i >= 3 {
 			status = "FAILED"
 		}
 		if i == 0 {
 			tags = `[{"id": "l_1", "name": "delay:30s"}]`
+			steps = `[{"name": "FULL_VERIFIER", "status": "FINISHED", "progress": 100}]`
 		}
 		tasks = append(tasks, fmt.Sprintf(`{"id": "np_%d", "name": "t%[1]d", "type": "MIGRATION", "status": %q, `+
-			`"importance": "HIGH", "gmtCreate": "2025-03-01T02:00:00", "labels": %s}`, i, status, tags))
+			`"importance": "HIGH", "gmtCreate": "2025-03-01T02:00:00", "labels": %s, "steps": %s}`, i, status, tags, steps))
 	}
 	fmt.Fprintf(w, `{"success": true, "totalCount": 8, "data": [%s]}`, strings.Join(tasks, ","))
+}
+
+// awaitOther waits until something else than the listing is asked.
+func (c *curious) awaitOther(t *testing.T) {
+	t.Helper()
+	for late := time.Now().Add(10 * time.Second); time.Now().Before(late); <-time.After(10 * time.Millisecond) {
+		c.mu.Lock()
+		other := slices.ContainsFunc(c.heard, func(s string) bool { return !strings.HasPrefix(s, "asked: ListProjects ") })
+		c.mu.Unlock()
+		if other {
+			return
+		}
+	}
 }
