@@ -60,6 +60,59 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 	return errors.Join(wrong...)
 }
 
+// faltering makes every second listing fail, more or less, until tasks have failed
+// and paged.
+func faltering(ctx context.Context, r *rehearsal, s scene) error {
+	for r.simulated(time.Since(r.began)) < r.least-10*time.Minute {
+		if err := r.fault(ctx, s.name, http.MethodPut, "unavailable"); err != nil {
+			return err
+		}
+		if err := r.sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+		if err := r.fault(ctx, s.name, http.MethodDelete, ""); err != nil {
+			return err
+		}
+		if err := r.sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vanish takes an OMS out of the configuration while tasks are late, until that is
+// told. Nothing may seem resolved meanwhile.
+func vanish(ctx context.Context, r *rehearsal, s scene) error {
+	if err := r.await(ctx, s.name, "OMSTaskDelayCritical"); err != nil {
+		return err
+	}
+	from := time.Now()
+	if err := errors.Join(r.configure(s.name), r.reload(ctx)); err != nil {
+		return err
+	}
+	missing := r.await(ctx, s.name, "OMSVanished")
+	if err := r.sleep(ctx, 20*time.Minute); err != nil {
+		return err
+	}
+	wrong := []error{missing, r.configure(""), r.reload(ctx)}
+	for _, p := range r.pages.of(s.name, func(p page) bool { return p.at.After(from) && p.resolved }) {
+		wrong = append(wrong, fmt.Errorf("%s: %s of %s resolved although OMS is not watched",
+			s.name, p.Labels["alertname"], p.Labels["task_name"]))
+	}
+	return errors.Join(append(wrong, r.sleep(ctx, 10*time.Minute))...)
+}
+
+// empty makes OMS list no task while tasks are late, until that is told.
+func empty(ctx context.Context, r *rehearsal, s scene) error {
+	if err := r.await(ctx, s.name, "OMSTaskDelayCritical"); err != nil {
+		return err
+	}
+	if err := r.fault(ctx, s.name, http.MethodPut, "empty_listing"); err != nil {
+		return err
+	}
+	return r.await(ctx, s.name, "OMSFleetShrunk")
+}
+
 // exporterAlert must fire for every target when the exporter is stopped at the
 // end.
 const exporterAlert = "OMSExporterDown"

@@ -59,7 +59,12 @@ var scenes = []scene{
 	},
 	{name: "synchronizing"},
 	{name: "validating"},
-	{name: "no_delay", want: []string{"OMSTaskDelayMissing"}},
+	{
+		// One of three has no delay. If all had none, that would be one alert about OMS.
+		name: "no_delay", tasks: 6, scenarios: []string{"no_delay", "following", "following"},
+		want: []string{"OMSTaskDelayMissing"},
+		may:  []string{"OMSTaskCutoverReadyUnverified"},
+	},
 	{
 		name: "clock_skew", want: []string{"OMSTaskNegativeDelay"},
 	},
@@ -69,6 +74,50 @@ var scenes = []scene{
 			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
 			"OMSTaskCutoverReady",
 		},
+	},
+	{name: "verified_differs", want: []string{"OMSTaskVerifyDifferences"}},
+	{name: "verified_unknown", want: []string{"OMSTaskCutoverReadyUnverified"}},
+	{name: "verified_apart"},
+	{
+		name: "store_dead", want: []string{"OMSTaskDelayCritical"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskCheckpointFrozen", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReadyUnverified",
+		},
+	},
+	{
+		name: "slow_apply", want: []string{"OMSTaskDelayCritical"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReadyUnverified",
+		},
+	},
+	{
+		name: "faltering", scenarios: []string{"failing"},
+		want: []string{"OMSListingsFailing", "OMSTaskFailed"},
+		may: []string{
+			"OMSListingsMostlyFailing", "OMSTaskDelayHigh", "OMSTaskDelayCritical",
+			"OMSTaskAlarmingInOMS", "OMSTaskCutoverReadyUnverified",
+		},
+		act: faltering,
+	},
+	{
+		name: "vanished", scenarios: []string{"falling_behind"},
+		want: []string{"OMSTaskDelayCritical", "OMSVanished"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReadyUnverified",
+		},
+		act: vanish,
+	},
+	{
+		name: "emptied", scenarios: []string{"falling_behind"},
+		want: []string{"OMSTaskDelayCritical", "OMSFleetShrunk"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReadyUnverified", "OMSTaskDisappeared", "OMSTroubledTaskDisappeared",
+		},
+		act: empty,
 	},
 	{
 		name: "outage", scenarios: []string{"falling_behind"},

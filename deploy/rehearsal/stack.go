@@ -26,7 +26,9 @@ type stack struct {
 	began        time.Time // when the simulated clocks began to run
 	sims         map[string]http.Handler
 	exporter     *process.Process
-	alertmanager string // URL
+	alertmanager string   // URL
+	prometheus   string   // URL
+	config       []string // the exporter's configuration: a line for each target
 	listeners    []*http.Server
 	processes    []*process.Process
 }
@@ -86,8 +88,6 @@ func (s *stack) serve(ctx context.Context, h http.Handler) (string, error) {
 // startExporter starts the simulated OMS of every scene, and an exporter with
 // all of them.
 func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
-	var config strings.Builder
-	config.WriteString("targets:\n")
 	for _, scene := range scenes {
 		scenarios := scene.scenarios
 		if len(scenarios) == 0 {
@@ -104,9 +104,10 @@ func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&config, "  %s: {url: %q, exclude: {statuses: []}}\n", scene.name, url)
+		s.config = append(s.config,
+			fmt.Sprintf("  %s: {url: %q, exclude: {statuses: []}}\n", scene.name, url))
 	}
-	if err := s.write("exporter.yml", []byte(config.String())); err != nil {
+	if err := s.configure(""); err != nil {
 		return err
 	}
 	binary := filepath.Join(s.dir, "oms_exporter")
@@ -117,8 +118,40 @@ func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	}
 	var err error
 	s.exporter, err = s.run(ctx, "exporter", binary, "--config.file="+s.path("exporter.yml"),
-		"--scrape.timeout-offset=0.05s", "--log.level=error")
+		"--scrape.timeout-offset=0.05s", "--log.level=error", "--collector.verify",
+		"--web.enable-lifecycle")
 	return err
+}
+
+// configure writes the configuration of the exporter, without one of the scenes if
+// it is named.
+func (s *stack) configure(without string) error {
+	var config strings.Builder
+	config.WriteString("targets:\n")
+	for _, line := range s.config {
+		if without == "" || !strings.HasPrefix(line, "  "+without+":") {
+			config.WriteString(line)
+		}
+	}
+	return s.write("exporter.yml", []byte(config.String()))
+}
+
+// reload makes the exporter read its configuration again.
+func (s *stack) reload(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://"+s.exporter.Address+"/-/reload", http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", request.URL, response.Status)
+	}
+	return nil
 }
 
 func (s *stack) startAlertmanager(ctx context.Context, hook string) error {
@@ -176,9 +209,13 @@ scrape_configs:
 	if err := s.write("prometheus.yml", []byte(config)); err != nil {
 		return err
 	}
-	_, err = s.run(ctx, "prometheus", s.prometheusBinary, "--config.file="+s.path("prometheus.yml"),
+	p, err := s.run(ctx, "prometheus", s.prometheusBinary, "--config.file="+s.path("prometheus.yml"),
 		"--storage.tsdb.path="+s.path("prometheus"), "--rules.alert.resend-delay=15s")
-	return err
+	if err != nil {
+		return err
+	}
+	s.prometheus = "http://" + p.Address
+	return nil
 }
 
 // run runs a program until the stack is stopped.

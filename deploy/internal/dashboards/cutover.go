@@ -66,7 +66,8 @@ func cutoverWave() row {
 		{
 			title: "Gates of the ten that lack least", w: 24, h: 16, look: history, unit: "none",
 			mapping: yesNo, perWidth: 60, links: seriesLinks,
-			says: `A box for each gate: no is what holds the task back. A gate that comes and goes is a
+			says: `A box for each gate: no is what holds the task back, and so does a gap, while the
+				gate is not known. A gate that comes and goes is a
 				task that is not steady: do not switch it in a good moment.`,
 			queries: []query{{
 				expr: `(
@@ -103,13 +104,12 @@ func cutoverWave() row {
 		{
 			title: "Verification differences", w: 8, h: 12, look: named, unit: "short",
 			steps: steps("green", at(1, "red")), links: seriesLinks,
-			nothing: "no verification has counted any",
-			says: `Records that full verification found to differ, the twenty worst tasks. Do not switch
-				before they are explained: the console lists them by table.`,
+			nothing: "unknown",
+			says: `Records that the last full verification found to differ, the twenty worst tasks. Do not
+				switch before they are explained: the console lists them by table. A task that is not
+				here is not known to be equal: it has no result, or --collector.verify is off.`,
 			queries: []query{{
-				expr: `sort_desc(topk(20,
-					oms_task_step_inconsistent_records{step=~"<verify>", <sel>} <in>
-				))`,
+				expr:   `sort_desc(topk(20, oms:task_verify_different:records{<sel>} <in>))`,
 				legend: "{{task_name}}",
 			}},
 		},
@@ -121,14 +121,18 @@ func whatBlocks() panel {
 	const some = `topk(50, ` + lacking + `)`
 	gate := func(title, name string) column {
 		return column{
-			title: title, words: yesNo, cell: filled,
-			expr: `(oms:task_cutover_gate:bool{gate="` + name + `", <sel>} and <task> ` + some + `) ` + needed,
+			title: title, words: known, cell: filled,
+			expr: `(
+				(oms:task_cutover_gate:bool{gate="` + name + `", <sel>} and <task> ` + some + `)
+				or label_replace(0 * ` + some + ` - 1, "gate", "` + name + `", "", "")
+			) ` + needed,
 		}
 	}
 	return panel{
 		title: "What blocks", w: 24, h: 11, unit: "none", look: bare,
-		says: `The tasks that are not ready, from those that lack least on, at most 50. Each no is
-			something to be done. An empty cell is a gate that the settings do not ask for.`,
+		says: `The tasks that are not ready, from those that lack least on, at most 50. Each no
+			is something to be done. Unknown holds a task back like no: OMS has not said, or has not
+			been asked. An empty cell is a gate that the settings do not ask for.`,
 		table: &table{
 			by: []string{"task_id", "task_name"}, sort: "Has",
 			columns: with([]column{

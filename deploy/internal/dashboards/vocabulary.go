@@ -70,7 +70,7 @@ var colors = map[string]string{
 	"RELEASED": "purple", "DELETED": "#5a5a5a", "UNKNOWN": "orange",
 
 	"answering": "green", "DOWN": "red", "EXPORTER DOWN": "dark-red",
-	"yes": "green", "no": "red",
+	"yes": "green", "no": "red", "unknown": "orange",
 	"loaded": "green", "REFUSED": "red",
 	"quiet": "green", "ALARM": "orange",
 	"pending": "yellow", "firing": "red",
@@ -96,6 +96,7 @@ var (
 	stepStates  = numbered(omsclient.StepStatuses())
 	reachable   = mapping{{1, "answering"}, {0, "DOWN"}, {-1, "EXPORTER DOWN"}}
 	yesNo       = mapping{{1, "yes"}, {0, "no"}}
+	known       = mapping{{1, "yes"}, {0, "no"}, {-1, "unknown"}}
 	loaded      = mapping{{1, "loaded"}, {0, "REFUSED"}}
 	alarmStates = mapping{{0, "quiet"}, {1, "ALARM"}}
 	alertStates = mapping{{1, "pending"}, {2, "firing"}}
