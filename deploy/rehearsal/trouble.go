@@ -150,7 +150,7 @@ func (r *rehearsal) measure(ctx context.Context) (pace, error) {
 	var p pace
 	span := strconv.Itoa(int(time.Since(r.began).Seconds()) + 1)
 	stored, err := r.query(ctx, "query", url.Values{"query": {
-		`{__name__=~"up|oms:setting_scrape_timeout:seconds|oms:tasks_at_work:count"}[` + span + `s]`,
+		`{__name__=~"up|oms:setting_scrape_timeout:seconds"}[` + span + `s]`,
 	}})
 	if err != nil {
 		return p, err
@@ -158,7 +158,7 @@ func (r *rehearsal) measure(ctx context.Context) (pace, error) {
 	scrapes, failures := 0, 0
 	for _, s := range stored {
 		for i := range s.Values {
-			if i > 0 {
+			if i > 0 && s.Metric["job"] != "oms" { // a scene may take its target away
 				p.gap = max(p.gap, r.simulated(s.time(i).Sub(s.time(i-1))))
 			}
 			if s.Metric["__name__"] == "up" {
