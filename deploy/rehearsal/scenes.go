@@ -54,7 +54,8 @@ var scenes = []scene{
 		name: "suspended", tasks: 12,
 		want: []string{"OMSTaskResumeWindowClosing", "OMSTaskResumeWindowAlmostLost"},
 	},
-	{name: "ready", want: []string{"OMSTaskCutoverReady"}},
+	// Few tasks have a quarter of an hour that is calm enough.
+	{name: "ready", tasks: 24, want: []string{"OMSTaskCutoverReady"}},
 	{name: "switched", may: []string{"OMSTaskDelayHigh"}},
 	{name: "modifying"},
 	{name: "merging"},
@@ -85,7 +86,7 @@ var scenes = []scene{
 		},
 	},
 	{name: "verified_differs", want: []string{"OMSTaskVerifyDifferences"}},
-	{name: "verified_unknown", want: []string{"OMSTaskCutoverReadyUnverified"}},
+	{name: "verified_unknown", tasks: 24, want: []string{"OMSTaskCutoverReadyUnverified"}},
 	{name: "verified_apart"},
 	{
 		name: "store_dead", want: []string{"OMSTaskDelayCritical"},
