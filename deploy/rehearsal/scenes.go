@@ -134,7 +134,8 @@ var scenes = []scene{
 		name: "outage", scenarios: []string{"falling_behind"},
 		want: []string{"OMSDown", "OMSTaskDelayCritical"},
 		may: []string{
-			"OMSListingsFailing", "OMSListingsMostlyFailing", "OMSTaskFallingBehind", "OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
+			"OMSListingsFailing", "OMSListingsMostlyFailing", "OMSTaskFallingBehind",
+			"OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
 			"OMSTaskCutoverReadyUnverified",
 		},
 		act: outage,
