@@ -119,7 +119,7 @@ func TestRulesKnowEveryStatus(t *testing.T) {
 		"oms_task_status": omsclient.Statuses(), "oms_task_step_status": omsclient.StepStatuses(),
 	}
 	unknown := make(map[string]bool)
-	eachMatcher(t, func(rule, _ string, m *labels.Matcher) {
+	eachMatcher(t, func(rule, metric string, m *labels.Matcher) {
 		statuses := documented[metric]
 		if m.Name != "status" || statuses == nil {
 			return
