@@ -92,7 +92,7 @@ func (r *rehearsal) troubles(ctx context.Context) (began, error) {
 		found, err := r.query(ctx, "query_range", url.Values{
 			"query": {sign}, "start": {r.began.Format(time.RFC3339Nano)},
 			"end":  {time.Now().Format(time.RFC3339Nano)},
-			"step": {fmt.Sprint(r.real(15 * time.Second).Seconds())},
+			"step": {fmt.Sprint(r.real(30 * time.Second).Seconds())},
 		})
 		if err != nil {
 			return nil, err
