@@ -223,7 +223,7 @@ func TestBlackboxExample(t *testing.T) {
 		job = m[1]
 	}
 	matched := false
-	eachMatcher(t, func(rule, metric string, m *labels.Matcher) {
+	eachMatcher(t, func(rule, _ string, m *labels.Matcher) {
 		switch {
 		case rule == "OMSNodeUnhealthy" && m.Name == "job":
 			matched = m.Matches(job)

@@ -95,7 +95,8 @@ func vanish(ctx context.Context, r *rehearsal, s scene) error {
 		return err
 	}
 	wrong := []error{missing, r.configure(""), r.reload(ctx)}
-	for _, p := range r.pages.of(s.name, func(p page) bool { return p.at.After(from) && p.resolved }) {
+	seems := func(p page) bool { return p.at.After(from) && p.resolved && p.Labels["scope"] == "task" }
+	for _, p := range r.pages.of(s.name, seems) {
 		wrong = append(wrong, fmt.Errorf("%s: %s of %s resolved although OMS is not watched",
 			s.name, p.Labels["alertname"], p.Labels["task_name"]))
 	}

@@ -18,15 +18,18 @@ var scenes = []scene{
 	{name: "new"},
 	{name: "copying"},
 	{name: "verifying"},
-	{name: "following", may: []string{"OMSTaskCutoverReady"}},
+	{name: "following", may: []string{"OMSTaskCutoverReadyUnverified"}},
 	{
 		name: "falling_behind",
 		want: []string{"OMSTaskDelayHigh", "OMSTaskDelayCritical"},
-		may:  []string{"OMSTaskFallingBehind", "OMSTaskAlarmingInOMS", "OMSTaskCutoverReady"},
+		may:  []string{"OMSTaskFallingBehind", "OMSTaskAlarmingInOMS", "OMSTaskCutoverReadyUnverified"},
 	},
 	{
 		name: "frozen", want: []string{"OMSTaskCheckpointFrozen"},
-		may: []string{"OMSTaskCutoverReady"},
+		may: []string{
+			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind",
+			"OMSTaskCutoverReadyUnverified",
+		},
 	},
 	{
 		name: "losing_samples",
@@ -37,15 +40,22 @@ var scenes = []scene{
 	{
 		name: "failing", want: []string{"OMSTaskFailed"},
 		may: []string{
-			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskAlarmingInOMS", "OMSTaskCutoverReady",
+			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskAlarmingInOMS", "OMSTaskFlapping",
+			"OMSTaskStepFailed", "OMSTaskDelaySampleStale", "OMSTaskFallingBehind",
+			"OMSTaskCutoverReadyUnverified",
 		},
 	},
-	{name: "flapping", want: []string{"OMSTaskFlapping"}},
+	{
+		// A task that fails and is retried has failed: Flapping is for what that does not tell.
+		name: "flapping", want: []string{"OMSTaskFailed"},
+		may: []string{"OMSTaskFlapping", "OMSTaskStepFailed", "OMSTaskDelayHigh"},
+	},
 	{
 		name: "suspended", tasks: 12,
 		want: []string{"OMSTaskResumeWindowClosing", "OMSTaskResumeWindowAlmostLost"},
 	},
-	{name: "ready", want: []string{"OMSTaskCutoverReady"}},
+	// Few tasks have a quarter of an hour that is calm enough.
+	{name: "ready", tasks: 24, want: []string{"OMSTaskCutoverReady"}},
 	{name: "switched", may: []string{"OMSTaskDelayHigh"}},
 	{name: "modifying"},
 	{name: "merging"},
@@ -72,11 +82,11 @@ var scenes = []scene{
 		name: "storm", tasks: 12, want: []string{"OMSManyTasksDelayed"}, check: onePage,
 		may: []string{
 			"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
-			"OMSTaskCutoverReady",
+			"OMSTaskCutoverReadyUnverified",
 		},
 	},
 	{name: "verified_differs", want: []string{"OMSTaskVerifyDifferences"}},
-	{name: "verified_unknown", want: []string{"OMSTaskCutoverReadyUnverified"}},
+	{name: "verified_unknown", tasks: 24, want: []string{"OMSTaskCutoverReadyUnverified"}},
 	{name: "verified_apart"},
 	{
 		name: "store_dead", want: []string{"OMSTaskDelayCritical"},
@@ -97,7 +107,8 @@ var scenes = []scene{
 		want: []string{"OMSListingsFailing", "OMSTaskFailed"},
 		may: []string{
 			"OMSListingsMostlyFailing", "OMSTaskDelayHigh", "OMSTaskDelayCritical",
-			"OMSTaskAlarmingInOMS", "OMSTaskCutoverReadyUnverified",
+			"OMSTaskAlarmingInOMS", "OMSTaskFlapping", "OMSTaskStepFailed",
+			"OMSTaskDelaySampleStale", "OMSTaskFallingBehind", "OMSTaskCutoverReadyUnverified",
 		},
 		act: faltering,
 	},
@@ -123,8 +134,9 @@ var scenes = []scene{
 		name: "outage", scenarios: []string{"falling_behind"},
 		want: []string{"OMSDown", "OMSTaskDelayCritical"},
 		may: []string{
-			"OMSListingsFailing", "OMSListingsMostlyFailing", "OMSTaskFallingBehind", "OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
-			"OMSTaskCutoverReady",
+			"OMSListingsFailing", "OMSListingsMostlyFailing", "OMSTaskFallingBehind",
+			"OMSTaskDelayHigh", "OMSTaskAlarmingInOMS",
+			"OMSTaskCutoverReadyUnverified",
 		},
 		act: outage,
 	},
