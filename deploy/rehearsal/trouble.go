@@ -152,7 +152,7 @@ func (r *rehearsal) measure(ctx context.Context) (pace, error) {
 	var p pace
 	span := strconv.Itoa(int(time.Since(r.began).Seconds()) + 1)
 	stored, err := r.query(ctx, "query", url.Values{"query": {
-		`{__name__=~"up|oms:setting_scrape_timeout:seconds"}[` + span + `s]`,
+		`{__name__=~"up|oms:setting_scrape_timeout:seconds|oms:exporter_up:bool"}[` + span + `s]`,
 	}})
 	if err != nil {
 		return p, err
