@@ -107,7 +107,7 @@ oms_exporter_unknown_values_total{field="ruleToRecentlyTriggerCount"} 10
 // Names that an OMS invents anew for each of many tasks do not add up either.
 func TestNamesOfRulesThatAreGoneAreBoundedForAllTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const tasks, length, listings = 2000, 1000, 12
+		const tasks, length, listings = 500, 4000, 12
 		var made, listing int
 		c := collector.New(of(&made, func(i int) (omsclient.Project, bool) {
 			return omsclient.Project{ID: fmt.Sprintf("np_%04d", i), AlarmStats: omsclient.AlarmStats{

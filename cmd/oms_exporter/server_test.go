@@ -306,7 +306,7 @@ func TestStatusHasTheLimitOfAnswersToo(t *testing.T) {
 
 func TestStatusShowsTheNotableRequestsOfMany(t *testing.T) {
 	t.Parallel()
-	const tasks, slowPage, badPage = 400, 200, 300
+	const tasks, slowPage, badPage = 150, 80, 120
 	var bad atomic.Bool
 	oms, err := omssim.New(omssim.Options{Tasks: tasks, Scenarios: []string{"following"}})
 	if err != nil {
