@@ -108,7 +108,8 @@ var scenes = []scene{
 		may: []string{
 			"OMSListingsMostlyFailing", "OMSTaskDelayHigh", "OMSTaskDelayCritical",
 			"OMSTaskAlarmingInOMS", "OMSTaskFlapping", "OMSTaskStepFailed",
-			"OMSTaskDelaySampleStale", "OMSTaskFallingBehind", "OMSTaskCutoverReadyUnverified",
+			"OMSTaskDelaySampleStale", "OMSTaskCheckpointFrozen",
+			"OMSTaskFallingBehind", "OMSTaskCutoverReadyUnverified",
 		},
 		act: faltering,
 	},

@@ -45,8 +45,8 @@ const (
 	late    = `oms:task_effective_delay:seconds > 30`
 	failed  = `oms_task_status{status="FAILED"} == 1`
 	unmoved = `oms_task_step_progress_ratio < 1 == oms_task_step_progress_ratio offset 2m`
-	still   = `oms_task_checkpoint_timestamp_seconds == ` +
-		`oms_task_checkpoint_timestamp_seconds offset 2m`
+	still   = `oms_task_checkpoint_timestamp_seconds
+		== oms_task_checkpoint_timestamp_seconds offset 2m`
 )
 
 // A series is a result of a query.
