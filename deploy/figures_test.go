@@ -29,15 +29,14 @@ func TestFiguresAreThoseThatWereMeasured(t *testing.T) {
 	memory := fmt.Sprintf("%.0f MiB", rounded(row[1][3], 10))
 	series := fmt.Sprintf("%.0f", rounded(row[0][1], 10*tasks)/tasks)
 	for file, says := range map[string][]string{
-		"../README.md":                     {"10,000 tasks costs about " + seconds + " s of one CPU core and " + memory},
-		"../README.zh-CN.md":               {"10,000 个任务约需单个处理器 " + seconds + " 秒和 " + memory},
-		"helm/oms-exporter/values.yaml":    {"10,000 tasks costs about " + seconds + " s of one CPU core and " + memory, "has about " + series + " series"},
-		"grafana/README.md":                {"10,000 tasks costs about " + seconds + " s of one CPU core", "about " + memory + " for 10,000"},
-		"docs/sizing.md":                   {"A task has about " + series + " series"},
-		"docs/troubleshooting.md":          {"has about " + series + " series"},
-		"runbooks/OMSExporterDown.md":      {"a task has about " + series + " series"},
-		"runbooks/OMSListingIncomplete.md": {"about " + series + " series a task"},
-		"prometheus/prometheus.yml":        {"A task has about " + series + " series", "About " + series + " series per task"},
+		"../README.md":                  {"10,000 tasks costs about " + seconds + " s of one CPU core and " + memory},
+		"../README.zh-CN.md":            {"10,000 个任务约需单个处理器 " + seconds + " 秒和 " + memory},
+		"helm/oms-exporter/values.yaml": {"10,000 tasks costs about " + seconds + " s of one CPU core and " + memory, "has about " + series + " series"},
+		"grafana/README.md":             {"10,000 tasks costs about " + seconds + " s of one CPU core", "about " + memory + " for 10,000"},
+		"docs/sizing.md":                {"A task has about " + series + " series"},
+		"docs/troubleshooting.md":       {"has about " + series + " series"},
+		"runbooks/OMSExporterDown.md":   {"a task has about " + series + " series"},
+		"prometheus/prometheus.yml":     {"A task has about " + series + " series", "About " + series + " series per task"},
 	} {
 		for _, want := range says {
 			if !strings.Contains(readFile(t, file), want) {
