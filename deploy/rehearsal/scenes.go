@@ -69,7 +69,10 @@ var scenes = []scene{
 		may: []string{"OMSTaskDelayHigh", "OMSTaskDelayCritical", "OMSTaskFallingBehind"},
 	},
 	// A late scrape is minutes of simulated time, which burn a part of the budget.
-	{name: "synchronizing", may: []string{"OMSTaskFreshnessBudgetBurnFast", "OMSTaskFreshnessBudgetBurn"}},
+	{
+		name: "synchronizing",
+		may:  []string{"OMSTaskFreshnessBudgetBurnFast", "OMSTaskFreshnessBudgetBurn"},
+	},
 	{name: "validating"},
 	{
 		// One of three has no delay. If all had none, that would be one alert about OMS.
