@@ -96,8 +96,8 @@ type Client struct {
 	http        *http.Client
 	options     Options
 	credentials credentials
-	slowest     atomic.Int64 // [time.Duration] of the slowest page of the last good listing
-	distrust    atomic.Bool  // the last listing failed or was empty
+	lastPace    atomic.Pointer[pace] // nil before the first good listing
+	distrust    atomic.Bool          // the last listing failed or was empty
 }
 
 // New returns a client for the OMS whose console is at the given URL, such as

@@ -221,12 +221,14 @@ func TestTimesWithoutAZoneAreInTheLocation(t *testing.T) {
 	checkEqual(t, "Dropped", report.Dropped, map[string]int{})
 }
 
-func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
+// TestAFailureOfThePageAfterTheLastIsTheEnd has OMS count the tasks, and fail in
+// whatever way, or the pages, and say in some way that there is no such page.
+func TestAFailureOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 	html := http.Header{"Content-Type": {"text/html"}}
 	for _, tt := range []struct {
 		name    string
 		refusal answer
-		end     bool
+		refuses bool // the page, and not who asks or when
 		reason  omsclient.Reason
 	}{
 		{"success:false", answer{body: `{"success":false,"code":"PARAM_ERROR"}`}, true, omsclient.API},
@@ -253,6 +255,8 @@ func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 		{"a timeout", answer{err: slowness{}}, false, omsclient.Timeout},
 		{"half a document", answer{body: `{"success":true`}, false, omsclient.Decode},
 		{"a login page", answer{header: html, body: `<html>`}, false, omsclient.Decode},
+		{"no body", answer{body: " "}, false, omsclient.Decode},
+		{"405", answer{status: 405}, false, omsclient.HTTPStatus},
 	} {
 		for _, fleet := range []struct{ n, served int }{
 			{150, 150}, {300, 150}, {450, 150}, {100, 50},
@@ -266,7 +270,8 @@ func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %d tasks by %d, totalCount %d", tt.name, fleet.n, fleet.served, total),
 					func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							checkEnd(t, fleet.n, fleet.served, total, tt.refusal, tt.end && all, tt.reason)
+							end := all && (tt.refuses || total == fleet.n)
+							checkEnd(t, fleet.n, fleet.served, total, tt.refusal, end, tt.reason)
 						})
 					})
 			}
@@ -305,7 +310,9 @@ func checkEnd(
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkEqual(t, "requests", len(report.Requests), pages+1)
+		if total == n {
+			checkEqual(t, "requests", len(report.Requests), pages+1)
+		}
 		checkEqual(t, "reason of the last request", omsclient.ReasonOf(last.Err), reason)
 		checkEqual(t, "Inconsistent", report.Inconsistent, false)
 		return

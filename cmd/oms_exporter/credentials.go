@@ -27,6 +27,7 @@ import (
 type credentials struct {
 	config  config.HTTPClientConfig
 	setting settingName
+	styles  authStyles // stay the same when the secret changes
 
 	mu          sync.Mutex
 	fingerprint string            // of the contents of the files
@@ -73,7 +74,7 @@ func (c *credentials) current() (http.RoundTripper, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.transport == nil || fingerprint != c.fingerprint {
-		transport, err := newTransport(*inline)
+		transport, err := newTransport(*inline, &c.styles)
 		if err != nil {
 			return nil, "", fmt.Errorf("%s: %w", c.setting("http_client"), err)
 		}
@@ -90,7 +91,7 @@ func (c *credentials) Fingerprint() (string, error) {
 }
 
 // newTransport returns a transport for a configuration without files.
-func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
+func newTransport(c config.HTTPClientConfig, styles *authStyles) (http.RoundTripper, error) {
 	rt, err := newConnections(c)
 	if err != nil {
 		return nil, err
@@ -109,7 +110,7 @@ func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
 	if c.OAuth2 == nil {
 		return rt, nil
 	}
-	return newTokenTransport(c.OAuth2, rt)
+	return newTokenTransport(c.OAuth2, styles, rt)
 }
 
 // maxResponseHeader is how many bytes of headers an answer may have.
