@@ -21,21 +21,28 @@ const leastBudget = 50 * time.Millisecond
 // cannot read every one of them, the snapshot has no tasks, and its Err is why.
 //
 // A scrape that begins while another one's listing is under way, or is still to begin
-// because of [Options.Pace], shares that listing. A listing is canceled when the last
-// scrape that waits for it has no time left, or soon after it has hung up.
-func (c *Collector) Scrape(ctx context.Context) *Snapshot {
+// because of [Options].Pace or [Options].Room, shares that listing. A listing is canceled
+// when the last scrape that waits for it has no time left, or soon after it has hung up.
+func (c *Collector) Scrape(ctx context.Context) (s *Snapshot) {
+	c.Use(ctx, func(got *Snapshot) { s = got })
+	return s
+}
+
+// Use scrapes as Scrape does and calls a function with the snapshot. Until the function
+// returns, the snapshot takes up places in [Options].Room, and without free ones no
+// further listing begins.
+func (c *Collector) Use(ctx context.Context, use func(*Snapshot)) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	start := time.Now()
 	if deadline, _ := ctx.Deadline(); deadline.Sub(start) < leastBudget {
-		return c.gaveUp(fmt.Errorf("no time to ask OMS: a scrape needs at least %s: %w",
-			leastBudget, context.DeadlineExceeded), 0)
+		use(c.gaveUp(fmt.Errorf("no time to ask OMS: a scrape needs at least %s: %w",
+			leastBudget, context.DeadlineExceeded), 0))
+		return
 	}
-	s, err := c.flights.wait(ctx)
-	if err != nil {
-		return c.gaveUp(err, time.Since(start))
+	if err := c.flights.use(ctx, use); err != nil {
+		use(c.gaveUp(err, time.Since(start)))
 	}
-	return s
 }
 
 // gaveUp returns the snapshot of a scrape that stopped waiting for a listing that
@@ -74,6 +81,9 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 
 // awaitTurn waits until the pace admits another listing.
 func (c *Collector) awaitTurn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("while waiting for a turn to list: %w", context.Cause(ctx))
+	}
 	if c.options.Pace == nil {
 		return nil
 	}

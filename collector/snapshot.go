@@ -112,6 +112,14 @@ func (s *Snapshot) Err() error { return s.err }
 // did: "status", "name" or "tag".
 func (s *Snapshot) Excluded() map[string]int { return maps.Clone(s.excluded) }
 
+// Tasks returns how many tasks have series. A nil snapshot has none.
+func (s *Snapshot) Tasks() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.tasks)
+}
+
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
 func (s *Snapshot) Shared() bool { return s.shared }

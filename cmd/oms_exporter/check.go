@@ -45,7 +45,7 @@ func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) erro
 		return err
 	}
 	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap)
+		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap, 0)
 	if err != nil {
 		return err
 	}

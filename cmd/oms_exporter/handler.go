@@ -31,7 +31,7 @@ type handler struct {
 	own     *prometheus.Registry // of the exporter's own metrics
 	scrape  *scrapeSettings
 	web     *webSettings
-	limits  *limits
+	limits  *limits // of what is about no target
 	logger  log.Logger
 	answers answers
 	slow    *rate.Sometimes // of warnings of slow scrapers
@@ -51,7 +51,7 @@ func newHandler(
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", landing)
-	mux.Handle("GET /probe", h.limits.admit(http.HandlerFunc(h.probe)))
+	mux.HandleFunc("GET /probe", h.probe)
 	mux.HandleFunc("GET /sd", h.discover)
 	mux.Handle("GET /status", h.limits.admit(http.HandlerFunc(h.status)))
 	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
@@ -66,7 +66,7 @@ func newHandler(
 		mux.HandleFunc("GET /debug/pprof/symbol", unhurried(pprof.Symbol))
 		mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
 	}
-	metrics := h.limits.admit(http.HandlerFunc(h.metrics))
+	var metrics http.Handler = http.HandlerFunc(h.metrics)
 	if !s.web.disableExporterMetrics {
 		metrics = promhttp.InstrumentMetricHandler(own, metrics)
 	}
@@ -91,6 +91,7 @@ func (h *handler) guard(next http.Handler) http.Handler {
 				w.Header().Set(name, value)
 			}
 		}
+		w = &steadyWriter{ResponseWriter: w}
 		h.budgetOf(r, nil).cutOff(w)
 		next.ServeHTTP(w, r)
 	})
@@ -181,32 +182,36 @@ func (h *handler) budgetOf(r *http.Request, t *target) budget {
 	return budgetOf(r, most, h.scrape.timeoutOffset)
 }
 
-// expose answers with the tasks of a target, if there is one, and other metrics. Only
-// writing takes a place; waiting for OMS does not.
+// expose answers with the tasks of a target, if there is one, and other metrics.
 func (h *handler) expose(
 	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
 ) {
 	start := time.Now()
 	b := h.budgetOf(r, t)
 	b.cutOff(w)
-	var tasks *collector.Snapshot
+	limits := h.limits
 	if t != nil {
-		tasks = scrapeUntil(b.listing, t, r)
+		limits = t.limits
 	}
-	h.limits.inPlace(w, r, b.waiting, func() {
-		answer := &meter{ResponseWriter: w}
-		err := h.write(answer, r, tasks, others)
-		h.logAnswer(answer, t, tasks, time.Since(start), err)
-		if err != nil {
-			panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+	answer := func(tasks *collector.Snapshot) {
+		limits.inRoom(w, r, b.waiting, tasks.Tasks(), func() {
+			answer := &meter{ResponseWriter: w}
+			err := h.write(answer, r, tasks, others)
+			h.logAnswer(answer, t, tasks, time.Since(start), err)
+			if err != nil {
+				panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+			}
+		})
+	}
+	limits.admit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if t == nil {
+			answer(nil)
+			return
 		}
-	})
-}
-
-func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snapshot {
-	ctx, cancel := context.WithDeadline(r.Context(), deadline)
-	defer cancel()
-	return t.collector.Scrape(ctx)
+		ctx, cancel := context.WithDeadline(r.Context(), b.listing)
+		defer cancel()
+		t.collector.Use(ctx, answer)
+	})).ServeHTTP(w, r)
 }
 
 // logAnswer logs what a scrape was answered, or why it was not.
@@ -279,6 +284,10 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
 		http.Error(w, "to reload, send a POST", http.StatusMethodNotAllowed)
+	case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "":
+		// A page whose site an attacker has pointed at the exporter looks like one of ours.
+		http.Error(w, "browsers cannot reload the configuration: use curl -X POST, or send SIGHUP",
+			http.StatusForbidden)
 	default:
 		err := h.targets.reload()
 		logReload(err, h.logger)
