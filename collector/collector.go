@@ -139,9 +139,13 @@ func New(list ListFunc, options Options) *Collector {
 }
 
 func tablesWithout(omit func(group string) bool) []table[*Snapshot] {
-	return slices.DeleteFunc(slices.Clone(catalogue), func(t table[*Snapshot]) bool {
-		return t.groupName() != always && omit(t.groupName())
-	})
+	var tables []table[*Snapshot]
+	for _, t := range catalogue {
+		if t = t.without(omit); t != nil {
+			tables = append(tables, t)
+		}
+	}
+	return tables
 }
 
 // Describe implements [prometheus.Collector].

@@ -205,6 +205,32 @@ func TestGroupsCanBeLeftOut(t *testing.T) {
 	}
 }
 
+func TestThroughputEndsWithTheStep(t *testing.T) {
+	for _, test := range []struct {
+		step, status, progress string
+		want                   bool
+	}{
+		{"FULL_TRANSFER", "RUNNING", "57", true},
+		{"FULL_TRANSFER", "RUNNING", "100", true},
+		{"FULL_TRANSFER", "FAILED", "57", true},
+		{"FULL_TRANSFER", "OF_A_NEWER_OMS", "57", true},
+		{"FULL_TRANSFER", "FINISHED", "100", false},
+		{"FULL_VERIFIER", "RUNNING", "57", true},
+		{"FULL_VERIFIER", "RUNNING", "100", false}, // done, and may be started again
+	} {
+		got := exposition(t, collector.Options{}, fmt.Sprintf(`{"id": "np_1", "name": "a", "steps": [
+			{"name": %q, "status": %q, "progress": %s, "stepInfo": {"srcRps": 140, "processedRecords": 7}}]}`,
+			test.step, test.status, test.progress))
+
+		if throughput := strings.Contains(got, "oms_task_step_source_records_per_second{"); throughput != test.want {
+			t.Errorf("%+v: it has throughput: %t", test, throughput)
+		}
+		if !strings.Contains(got, "oms_task_step_processed_records{") {
+			t.Errorf("%+v: it has no count of records", test)
+		}
+	}
+}
+
 func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -123,6 +124,17 @@ func (s *Snapshot) Tasks() int {
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
 func (s *Snapshot) Shared() bool { return s.shared }
+
+// RunningModified returns when OMS last modified each task that runs, if it says so.
+func (s *Snapshot) RunningModified() []time.Time {
+	var modified []time.Time
+	for _, t := range s.tasks {
+		if strings.HasPrefix(t.Status, "RUNNING") && !t.GmtModified.IsZero() {
+			modified = append(modified, t.GmtModified)
+		}
+	}
+	return modified
+}
 
 // Describe implements [prometheus.Collector].
 func (s *Snapshot) Describe(ch chan<- *prometheus.Desc) {

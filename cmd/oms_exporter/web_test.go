@@ -190,7 +190,7 @@ func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
 	golden := parseText(t, readFile(t, goldenMetrics))
 	for _, group := range collector.Groups() {
 		if group.OptIn {
-			continue // is off anyway; see TestVerificationsAreAskedAboutOnlyIfThatIsOn
+			continue // is off anyway
 		}
 		t.Run(group.Name, func(t *testing.T) {
 			_, url := newOMS(t, omssim.Options{Projects: projects(t)})
@@ -259,6 +259,22 @@ func TestTooManyTasksFailTheScrape(t *testing.T) {
 	}
 }
 
+func TestDetailIsAddedToTheOtherMetrics(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics", "--collector.detail")
+	want := familyNames(parseText(t, readFile(t, goldenMetrics)))
+	for _, doc := range collector.Docs() {
+		if doc.Group == "detail" {
+			want = append(want, doc.Name)
+		}
+	}
+	slices.Sort(want)
+
+	if got := familyNames(scrape(t, p)); !slices.Equal(got, want) {
+		t.Errorf("the metrics are %q, want %q", got, want)
+	}
+}
+
 func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
 	_, url := newOMS(t, omssim.Options{Projects: []string{
 		`{"id": "np_1", "name": "a", "status": "RUNNING", "gmtCreate": "2026-01-01T08:00:00"}`,
@@ -268,7 +284,7 @@ func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := start(t, "--oms.url="+url, "--oms.timezone="+zone)
+		p := start(t, "--oms.url="+url, "--oms.timezone="+zone, "--collector.detail")
 
 		scrape(t, p).expect(t, map[string]float64{"oms_task_created_timestamp_seconds": float64(created.Unix())})
 	}

@@ -144,15 +144,15 @@ func fraction(level string) string {
 
 func number(f float64) *float64 { return &f }
 
-// ordered adds a label that sorts steps in the order of the console.
-const ordered = `* <step> group_left (order)
-	count_values without () ("order", 1000 + oms_task_step_order{<one>})`
+// ordered adds a label that sorts steps by when they began. Those that have not come last.
+const ordered = `* <step> group_left (order) count_values without () ("order",
+	oms_task_step_start_timestamp_seconds{<one>} or <step> 9999999999 * oms_task_step_status{<one>})`
 
 func taskSteps() row {
 	return row{title: "Steps", panels: []panel{
 		{
 			title: "Step timeline", w: 14, h: 9, look: timeline, unit: "none", mapping: stepStates,
-			says: `Which step was in which state, in the order of the console. MONITORING is an
+			says: `Which step was in which state, in the order in which they began. MONITORING is an
 				incremental step that has caught up; RUNNING at a switchover waits for a person. A gap
 				means that nothing was known.`,
 			queries: []query{{expr: `oms:task_step_status:code{<one>} ` + ordered, legend: "{{step}}"}},
@@ -226,9 +226,8 @@ func taskStepTable() panel {
 		says: `When each step began and ended, how long it has taken, and how long one percent of it
 			takes: multiply that by the percents that are left.`,
 		table: &table{
-			by: []string{"step", "task_id", "task_name"}, sort: "Order", rising: true,
+			by: []string{"step", "task_id", "task_name"}, sort: "Began", rising: true,
 			columns: []column{
-				{title: "Order", expr: `oms_task_step_order{<one>}`, width: 60},
 				{title: "Step", label: "step", width: 220},
 				{
 					title: "State", expr: `oms:task_step_status:code{<one>}`, words: stepStates,
