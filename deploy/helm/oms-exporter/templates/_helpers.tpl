@@ -82,6 +82,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Checks that a schema cannot express well. */}}
 {{- define "oms-exporter.check" -}}
 {{- $values := .Values }}
+{{- $shapes := .Files.Get "files/shapes.yaml" | fromYaml }}
+{{- range $key, $shape := $shapes.shapes.values }}
+{{- $partial := list "serviceMonitor" "podMonitor" "scrapeConfig" | has $key }}
+{{- include "oms-exporter.shaped" (dict "at" $key "value" (index $values $key) "shape" $shape "all" $shapes "partial" $partial) }}
+{{- end }}
+{{- range $name, $target := $values.config.targets }}
+{{- if not (dig "url" "" (default dict $target)) }}{{ fail (printf "config.targets.%s: url is missing" $name) }}{{ end }}
+{{- end }}
+{{- if and $values.config (not $values.config.targets) }}{{ fail "config.targets: name at least one OMS" }}{{ end }}
 {{- $configured := include "oms-exporter.configured" . }}
 {{- if and $values.oms.url $configured }}
 {{- fail "oms.url and config: give one of them" }}
@@ -101,47 +110,80 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $values.scrapeConfig.enabled (not $configured) }}
 {{- fail "scrapeConfig is for several OMS, in config; for oms.url take serviceMonitor" }}
 {{- end }}
-{{- include "oms-exporter.noSecrets" (dict "path" "config" "value" $values.config) }}
 {{- range $values.extraEnv }}
-{{- $entry := printf "%s=%s" .name (toString .value) }}
-{{- if and .value (or (regexMatch "(?i)^\\w*(password|passwd|secret|token|credentials?)=" $entry) (include "oms-exporter.userInfo" $entry)) }}
+{{- include "oms-exporter.environment" . }}
+{{- end }}
+{{- range $i, $flag := $values.extraArgs }}
+{{- $place := printf "extraArgs[%d]" $i }}
+{{- if not (regexMatch "^--[a-z0-9][a-z0-9.-]*(=(?s:.*))?$" $flag) }}
+{{- fail (printf "%s: want one flag, such as --log.level=warn" $place) }}
+{{- end }}
+{{- $name := splitList "=" $flag | first }}
+{{- if or (regexMatch "://[^/]*@|@.*://" $flag) (and (contains "=" $flag) (include "oms-exporter.names a secret" $name)) (and (regexMatch "(?i)(proxy|url)$" $name) (contains "@" $flag)) }}
+{{- fail (printf "%s, %s: a Deployment is no place for a password: give oms.username, and the password in secret.files or secret.existing" $place $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty if something of this name, which is not that of a file or a date, is a secret. */}}
+{{- define "oms-exporter.names a secret" -}}
+{{- if and (regexMatch "(?i)pass|pwd|secret|token|credential|auth|key" .) (not (regexMatch "(?i)[-_](file|changed)$" .)) }}yes{{ end }}
+{{- end }}
+
+{{/*
+Fails if a variable of the exporter's environment may contain a secret. It reads only these
+variables, so everything else can come by valueFrom.
+*/}}
+{{- define "oms-exporter.environment" -}}
+{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" (toString .name)) }}
+{{- fail "extraEnv: the name of a variable consists of letters, digits and underscores" }}
+{{- end }}
+{{- $value := toString .value }}
+{{- $known := regexMatch "^(OMS_(URL|USERNAME|PASSWORD_FILE)|OMS_EXPORTER_[A-Z0-9_]+|(?i:https?_proxy|no_proxy)|GO(MEMLIMIT|GC|MAXPROCS|DEBUG|TRACEBACK)|SSL_CERT_(FILE|DIR)|TZ)$" .name }}
+{{- if and (hasKey . "value") (or (not $known) (include "oms-exporter.names a secret" .name) (and (contains "@" $value) (ne .name "OMS_USERNAME"))) }}
 {{- fail (printf "extraEnv %s: a Deployment is no place for it: put it into a Secret and take it from there, valueFrom: {secretKeyRef: {name: …, key: …}}" .name) }}
 {{- end }}
 {{- end }}
-{{- range $values.extraArgs }}
-{{- if include "oms-exporter.userInfo" (trimPrefix "--" .) }}
-{{- fail (printf "extraArgs %s: a Deployment is no place for a password in a URL: give oms.username, and the password in secret.files or secret.existing" (splitList "=" . | first)) }}
-{{- end }}
-{{- end }}
-{{- end }}
 
-{{/* Not empty if name=value is a URL, or names one, with user information. */}}
-{{- define "oms-exporter.userInfo" -}}
-{{- if regexMatch "(?is)^[\\w.-]*(proxy|url)=.*@|://.*@" . }}yes{{ end }}
+{{/*
+Fails unless a value has the shape that it has in files/shapes.yaml. Says where, and never what: it
+may be a secret. With `partial`, keys without a shape are left to the schema.
+*/}}
+{{- define "oms-exporter.shaped" -}}
+{{- $shape := .shape }}
+{{- if kindIs "string" $shape }}{{ $shape = default $shape (get .all.shapes $shape) }}{{ end }}
+{{- if or (kindIs "invalid" .value) (eq "anything" (toString $shape)) }}
+{{- else if kindIs "string" $shape }}
+{{- $kind := get .all.kinds $shape }}
+{{- $scalar := not (or (kindIs "map" .value) (kindIs "slice" .value)) }}
+{{- if not (and $scalar (regexMatch (printf "^(%s)$" $kind.match) (toString .value)) (not (and $kind.never (contains $kind.never (toString .value))))) }}
+{{- fail (printf "%s: want %s" .at $kind.want) }}
 {{- end }}
-
-{{/* Fails if the configuration, which is a ConfigMap, contains a secret. Says where, never what. */}}
-{{- define "oms-exporter.noSecrets" -}}
-{{- $path := .path }}
-{{- if kindIs "map" .value }}
+{{- else if kindIs "slice" $shape }}
+{{- if not (kindIs "slice" .value) }}{{ fail (printf "%s: want a list" .at) }}{{ else }}
+{{- range $i, $element := .value }}
+{{- include "oms-exporter.shaped" (dict "at" (printf "%s[%d]" $.at $i) "value" $element "shape" (first $shape) "all" $.all) }}
+{{- end }}
+{{- end }}
+{{- else }}
+{{- $free := "" }}
+{{- range $key, $_ := $shape }}{{ if hasPrefix "~" $key }}{{ $free = $key }}{{ end }}{{ end }}
+{{- if not (kindIs "map" .value) }}{{ fail (printf "%s: want a mapping%s" .at (ternary "" (printf " with the keys %s" (keys $shape | sortAlpha | join ", ")) (ne $free ""))) }}{{ else }}
 {{- range $key, $value := .value }}
-{{- $place := printf "%s.%s: a ConfigMap is no place for it" $path $key }}
-{{- $isMap := kindIs "map" $value }}
-{{- if not $value }}
-{{- else if and (not $isMap) (has $key (list "password" "credentials" "client_secret" "bearer_token" "key" "client_certificate_key")) }}
-{{- fail (printf "%s: put it into secret.files or the Secret of secret.existing and name its file, %s_file: /etc/oms_exporter/secret/…" $place $key) }}
-{{- else if and (not $isMap) (has $key (list "secrets" "values")) }}
-{{- fail (printf "%s: put it into secret.files or the Secret of secret.existing and name its file, files: [/etc/oms_exporter/secret/…]" $place) }}
-{{- else if has $key (list "endpoint_params" "proxy_connect_header") }}
-{{- fail (printf "%s, and there is no file for it: %s" $place (include "oms-exporter.wholeFile" .)) }}
-{{- else if and (hasSuffix "url" $key) (regexMatch "[@?]" (toString $value)) }}
-{{- fail (printf "%s with a user, a password or a query. For a proxy, set proxy_from_environment and give HTTPS_PROXY in extraEnv, with valueFrom; for a token server, name client_secret_file; or %s" $place (include "oms-exporter.wholeFile" .)) }}
-{{- end }}
-{{- include "oms-exporter.noSecrets" (dict "path" (printf "%s.%s" $path $key) "value" $value) }}
-{{- end }}
+{{- $at := printf "%s.%s" $.at $key | trimPrefix "." }}
+{{- if hasKey $shape $key }}
+{{- include "oms-exporter.shaped" (dict "at" $at "value" $value "shape" (get $shape $key) "all" $.all) }}
+{{- else if $free }}
+{{- $kind := get $.all.kinds (trimPrefix "~" $free) }}
+{{- if not (regexMatch (printf "^(%s)$" $kind.match) $key) }}{{ fail (printf "%s: a key is not %s. Is a space missing after a colon?" $.at $kind.want) }}{{ end }}
+{{- include "oms-exporter.shaped" (dict "at" $at "value" $value "shape" (get $shape $free) "all" $.all) }}
+{{- else if $.partial }}
+{{- else if hasKey $.all.secrets (lower $key) }}
+{{- if $value }}{{ fail (printf "%s: a ConfigMap is no place for it: %s" $at (get $.all.secrets (lower $key) | replace "%s" (lower $key))) }}{{ end }}
+{{- else }}
+{{- fail (printf "%s: an unknown key. Known are %s. Is a space missing after a colon?" $.at (keys $shape | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end }}
-
-{{- define "oms-exporter.wholeFile" -}}
-put the whole configuration into secret.files or the Secret of secret.existing, and in place of config set extraArgs: [--config.file=/etc/oms_exporter/secret/…]
+{{- end }}
+{{- end }}
 {{- end }}
