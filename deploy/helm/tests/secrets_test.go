@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/config"
-	appsv1 "k8s.io/api/apps/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -96,6 +95,7 @@ func TestSecretsThatManyCouldReadAreRefused(t *testing.T) {
 		"proxy, lower case":         {one + "extraEnv: [{name: https_proxy, value: 'http://u:" + canary + "@p'}]", "extraEnv https_proxy: "},
 		"URL of environment":        {one + "extraEnv: [{name: OMS_URL, value: 'http://u:" + canary + "@p'}]", "extraEnv OMS_URL: "},
 		"URL of a flag":             {one + "extraArgs: ['--oms.url=http://u:" + canary + "@a']", "extraArgs[0], --oms.url: "},
+		"environment beside":        {one + "extraContainers: [{name: a, env: [{name: DB_PASSWORD, value: " + canary + "}]}]", "env DB_PASSWORD of a further container"},
 		"flag":                      {one + "extraArgs: ['--oms.password=" + canary + "']", "extraArgs[0], --oms.password: "},
 		"flag and value":            {one + "extraArgs: [--oms.password, " + canary + "]", "extraArgs[1]: want one flag"},
 	} {
@@ -253,7 +253,8 @@ networkPolicy: {enabled: true, extraEgress: [{ports: [{port: 8089}]}]}
 			t.Errorf("%s has the secret:\n%s", o.meta.GetName(), o.text)
 		}
 	}
-	args := only[*appsv1.Deployment](t, objects).Spec.Template.Spec.Containers[0].Args
+	pods, _ := workload(t, objects)
+	args := pods.Spec.Containers[0].Args
 	if want := []string{"serve", "--config.file=/etc/oms_exporter/secret/oms.yml"}; !slices.Equal(args, want) {
 		t.Errorf("arguments %q, want %q", args, want)
 	}
