@@ -201,6 +201,7 @@ func listenAndServe(
 	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	logger := bridged(base)
 	server := newServer(handler, logger)
+	server.BaseContext = ready
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
