@@ -155,7 +155,7 @@ func TestScriptsOfPackagesAreShell(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal(scripts, err)
 	}
-	scripts = append(scripts, deploy+"/compose/receiver.sh")
+	scripts = append(scripts, deploy+"/compose/receiver.sh", "libexec/check", "libexec/rules")
 	for _, script := range scripts {
 		if output, err := exec.CommandContext(t.Context(), "sh", "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", script, err, output)
