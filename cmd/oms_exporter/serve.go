@@ -200,6 +200,7 @@ func listenAndServe(
 ) error {
 	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	server := newServer(handler, base)
+	server.BaseContext = ready
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)

@@ -1,6 +1,6 @@
-// Generate writes the Grafana dashboards, from their catalogue, and the tables
+// Generate writes the Grafana dashboards, from their catalogue, the tables
 // of alerts and panels in the READMEs, from the rules, the runbooks and the
-// catalogue.
+// catalogue, and the copies of rules and dashboards in the Helm chart.
 package main
 
 //go:generate go run . -dir ..
@@ -66,7 +66,27 @@ func generate(dir string) (map[string]string, error) {
 			return nil, fmt.Errorf("%s: %w", part.readme, err)
 		}
 	}
-	return files, nil
+	return files, addChart(files, dir)
+}
+
+// addChart adds what the Helm chart has of the rules and dashboards. A chart cannot have files from
+// outside of it, and helm warns of links.
+func addChart(files map[string]string, dir string) error {
+	const chart = "helm/oms-exporter/files"
+	for name, text := range maps.Clone(files) {
+		if filepath.Dir(name) == "grafana/dashboards" {
+			files[filepath.Join(chart, "dashboards", filepath.Base(name))] = text
+		}
+	}
+	rules, err := filepath.Glob(filepath.Join(dir, "prometheus/rules/*.yml"))
+	for _, rule := range rules {
+		text, err := os.ReadFile(rule)
+		if err != nil {
+			return err
+		}
+		files[filepath.Join(chart, "rules", filepath.Base(rule))] = string(text)
+	}
+	return err
 }
 
 // replace replaces the text between <!-- mark --> and <!-- /mark -->.

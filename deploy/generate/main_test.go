@@ -19,13 +19,15 @@ func TestGeneratedFilesAreInStep(t *testing.T) {
 			t.Errorf("%s is out of date (%v): run go generate ./...", name, err)
 		}
 	}
-	boards, err := filepath.Glob("../grafana/dashboards/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, board := range boards {
-		if name := strings.TrimPrefix(board, "../"); files[name] == "" {
-			t.Errorf("%s is not generated anymore: remove it", name)
+	for _, pattern := range []string{"grafana/dashboards/*", "helm/oms-exporter/files/*/*"} {
+		found, err := filepath.Glob("../" + pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %q, %v", pattern, found, err)
+		}
+		for _, file := range found {
+			if name := strings.TrimPrefix(file, "../"); files[name] == "" {
+				t.Errorf("%s is not generated anymore: remove it", name)
+			}
 		}
 	}
 	rules, err := deploy.Rules()

@@ -45,7 +45,12 @@ var contents = map[string]string{
 	"/usr/share/oms-exporter/oms_exporter.yml":                      "-rw-r--r--",
 	"/usr/share/oms-exporter/prometheus/rules/oms_alerts.rules.yml": "-rw-r--r--",
 	"/usr/share/oms-exporter/grafana/dashboards/oms-fleet.json":     "-rw-r--r--",
-	"/usr/share/oms-exporter/runbooks/README.md":                    "-rw-r--r--",
+	"/usr/libexec/oms-exporter/check":                               "-rwxr-xr-x",
+	"/usr/libexec/oms-exporter/rules":                               "-rwxr-xr-x",
+	"/usr/share/doc/oms-exporter/INSTALL.md":                        "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/docs/troubleshooting.md":           "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/prometheus/README.md":              "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/runbooks/OMSDown.md":               "-rw-r--r--",
 }
 
 func TestPackages(t *testing.T) {
