@@ -30,7 +30,7 @@ func TestRulesNameWhatExists(t *testing.T) {
 // TestRunbooksNameWhatExists checks the expressions in blocks marked promql, and
 // those in backticks that begin like one of our names.
 func TestRunbooksNameWhatExists(t *testing.T) {
-	name, program := regexp.MustCompile(`^oms[_:]`), regexp.MustCompile(`^oms_exporter($|[ ./])`)
+	name, program := regexp.MustCompile(`^oms[_:]`), regexp.MustCompile(`^oms_(exporter|console|drc_cm|drc_supervisor)($|[ ./])`)
 	expressions := 0
 	for _, directory := range []string{"runbooks", "alertmanager", "prometheus"} {
 		for _, file := range glob(t, directory+"/*.md") {

@@ -12,7 +12,7 @@ import (
 
 // headings are those of every runbook, in order.
 var headings = []string{
-	"Meaning", "Impact", "First look", "Decide", "If nobody acts", "Silence", "Known false alarms",
+	"Meaning", "Impact", "First look", "Decide", "Resolved when", "Escalate", "Silence",
 }
 
 // A page is a runbook: what to do about an alert.
@@ -85,7 +85,8 @@ func TestPagesAreAlike(t *testing.T) {
 		if m := p.sections["Meaning"]; strings.Contains(m, "|") || strings.Contains(m, "\n\n") || !strings.HasSuffix(m, ".") {
 			t.Errorf("%s: the meaning is not a sentence for a table: %s", name, m)
 		}
-		rows := strings.Split(p.sections["Decide"], "\n")
+		table, _, _ := strings.Cut(p.sections["Decide"], "\n\n")
+		rows := strings.Split(table, "\n")
 		if len(rows) < 4 || rows[0] != "| what you see | what it means | what to do |" {
 			t.Errorf("%s: a table of what to decide: %q", name, rows[0])
 		}
