@@ -239,22 +239,6 @@ func alertNames(t *testing.T) []string {
 	return names
 }
 
-// TestChineseRunbooks checks that the Chinese table has every alert once, with its page.
-func TestChineseRunbooks(t *testing.T) {
-	text := readFile(t, "runbooks/README.zh-CN.md")
-	var got []string
-	for _, row := range regexp.MustCompile(`(?m)^\| \[(OMS\w+)\]\((\w+)\.md\) \| \S.* \| \S.* \| \S.* \|$`).FindAllStringSubmatch(text, -1) {
-		if row[1] != row[2] {
-			t.Errorf("%s links to the page of %s", row[1], row[2])
-		}
-		got = append(got, row[1])
-	}
-	slices.Sort(got)
-	if want := alertNames(t); !slices.Equal(want, got) {
-		t.Errorf("the alerts are\n%q, the rows\n%q", want, got)
-	}
-}
-
 // TestDocsNameWhatThereIs checks the names in the documents, of metrics, rules, alerts and flags,
 // and their queries; and that the index has every page.
 func TestDocsNameWhatThereIs(t *testing.T) {
@@ -271,7 +255,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			t.Errorf("the index lacks %s", name)
 		}
 	}
-	for _, name := range append(pages, "INSTALL.md", repository+"/README.md", repository+"/README.zh-CN.md", repository+"/CONTRIBUTING.md", "runbooks/README.zh-CN.md") {
+	for _, name := range append(pages, "INSTALL.md", repository+"/README.md", repository+"/README.zh-CN.md", repository+"/CONTRIBUTING.md") {
 		page := readDocument(t, name)
 		var code strings.Builder
 		for _, b := range slices.Concat(page.spans, page.code) {
