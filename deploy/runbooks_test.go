@@ -173,7 +173,7 @@ var (
 // text, links, numbers, and how many headings, rows of tables and steps there are. The text may say
 // them in another order.
 func sameParts(text, dir string) map[string][]string {
-	parts := map[string][]string{"block of code": fence.FindAllString(text, -1)}
+	parts := map[string][]string{"block of code": fence.FindAllString(text, -1), "link": nil}
 	text = fence.ReplaceAllString(text, "")
 	for _, m := range linkEnd.FindAllStringSubmatch(text, -1) {
 		to := m[1]

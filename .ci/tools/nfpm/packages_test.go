@@ -46,6 +46,7 @@ var contents = map[string]string{
 	"/usr/share/oms-exporter/prometheus/rules/oms_alerts.rules.yml": "-rw-r--r--",
 	"/usr/share/oms-exporter/grafana/dashboards/oms-fleet.json":     "-rw-r--r--",
 	"/usr/share/oms-exporter/runbooks/README.md":                    "-rw-r--r--",
+	"/usr/share/oms-exporter/runbooks/zh-CN/OMSDown.md":             "-rw-r--r--",
 }
 
 func TestPackages(t *testing.T) {
