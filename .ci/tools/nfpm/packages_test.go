@@ -51,6 +51,7 @@ var contents = map[string]string{
 	"/usr/share/doc/oms-exporter/docs/troubleshooting.md":           "-rw-r--r--",
 	"/usr/share/doc/oms-exporter/prometheus/README.md":              "-rw-r--r--",
 	"/usr/share/doc/oms-exporter/runbooks/OMSDown.md":               "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/runbooks/zh-CN/OMSDown.md":         "-rw-r--r--",
 }
 
 func TestPackages(t *testing.T) {
