@@ -838,7 +838,7 @@ func TestCheckRecordsWhatCanBeReplayed(t *testing.T) {
 		if again.Tasks == nil || again.Tasks.Total != report.Tasks.Total || again.Pages.Pages != 3 {
 			t.Errorf("replayed: %+v of %+v", again.Tasks, report.Tasks)
 		}
-		if page := readFile(t, filepath.Join(dir, "page-0001.json")); strings.Contains(page, "_following_") != c.names {
+		if page := readFile(t, filepath.Join(dir, "page-0001.json")); strings.Contains(page, "sim:following") != c.names {
 			t.Errorf("%s: names of tasks are there: %t", c.flag, !c.names)
 		}
 		if _, exit := runCheck(t, append(withAccount(t, url), "--record="+dir)...); exit != 2 {

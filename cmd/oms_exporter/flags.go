@@ -401,7 +401,8 @@ func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
 		Default("1").Float64Var(&s.timeScale)
 	cmd.Flag("sim.scenario",
 		"What the simulated tasks go through; by default a mix of all: "+
-			strings.Join(scenarios(), ", ")+". Repeatable.").
+			strings.Join(scenarios(), ", ")+". Tasks have it as a tag, such as "+
+			omssim.ScenarioTag("frozen")+". Repeatable.").
 		EnumsVar(&s.fleet.Scenarios, scenarios()...)
 }
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A scenario is something that tasks do. Alerts, dashboards and tests refer to it
-// by name.
+// A scenario is something that tasks do. Alerts, dashboards and tests find its tasks
+// by their tag; see [ScenarioTag].
 type scenario struct {
 	name               string
 	doc                string
@@ -154,6 +154,9 @@ type ScenarioDoc struct {
 	Name string
 	Doc  string // one line
 }
+
+// ScenarioTag returns the tag that all tasks of a scenario have.
+func ScenarioTag(name string) string { return "sim:" + name }
 
 // ScenarioDocs returns every scenario that [Options] can name.
 func ScenarioDocs() []ScenarioDoc {

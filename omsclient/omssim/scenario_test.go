@@ -59,7 +59,7 @@ func TestFleetIsPhysicallyPossible(t *testing.T) {
 				order = step.Order
 				if i := step.StepInfo; i != nil && i.CheckpointSampleTimestamp != 0 {
 					at := position{i.IncrTimestampCheckpoint, i.CheckpointSampleTimestamp}
-					checkPosition(t, task.Name, last[task.ID+step.Name], at, now)
+					checkPosition(t, task, last[task.ID+step.Name], at, now)
 					last[task.ID+step.Name] = at
 				}
 			}
@@ -75,17 +75,17 @@ func checkTime(t *testing.T, name, text string, now time.Time) {
 	}
 }
 
-func checkPosition(t *testing.T, name string, before, at position, now time.Time) {
+func checkPosition(t *testing.T, i item, before, at position, now time.Time) {
 	t.Helper()
 	if at.checkpoint < before.checkpoint || at.sample < before.sample {
-		t.Errorf("%s goes back from %+v to %+v", name, before, at)
+		t.Errorf("%s goes back from %+v to %+v", i.Name, before, at)
 	}
 	if at.sample > now.Unix() || at.sample%10 != 0 {
-		t.Errorf("%s is sampled at %d", name, at.sample)
+		t.Errorf("%s is sampled at %d", i.Name, at.sample)
 	}
 	delay := at.sample - at.checkpoint
-	if skewed := strings.Contains(name, "clock_skew"); skewed != (delay < 0) || delay == 0 {
-		t.Errorf("%s is %d s behind", name, delay)
+	if skewed := i.tagged(omssim.ScenarioTag("clock_skew")); skewed != (delay < 0) || delay == 0 {
+		t.Errorf("%s is %d s behind", i.Name, delay)
 	}
 }
 
@@ -244,13 +244,35 @@ func TestEveryScenarioIsInTheDefaultMixOrRare(t *testing.T) {
 	rare := []string{"verified_differs", "verified_unknown", "verified_apart", "store_dead", "slow_apply"}
 	tasks := ask(t, newServer(t, omssim.Options{Tasks: 60}), page(1, 150)).Data
 	for _, d := range omssim.ScenarioDocs() {
-		named := func(i item) bool { return strings.Contains(i.Name, d.Name) }
-		if found := slices.ContainsFunc(tasks, named); found == slices.Contains(rare, d.Name) {
+		does := func(i item) bool { return i.tagged(omssim.ScenarioTag(d.Name)) }
+		if found := slices.ContainsFunc(tasks, does); found == slices.Contains(rare, d.Name) {
 			t.Errorf("%s is in the default mix: %t", d.Name, found)
 		}
 		if d.Doc == "" {
 			t.Errorf("%s is not described", d.Name)
 		}
+	}
+}
+
+func TestTasksHaveTheNamesOfACompanyAndTheirScenarioIsATag(t *testing.T) {
+	names := map[string]bool{}
+	for _, task := range ask(t, newServer(t, omssim.Options{Tasks: 120}), page(1, 150)).Data {
+		scenarios := 0
+		for _, d := range omssim.ScenarioDocs() {
+			if task.tagged(omssim.ScenarioTag(d.Name)) {
+				scenarios++
+			}
+			if strings.Contains(task.Name, "_"+d.Name+"_") {
+				t.Errorf("%s tells its scenario", task.Name)
+			}
+		}
+		if scenarios != 1 {
+			t.Errorf("%s has the tags of %d scenarios", task.Name, scenarios)
+		}
+		names[task.Name] = true
+	}
+	if len(names) != 120 {
+		t.Errorf("120 tasks have %d names", len(names))
 	}
 }
 
