@@ -174,6 +174,21 @@ func onePage(r *rehearsal, s scene) error {
 	return errors.Join(wrong...)
 }
 
+// fewPages checks that tasks that fail together are at most two pages: one for those of
+// importance HIGH, and one for the others.
+func fewPages(r *rehearsal, s scene) error {
+	groups := make(map[int]bool)
+	for _, p := range r.pages.of(s.name, fired("OMSTaskFailed")) {
+		if p.receiver == "pager" {
+			groups[p.group] = true
+		}
+	}
+	if len(groups) > 2 {
+		return fmt.Errorf("%s: failed tasks reached pager %d times, want at most 2", s.name, len(groups))
+	}
+	return nil
+}
+
 // await waits until an alert of a scene arrives.
 func (r *rehearsal) await(ctx context.Context, scene, alert string) error {
 	limit := time.NewTimer(r.real(r.most))

@@ -188,7 +188,7 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 		{"ready", 1, 1, func(_ time.Time, i item) bool {
 			verify, over := i.Steps[i.step("FULL_VERIFIER")], i.Steps[i.step("TRANSFER_APP_SWITCH")]
 			_, status, _ := copies(i)
-			return status == "FINISHED" && i.delay() <= 20 && verify.Status == "RUNNING" &&
+			return status == "FINISHED" && i.delay() <= 12 && verify.Status == "RUNNING" &&
 				verify.Progress == 100 && over.Status == "RUNNING" && over.Progress == 0 &&
 				!i.AlarmStats.Alarming
 		}},
@@ -228,6 +228,16 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 		{"verified_apart", 0.5, 1, func(now time.Time, i item) bool { return i.Type == "VERIFY" && verified(now, i) }},
 		{"store_dead", 0.5, 1, func(_ time.Time, i item) bool { return i.delay() > 600 }},
 		{"slow_apply", 0.3, 0.8, func(_ time.Time, i item) bool { return i.delay() > 600 }},
+		{"stuck_early", 0.85, 1, func(_ time.Time, i item) bool {
+			progress, status, at := copies(i)
+			return status == "RUNNING" && progress == 1 && i.Steps[at].StepInfo.SrcRps == 0
+		}},
+		{"retried", 0.6, 0.9, func(_ time.Time, i item) bool {
+			return i.Status == "RUNNING" && i.Steps[i.step("INCR_TRANSFER")].Status == "FAILED"
+		}},
+		{"failing_together", 0.08, 0.2, func(now time.Time, i item) bool {
+			return i.Status == "FAILED" && now.Hour()%4 == 0 && now.Minute() >= 10 && now.Minute() < 40
+		}},
 	} {
 		untold = slices.DeleteFunc(untold, func(s omssim.ScenarioDoc) bool { return s.Name == test.scenario })
 		if got := share(t, test.scenario, test.holds); got < test.least || got > test.most {
@@ -241,7 +251,10 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 }
 
 func TestEveryScenarioIsInTheDefaultMixOrRare(t *testing.T) {
-	rare := []string{"verified_differs", "verified_unknown", "verified_apart", "store_dead", "slow_apply"}
+	rare := []string{
+		"verified_differs", "verified_unknown", "verified_apart", "store_dead", "slow_apply",
+		"stuck_early", "retried", "failing_together",
+	}
 	tasks := ask(t, newServer(t, omssim.Options{Tasks: 60}), page(1, 150)).Data
 	for _, d := range omssim.ScenarioDocs() {
 		does := func(i item) bool { return i.tagged(omssim.ScenarioTag(d.Name)) }
