@@ -159,9 +159,6 @@ var concerns = []struct {
 		return a.v.Alarming != nil && *a.v.Alarming
 	}},
 	{"suspended", atAll(Notice), func(a *assessment) bool { return a.t.Status == "SUSPEND" }},
-	{"waits_for_switchover", atAll(Notice), func(a *assessment) bool {
-		return a.t.running() && a.any(StepPerson)
-	}},
 }
 
 func atAll(s Severity) func(string) Severity { return func(string) Severity { return s } }

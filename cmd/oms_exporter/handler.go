@@ -160,6 +160,8 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 	case target == nil:
 		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
 			http.StatusNotFound)
+	case r.URL.Query().Get("debug") == "true":
+		h.explain(w, r, target)
 	default:
 		h.expose(w, r, target, nil)
 	}

@@ -38,6 +38,14 @@ type listing struct {
 	tasks    []*collector.TaskView
 }
 
+// listingOf returns what people see of a snapshot, or nil if it is not complete.
+func listingOf(s *collector.Snapshot) *listing {
+	if s.Err() != nil {
+		return nil
+	}
+	return &listing{s.Time(), s.Statuses(), s.Tasks()}
+}
+
 // offer keeps a snapshot, if it is complete and somebody looks.
 func (l *lookout) offer(s *collector.Snapshot) {
 	l.mu.Lock()
@@ -59,7 +67,7 @@ func (l *lookout) look() *listing {
 	}
 	l.forget.Reset(looked)
 	if s := l.snapshot; s != nil {
-		l.snapshot, l.listing = nil, &listing{s.Time(), s.Statuses(), s.Tasks()}
+		l.snapshot, l.listing = nil, listingOf(s)
 	}
 	return l.listing
 }

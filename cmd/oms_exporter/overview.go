@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"io"
@@ -40,21 +39,21 @@ type (
 		OK       bool           `json:"ok"`                // it answered when it was last listed
 		Pending  bool           `json:"pending,omitempty"` // it is being listed
 		Reason   string         `json:"reason,omitempty"`
-		Error    string         `json:"error,omitempty"`
 		Listed   time.Time      `json:"listed,omitzero"` // when the listing of the tasks ended
 		Statuses map[string]int `json:"tasks_by_status,omitempty"`
 		Pages    int            `json:"pages,omitempty"`   // of the last listing, as the following
 		Seconds  float64        `json:"seconds,omitempty"` //
 		Expiry   time.Time      `json:"certificate_expiry,omitzero"`
 
+		Error   string             `json:"-"` // may name hosts, which only /status shows
 		Now     time.Time          `json:"-"`
 		Refusal *omsclient.Refusal `json:"-"` // of the secret; nil: OMS has not refused it
 	}
 )
 
 // overviewOf looks at targets, at all of them at once.
-func overviewOf(ctx context.Context, all []*target, again bool) *overview {
-	f := &overview{
+func overviewOf(all []*target, look func(*target) (l *listing, pending bool)) *overview {
+	o := &overview{
 		SchemaVersion: schemaVersion, Targets: make([]*omsState, len(all)), Tasks: []row{},
 		Time: time.Now().UTC().Truncate(time.Second),
 	}
@@ -63,19 +62,19 @@ func overviewOf(ctx context.Context, all []*target, again bool) *overview {
 	for i, t := range all {
 		looking.Go(func() {
 			var pending bool
-			listings[i], pending = t.look(ctx, again)
-			f.Targets[i] = stateOf(t, listings[i], pending)
+			listings[i], pending = look(t)
+			o.Targets[i] = stateOf(t, listings[i], pending)
 		})
 	}
 	looking.Wait()
 	for i, l := range listings {
 		if l != nil {
 			for _, task := range l.tasks {
-				f.Tasks = append(f.Tasks, row{all[i].name, task})
+				o.Tasks = append(o.Tasks, row{all[i].name, task})
 			}
 		}
 	}
-	return f
+	return o
 }
 
 func stateOf(t *target, l *listing, pending bool) *omsState {
@@ -95,6 +94,14 @@ func stateOf(t *target, l *listing, pending bool) *omsState {
 		s.Listed, s.Statuses = l.at.UTC(), l.statuses
 	}
 	return s
+}
+
+// codes returns the error codes of a task, or of the step that has failed.
+func (r *row) codes() []string {
+	if s := r.Step(); len(r.Errors) == 0 && s != nil && s.State == collector.StepFailed {
+		return s.Errors
+	}
+	return r.Errors
 }
 
 // A query says which tasks are wanted, and in which order. Empty fields want all.
@@ -122,7 +129,7 @@ func (q *query) matches(r *row) bool {
 		(q.Owner == "" || has(q.Owner, r.Owner)) &&
 		(q.Tag == "" || has(q.Tag, r.Tags...)) &&
 		(q.Search == "" || has(q.Search, r.Name, r.ID) || has(q.Search, r.Tags...) ||
-			has(q.Search, r.Owner) || has(q.Search, r.Errors...))
+			has(q.Search, r.Owner) || has(q.Search, r.codes()...))
 }
 
 // has reports whether a text is in one of several.
@@ -189,14 +196,14 @@ func largest(value func(*row) *float64) func(a, b *row) int {
 
 // choose keeps the wanted tasks, in the wanted order. Tasks that it does not tell apart stand
 // in the order of the worst.
-func (f *overview) choose(q *query) {
-	f.Tasks = slices.DeleteFunc(f.Tasks, func(r row) bool { return !q.matches(&r) })
+func (o *overview) choose(q *query) {
+	o.Tasks = slices.DeleteFunc(o.Tasks, func(r row) bool { return !q.matches(&r) })
 	key, reversed := strings.CutPrefix(q.Sort, "-")
 	order := orders[key]
 	if order == nil {
 		order, reversed = orders["worst"], false
 	}
-	slices.SortStableFunc(f.Tasks, func(a, b row) int {
+	slices.SortStableFunc(o.Tasks, func(a, b row) int {
 		by := order(&a, &b)
 		if reversed {
 			by = -by
@@ -208,14 +215,14 @@ func (f *overview) choose(q *query) {
 // knows reports whether tasks can be sorted by a key.
 func knows(sort string) bool { return orders[strings.TrimPrefix(sort, "-")] != nil }
 
-func (f *overview) writeJSON(w io.Writer) error {
+func (o *overview) writeJSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(f)
+	return encoder.Encode(o)
 }
 
 // writeCSV writes a line for each task.
-func (f *overview) writeCSV(w io.Writer) error {
+func (o *overview) writeCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{ // the error is kept until the end
 		"target", "id", "name", "type", "importance", "owner", "tags", "status", "severity", "concerns",
@@ -223,8 +230,8 @@ func (f *overview) writeCSV(w io.Writer) error {
 		"warning_delay_seconds", "critical_delay_seconds", "sample_age_seconds",
 		"checkpoint_age_seconds", "recent_alarms", "error_codes",
 	})
-	for i := range f.Tasks {
-		r := &f.Tasks[i]
+	for i := range o.Tasks {
+		r := &o.Tasks[i]
 		flow, step := r.Flow(), r.Step()
 		if flow == nil {
 			flow = &collector.FlowView{}
@@ -245,7 +252,7 @@ func (f *overview) writeCSV(w io.Writer) error {
 		}
 		_ = out.Write(append(line, number(step.Progress), number(flow.Delay), number(flow.Effective),
 			number(r.WarningDelay), number(r.CriticalDelay), number(flow.SampleAge),
-			number(flow.CheckpointAge), number(r.RecentAlarms), inert(strings.Join(r.Errors, " "))))
+			number(flow.CheckpointAge), number(r.RecentAlarms), inert(strings.Join(r.codes(), " "))))
 	}
 	out.Flush()
 	return out.Error()

@@ -94,9 +94,16 @@ var pageColumns = []column{
 	{[]sorting{{"importance", "importance"}, {"owner", "owner"}}}, {[]sorting{{"alarms", "alarms"}}},
 }
 
+// look returns what people see, after a listing if they want one now.
+func (h *handler) look(r *http.Request, again bool) *overview {
+	return overviewOf(h.targets.all(), func(t *target) (*listing, bool) {
+		return t.look(r.Context(), again)
+	})
+}
+
 // page shows the tasks of all targets to people.
 func (h *handler) page(w http.ResponseWriter, r *http.Request) {
-	f := overviewOf(r.Context(), h.targets.all(), false)
+	f := h.look(r, false)
 	h.limits.inPlace(w, r, h.budgetOf(r, nil).waiting, func() {
 		h.render(w, "page", h.pageDoc(r, f))
 	})
@@ -117,7 +124,7 @@ func (h *handler) tasksFor(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "format is html, json or csv", http.StatusBadRequest)
 		return
 	}
-	f := overviewOf(r.Context(), h.targets.all(), false)
+	f := h.look(r, false)
 	q := queryOf(r.URL.Query())
 	f.choose(&q)
 	h.limits.inPlace(w, r, h.budgetOf(r, nil).waiting, func() {
@@ -128,7 +135,7 @@ func (h *handler) tasksFor(w http.ResponseWriter, r *http.Request) {
 
 // listNow makes listings for people, and shows the page again that they came from.
 func (h *handler) listNow(w http.ResponseWriter, r *http.Request) {
-	overviewOf(r.Context(), h.targets.all(), true)
+	h.look(r, true)
 	// Relative, so that the exporter may be below any path of a proxy.
 	w.Header().Set("Location", "?"+r.URL.RawQuery)
 	w.WriteHeader(http.StatusSeeOther)
@@ -309,13 +316,8 @@ func (r *pageRow) Live() *collector.FlowView {
 	return nil
 }
 
-// Codes returns the error codes of a task, or of the step that has failed.
-func (r *pageRow) Codes() []string {
-	if s := r.Step(); len(r.Errors) == 0 && s != nil && s.State == collector.StepFailed {
-		return s.Errors
-	}
-	return r.Errors
-}
+// Codes returns the error codes to show.
+func (r *pageRow) Codes() []string { return r.codes() }
 
 // Times returns what happened to a task, and when.
 func (r *pageRow) Times() []moment {

@@ -1,21 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"html/template"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"oms_exporter/collector"
-	"oms_exporter/omsclient"
 )
 
 // funcsOf returns what templates call, in a language.
 func funcsOf(l lang) template.FuncMap {
 	return template.FuncMap{
-		"t": l.text, "value": l.value, "step": l.step, "p": printable, "target": displayName,
+		"t": l.text, "value": l.value, "step": l.step, "p": printable, "target": func(name string) string { return printable(cmp.Or(name, "OMS")) },
 		"css":      func() template.CSS { return template.CSS(siteCSS) }, //nolint:gosec // ours
 		"js":       func() template.JS { return template.JS(siteJS) },    //nolint:gosec // ours
 		"duration": l.optionalDuration, "seconds": l.duration, "away": l.away,
@@ -50,7 +51,7 @@ func percent(ratio float64) string { return strconv.Itoa(int(ratio*100+1e-9)) + 
 
 // perSecond formats a number per second, with a digit after the point if it is small.
 func perSecond(v float64) string {
-	if v < 10 {
+	if v < 10 && v != math.Trunc(v) {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return grouped(v)
@@ -63,9 +64,10 @@ type share struct {
 	From, Wide float64
 }
 
-// shares divides a bar among statuses, in the order of the documents.
+// shares divides a bar among statuses.
 func shares(statuses map[string]int) []share {
-	order := append(omsclient.Statuses(), slices.Sorted(maps.Keys(statuses))...)
+	order := []string{"RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING", "FAILED", "SUSPEND", "INIT", "FINISHED"}
+	order = append(order, slices.Sorted(maps.Keys(statuses))...)
 	total := 0
 	for _, n := range statuses {
 		total += n

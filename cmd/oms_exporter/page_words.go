@@ -44,11 +44,11 @@ var words = map[string][2]string{
 	"skip": {"Skip to the tasks", "跳到任务列表"},
 
 	"answering": {"answering", "正常应答"}, "down": {"not answering", "无应答"},
-	"not listed": {"not listed yet", "尚未读取"},
-	"pending":    {"still reading the tasks; look again in a moment", "仍在读取任务，请稍后再看"},
-	"tasks of":   {"tasks as of", "任务数据取自"}, "ago": {"%s ago", "%s前"}, "in": {"in %s", "%s后"},
+	"details": {"what happened", "详细情况"}, "not listed": {"not listed yet", "尚未读取"},
+	"pending":  {"still reading the tasks; look again in a moment", "仍在读取任务，请稍后再看"},
+	"tasks of": {"tasks as of", "任务数据取自"}, "ago": {"%s ago", "%s前"}, "in": {"in %s", "%s后"},
 	"no tasks kept": {"no tasks to show", "没有可显示的任务"},
-	"pages":         {"pages", "页"}, "page": {"page", "页"}, "took": {"took", "耗时"},
+	"Pages":         {"Pages", "页数"}, "pages": {"pages", "页"}, "page": {"page", "页"}, "took": {"took", "耗时"},
 	"certificate": {"certificate expires", "证书到期"}, "expired": {"certificate expired", "证书已过期"},
 	"secret": {
 		"OMS refuses the password. It is sent again %s, or as soon as it changes.",
@@ -72,7 +72,7 @@ var words = map[string][2]string{
 
 	"look at": {"What to look at", "需要关注"}, "steps": {"Steps", "步骤"}, "step": {"Step", "步骤"},
 	"delay": {"Delay", "延迟"}, "sampled": {"sampled", "采样"}, "checkpoint": {"Checkpoint", "位点"},
-	"alarms": {"OMS alarms", "OMS 告警"}, "limit": {"of", "阈值"}, "behind": {"behind", "之前"},
+	"alarms": {"OMS alarms", "OMS 告警"}, "limit": {"of", "阈值"},
 	"console": {"OMS console", "OMS 控制台"}, "grafana": {"Grafana", "Grafana"},
 	"close": {"Close", "收起"}, "forward": {"forward", "正向"}, "reverse": {"reverse", "反向"},
 	"measured": {"measured by OMS", "OMS 测得"}, "late from": {"late from", "告警阈值"},
@@ -102,19 +102,18 @@ var words = map[string][2]string{
 	"state.paused": {"paused", "已暂停"}, "state.failed": {"failed", "失败"},
 	"state.person": {"waits for a person", "等待人工操作"},
 
-	"concern.failed":               {"The task has failed", "任务失败"},
-	"concern.logs_almost_lost":     {"The logs it resumes from are almost gone", "续传所需日志即将被清理"},
-	"concern.very_late":            {"Very late", "延迟严重"},
-	"concern.step_failed":          {"A step has failed; OMS retries it", "步骤失败，OMS 正在重试"},
-	"concern.late":                 {"Late", "延迟"},
-	"concern.sample_stale":         {"OMS no longer measures the delay", "OMS 已停止测量延迟"},
-	"concern.delay_unknown":        {"OMS tells no delay", "OMS 未提供延迟"},
-	"concern.logs_running_out":     {"Half of the time to resume is over", "可续传时间已过半"},
-	"concern.records_differ":       {"Verification found differences", "校验发现不一致"},
-	"concern.clocks_disagree":      {"Negative delay: clocks disagree", "延迟为负：时钟不一致"},
-	"concern.alarming":             {"OMS raises an alarm", "OMS 正在告警"},
-	"concern.suspended":            {"Suspended", "已暂停"},
-	"concern.waits_for_switchover": {"Waits for the switchover", "等待切换"},
+	"concern.failed":           {"The task has failed", "任务失败"},
+	"concern.logs_almost_lost": {"The logs it resumes from are almost gone", "续传所需日志即将被清理"},
+	"concern.very_late":        {"Very late", "延迟严重"},
+	"concern.step_failed":      {"A step has failed; OMS retries it", "步骤失败，OMS 正在重试"},
+	"concern.late":             {"Late", "延迟"},
+	"concern.sample_stale":     {"OMS no longer measures the delay", "OMS 已停止测量延迟"},
+	"concern.delay_unknown":    {"OMS tells no delay", "OMS 未提供延迟"},
+	"concern.logs_running_out": {"Half of the time to resume is over", "可续传时间已过半"},
+	"concern.records_differ":   {"Verification found differences", "校验发现不一致"},
+	"concern.clocks_disagree":  {"Negative delay: clocks disagree", "延迟为负：时钟不一致"},
+	"concern.alarming":         {"OMS raises an alarm", "OMS 正在告警"},
+	"concern.suspended":        {"Suspended", "已暂停"},
 
 	"reason.timeout": {"no answer in time", "应答超时"},
 	"reason.dns":     {"the host name does not resolve", "主机名无法解析"},
@@ -149,7 +148,8 @@ var words = map[string][2]string{
 			"or excluded by the configuration, or if the listing was repeated.",
 		"行数是各页内容之和。任务被重复列出、被配置排除，或读取被重复时，行数多于任务数。",
 	},
-	"look.title": {"Questions about single tasks", "单个任务的查询"}, "look.wanted": {"Tasks", "任务"},
+	"look.action": {"Action", "接口"},
+	"look.title":  {"Questions about single tasks", "单个任务的查询"}, "look.wanted": {"Tasks", "任务"},
 	"look.known": {"Answered", "已答复"}, "look.asked": {"Questions", "查询"},
 	"look.failed": {"Failed", "失败"}, "look.slowest": {"Slowest", "最慢"}, "look.last": {"Last", "最近"},
 	"look.next": {"asked again", "再次查询"}, "probe": {"metrics", "指标"}, "explain": {"explain", "说明"},
@@ -257,7 +257,7 @@ func (l lang) away(t, now time.Time) string {
 	if d := t.Sub(now); d > 0 {
 		return l.mustText("in", l.duration(d.Seconds()))
 	}
-	return l.mustText("ago", l.duration(now.Sub(t).Seconds()))
+	return l.mustText("ago", l.duration(now.Sub(t).Truncate(time.Second).Seconds()))
 }
 
 // grouped writes a whole number with commas between groups of three digits.
