@@ -38,6 +38,7 @@ type (
 		Component   bool                    `yaml:"component"` // beside --collector.component
 		// PasswordChanged is the date since which the password is the one it is; may be empty.
 		PasswordChanged string            `yaml:"password_changed"`
+		ConsoleURL      string            `yaml:"console_url"` // that the page links to; may be empty
 		Labels          map[string]string `yaml:"labels"`
 	}
 	// A filterConfig has the fields of an [omsclient.Filter].

@@ -93,6 +93,9 @@ func (t *targetConfig) validate() []problem {
 		found.addf("password_changed", "%s is in the future: write when the password was last changed",
 			t.PasswordChanged)
 	}
+	if !isLink(t.ConsoleURL) {
+		found.addf("console_url", "must be an http or https URL, such as https://oms.example:8089")
+	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
 	found = append(found, validateLabels(t.Labels)...)
@@ -106,6 +109,13 @@ func location(name string) (*time.Location, error) {
 		return nil, fs.ErrNotExist
 	}
 	return time.LoadLocation(name)
+}
+
+// isLink reports whether a page can link to an address. None at all is fine.
+func isLink(address string) bool {
+	u, err := url.Parse(strings.ReplaceAll(address, taskIDInLink, "id"))
+	return address == "" ||
+		err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
 }
 
 // maxLabelIDs is how many tags the filter of ListProjects takes.

@@ -120,6 +120,10 @@ func (s *webSettings) validate() error {
 	if !strings.HasPrefix(s.telemetryPath, "/") {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
+	if !isLink(s.grafanaURL) {
+		return usagef("--web.grafana-url=%q: must be an http or https URL, such as "+
+			"https://grafana.example", s.grafanaURL)
+	}
 	if err := web.Validate(s.configFile); err != nil {
 		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
 	}

@@ -29,6 +29,7 @@ type target struct {
 	http      *http.Client
 	own       *prometheus.Registry // of the exporter's own metrics about it
 	limits    *limits
+	lookout   *lookout
 }
 
 // displayName is the name of a target where one must be shown.
@@ -50,6 +51,7 @@ type targets struct {
 	logger     log.Logger
 	reloads    *collector.Reloads
 	refused    atomic.Pointer[time.Time] // when the last reload was; nil: it was not
+	loaded     atomic.Pointer[time.Time] // when the configuration in use was loaded
 	thresholds atomic.Pointer[collector.Thresholds]
 
 	reloading sync.Mutex
@@ -110,7 +112,12 @@ func (t *targets) replace() error {
 	}
 	t.thresholds.Store(loaded.DelayThresholds.thresholds())
 	t.current.Store(&after)
-	for _, old := range before {
+	now := time.Now().UTC()
+	t.loaded.Store(&now)
+	for name, old := range before {
+		if after[name] != old {
+			old.lookout.clear()
+		}
 		old.http.CloseIdleConnections() // those that stay may have moved to another address
 	}
 	return nil
@@ -147,7 +154,7 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	options.Room = collector.NewRoom(t.answers)
 	return &target{
 		name: name, config: cfg, http: hc, client: client, own: own,
-		collector: collector.New(client.List, options), limits: newLimits(t.answers),
+		collector: collector.New(client.List, options), limits: newLimits(t.answers), lookout: &lookout{},
 	}, nil
 }
 
