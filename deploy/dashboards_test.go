@@ -1042,8 +1042,7 @@ func TestDashboardsLinkOutside(t *testing.T) {
 				t.Errorf("%s lacks %s", name, link)
 			}
 		}
-		alerts := strings.Contains(board, `"displayName",
-              "value": "Alert"`)
+		alerts := strings.Contains(board, `"value": "Alert"`)
 		if alerts != strings.Contains(board, runbooks+"${__data.fields.alertname}.md") {
 			t.Errorf("%s: alerts, %t, do not lead to their runbooks", name, alerts)
 		}
