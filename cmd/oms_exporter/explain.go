@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,23 +19,25 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request, t *target) {
 	b := h.budgetOf(r, t)
 	b.cutOff(w)
 	start := time.Now()
-	s := scrapeUntil(b.listing, t, r)
-	took := time.Since(start)
-	h.limits.inPlace(w, r, b.waiting, func() {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name), t.config.URL,
-			b.listing.Sub(start).Round(time.Millisecond))
-		writeOutcome(w, t, s)
-		fmt.Fprintf(w, "answered after %s", english.duration(took.Seconds()))
-		if s.Shared() {
-			fmt.Fprint(w, ", sharing the listing with other scrapes")
-		}
-		fmt.Fprintln(w)
-		if fetches := t.collector.Fetches(); len(fetches) > 0 {
-			writeFetch(w, &fetches[0])
-		}
-		fmt.Fprintln(w, "\nWithout debug=true you get the metrics. /status shows earlier listings.")
-	})
+	ctx, cancel := context.WithDeadline(r.Context(), b.listing)
+	defer cancel()
+	t.limits.admit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.use(ctx, func(s *collector.Snapshot) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name), t.config.URL,
+				b.listing.Sub(start).Round(time.Millisecond))
+			writeOutcome(w, t, s)
+			fmt.Fprintf(w, "answered after %s", english.duration(time.Since(start).Seconds()))
+			if s.Shared() {
+				fmt.Fprint(w, ", sharing the listing with other scrapes")
+			}
+			fmt.Fprintln(w)
+			if fetches := t.collector.Fetches(); len(fetches) > 0 {
+				writeFetch(w, &fetches[0])
+			}
+			fmt.Fprintln(w, "\nWithout debug=true you get the metrics. /status shows earlier listings.")
+		})
+	})).ServeHTTP(w, r)
 }
 
 // writeOutcome says what a scrape was good for.

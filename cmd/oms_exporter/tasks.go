@@ -75,7 +75,7 @@ func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
 		return err
 	}
 	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), direct)
+		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
 	if err != nil {
 		return err
 	}

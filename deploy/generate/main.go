@@ -21,16 +21,20 @@ import (
 
 func main() {
 	dir := flag.String("dir", ".", "directory deploy of the repository")
+	var outside dashboards.Outside
+	flag.StringVar(&outside.Console, "console", "", "address of the console of OMS, for links of the dashboards")
+	flag.StringVar(&outside.Runbooks, "runbooks", "",
+		"address of the directory of the runbooks, with its last slash, for links of the dashboards")
 	flag.Parse()
-	if err := run(*dir); err != nil {
+	if err := run(*dir, outside); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
 // run writes the generated files below dir.
-func run(dir string) error {
-	files, err := generate(dir)
+func run(dir string, outside dashboards.Outside) error {
+	files, err := generate(dir, outside)
 	if err != nil {
 		return err
 	}
@@ -44,8 +48,8 @@ func run(dir string) error {
 
 // generate returns the generated files by name. It reads the READMEs and
 // runbooks below dir.
-func generate(dir string) (map[string]string, error) {
-	files, err := dashboards.Files()
+func generate(dir string, outside dashboards.Outside) (map[string]string, error) {
+	files, err := dashboards.Files(outside)
 	if err != nil {
 		return nil, err
 	}

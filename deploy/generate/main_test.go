@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"oms_exporter/deploy"
+	"oms_exporter/deploy/internal/dashboards"
 )
 
 func TestGeneratedFilesAreInStep(t *testing.T) {
-	files, err := generate("..")
+	files, err := generate("..", dashboards.Outside{})
 	if err != nil {
 		t.Fatal(err)
 	}
