@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -219,6 +220,42 @@ func TestChineseRunbooksAreInStep(t *testing.T) {
 				t.Errorf("%s: not the same %s as in English:\n%s", other, part,
 					difference(strings.Join(want[part], "\n"), strings.Join(got, "\n")))
 			}
+		}
+	}
+}
+
+// TestRunbooksQuoteTheSettings checks the thresholds and retentions that pages quote. The Chinese
+// pages have the same numbers.
+func TestRunbooksQuoteTheSettings(t *testing.T) {
+	settings := make(map[string]string) // by name and labels
+	for _, r := range known(t).rules {
+		if value := regexp.MustCompile(`^vector\((\d+)\)$`).FindStringSubmatch(r.Expr); value != nil {
+			settings[fmt.Sprint(r.Record, r.Labels)] = value[1]
+		}
+	}
+	span := func(unit int, singular, name, labels string) string {
+		seconds, err := strconv.Atoi(settings["oms:setting_"+name+":seconds"+"map["+labels+"]"])
+		if err != nil || seconds%unit != 0 {
+			t.Fatalf("%s has no setting of whole %ss for %s", name, singular, labels)
+		}
+		if seconds == unit {
+			return "1 " + singular
+		}
+		return fmt.Sprintf("%d %ss", seconds/unit, singular)
+	}
+	threshold := func(importance, level string, unit int, singular string) string {
+		return span(unit, singular, "delay_threshold", "importance:"+importance+" level:"+level) + " for " + importance
+	}
+	for file, want := range map[string]string{
+		"OMSTaskDelayHigh.md": threshold("HIGH", "warning", 60, "minute") + ", " +
+			threshold("MEDIUM", "warning", 60, "minute") + " and " + threshold("LOW", "warning", 60, "minute"),
+		"OMSTaskDelayCritical.md": threshold("HIGH", "critical", 60, "minute") + ", " +
+			threshold("MEDIUM", "critical", 60, "minute") + " and " + threshold("LOW", "critical", 3600, "hour"),
+		"README.md": span(3600, "hour", "log_retention", "task_type:SYNC") + " for a synchronization and for " +
+			span(3600, "hour", "log_retention", "task_type:MIGRATION") + " for a migration",
+	} {
+		if !strings.Contains(readFile(t, filepath.Join(english.dir, file)), want) {
+			t.Errorf("%s does not say %q", file, want)
 		}
 	}
 }

@@ -168,8 +168,8 @@ func readAlerts(dir string, lang language) ([]alert, error) {
 	return alerts, nil
 }
 
-// severity returns the severity that a label of a rule means: that of tasks of most importances, and
-// after it the importances that have another, such as "warning; HIGH critical; IGNORE info".
+// severity returns what the label severity of a rule means: the severity for most tasks, then those
+// for tasks of other importances, such as "warning; HIGH critical; IGNORE info".
 func severity(label string) (string, error) {
 	t, err := template.New("severity").Parse("{{ $labels := . }}" + label)
 	if err != nil {
