@@ -46,12 +46,9 @@ func refusingBeyond(tasks, claimed, most int, beyond refusal) http.Handler {
 // page 2 answers must not rest the secret either.
 func TestWhateverFailsAfterAllTasksIsTheEnd(t *testing.T) {
 	t.Parallel()
-	status := func(code int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
-	}
 	for name, beyond := range map[string]http.HandlerFunc{
-		"no body": status(200), "302": status(302), "401": status(401), "403": status(403),
-		"405": status(405), "502": status(502), "429": status(429),
+		"no body": statusOnly(200), "302": statusOnly(302), "401": statusOnly(401), "403": statusOnly(403),
+		"405": statusOnly(405), "502": statusOnly(502), "429": statusOnly(429),
 		"HTML": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, "<html>")
