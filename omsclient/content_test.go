@@ -279,6 +279,91 @@ func TestAFailureOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 	}
 }
 
+// TestWithoutACountARefusalIsTheEndAfterAPageThatWasNotFull, and only then: neither the
+// refusal nor the page alone says that there are no more tasks.
+func TestWithoutACountARefusalIsTheEndAfterAPageThatWasNotFull(t *testing.T) {
+	for _, tt := range []struct {
+		tasks, status int
+		reason        omsclient.Reason
+	}{
+		{100, 400, ""}, {200, 400, ""}, {200, 500, ""},
+		{150, 400, omsclient.HTTPStatus}, {300, 404, omsclient.HTTPStatus},
+		{200, 502, omsclient.HTTPStatus}, {200, 403, omsclient.Auth},
+	} {
+		t.Run(fmt.Sprintf("%d tasks, then %d", tt.tasks, tt.status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClientOver(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+					refused := false
+					response, err := direct{paper(func(page, size int) string {
+						ids := cut(tasks(tt.tasks), page, size)
+						refused = len(ids) == 0
+						return sheet("", ids...)
+					})}.RoundTrip(r)
+					if refused {
+						return answer{status: tt.status}.response(), nil
+					}
+					return response, err
+				}), omsclient.Options{})
+
+				got, _, err := listIDs(t.Context(), c)
+
+				checkEqual(t, "reason", omsclient.ReasonOf(err), tt.reason)
+				checkEqual(t, "ids", got, tasks(tt.tasks))
+			})
+		})
+	}
+}
+
+// TestAPageAfterTheLastThatHasTasksIsNoEnd though it fails.
+func TestAPageAfterTheLastThatHasTasksIsNoEnd(t *testing.T) {
+	whole := sheet("150", "np_more")
+	for name, body := range map[string]string{
+		"cut off":  whole[:len(whole)-1],
+		"too many": sheet("150", tasks(151)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, paper(func(page, size int) string {
+				if page == 2 {
+					return body
+				}
+				return sheet("150", cut(tasks(150), page, size)...)
+			}), omsclient.Options{MaxProjects: 150})
+
+			if _, _, err := listIDs(t.Context(), c); err == nil {
+				t.Error("the listing is said to be complete")
+			}
+		})
+	}
+}
+
+// TestAPageAfterTheLastThatHangsTakesAShortTime that is long enough for a page.
+func TestAPageAfterTheLastThatHangsTakesAShortTime(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: time.Second, 2 * time.Second: 4 * time.Second, 4 * time.Second: 3 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			transport, url := serveOverPipes(t, paper(func(page, size int) string {
+				if page == 2 {
+					<-time.After(20 * time.Second)
+				}
+				<-time.After(took)
+				return sheet("150", cut(tasks(150), page, size)...)
+			}))
+			c := newClientTo(t, url, transport, omsclient.Options{})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			start := time.Now()
+
+			got, _, err := listIDs(ctx, c)
+
+			checkEqual(t, "error", err, nil)
+			checkEqual(t, "tasks", len(got), 150)
+			checkEqual(t, "took", time.Since(start), took+want)
+			<-time.After(time.Minute) // the server notices
+		})
+	}
+}
+
 func checkEnd(
 	t *testing.T, n, served, total int, refusal answer, end bool, reason omsclient.Reason,
 ) {

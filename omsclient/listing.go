@@ -357,7 +357,7 @@ func (f *fetched) isMissing() bool {
 	for i := range f.attempts {
 		rows += f.attempts[i].Rows
 	}
-	return rows == 0 && f.err.Reason != Limit
+	return rows == 0
 }
 
 // fail makes an error of an answer.

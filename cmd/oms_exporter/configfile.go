@@ -323,6 +323,8 @@ func (k *keyReader) readValue(node *yaml.Node, t reflect.Type, key string) {
 	}
 	var expression *syntax.Error
 	switch {
+	case t.Kind() == reflect.Int && leadingZero.MatchString(node.Value):
+		k.problemf(key, "%.30q is an octal number in YAML: leave out the zeros in front", node.Value)
 	case err == nil:
 	case errors.As(err, &expression):
 		k.problemf(key, "not a regular expression in RE2 syntax: %s", expression.Code)
@@ -332,6 +334,8 @@ func (k *keyReader) readValue(node *yaml.Node, t reflect.Type, key string) {
 		k.problemf(key, "must be %s", valueOf(t))
 	}
 }
+
+var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // keysBelow returns the keys that a type has in a file, and the type of what any
 // other key has.
