@@ -31,13 +31,9 @@ func boundReference(t *testing.T) string {
 	for _, row := range [][4]string{
 		{"tasks of a listing", "`max_tasks`, by default " + thousands(int64(client.MaxProjects)), fails(omsclient.Limit), "omsclient/" + listing},
 		{
-			"memory of the tasks that were read", fmt.Sprintf("%s for each of `max_tasks`, and at least %s", inUnits(of(decode, "each")), inUnits(of(decode, "least"))),
-			fails(omsclient.Limit), "omsclient/" + decode,
-		},
-		{
-			"memory and text of their series",
-			fmt.Sprintf("%s for each of `max_tasks`, and at least for %s", inUnits(collector.BytesPerTask), thousands(collector.UsualTasks)),
-			fails(omsclient.Limit), "collector/budget.go",
+			"memory of the tasks, as they are read, and of their series",
+			fmt.Sprintf("%s for each of `max_tasks`, and at least for %s", inUnits(omsclient.BytesPerProject), thousands(omsclient.LeastProjects)),
+			fails(omsclient.Limit), "omsclient/" + decode + ", collector/budget.go",
 		},
 		{"pages of a listing", thousands(int64(client.MaxPages)), fails(omsclient.Pagination), "omsclient/" + listing},
 		{"rows of a page", thousands(of(decode, "maxElements")), fails(omsclient.Decode), "omsclient/" + decode},

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oms_exporter/omsclient/omssim"
 )
 
 // What the exporter may take, whatever an OMS lists. The first is what Go is told; beyond
@@ -392,11 +394,16 @@ type limitedProgram struct {
 
 func startLimited(t *testing.T, binary, oms string, args ...string) *limitedProgram {
 	t.Helper()
-	shell := []string{
-		"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataLimit>>10), binary,
-		"--oms.url=" + oms, "--web.listen-address=127.0.0.1:0",
+	return startWithin(t, fmt.Sprintf("ulimit -d %d", dataLimit>>10), binary, append([]string{
+		"--oms.url=" + oms,
 		"--scrape.timeout=2m", "--oms.page-timeout=1m", // a busy machine is no failure
-	}
+	}, args...)...)
+}
+
+// startWithin starts the program after a command of the shell that limits something.
+func startWithin(t *testing.T, limit, binary string, args ...string) *limitedProgram {
+	t.Helper()
+	shell := []string{"-c", limit + `; exec "$0" "$@"`, binary, "--web.listen-address=127.0.0.1:0"}
 	p := &limitedProgram{
 		stderr: newOutput(), ended: make(chan struct{}),
 		cmd: exec.CommandContext(t.Context(), "sh", append(shell, args...)...),
@@ -472,6 +479,82 @@ func (p *limitedProgram) lastPage(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// Clients at the port do not make the program take more memory than it may, whatever they
+// ask for and do not read.
+func TestClientsAtThePortNeverKill(t *testing.T) {
+	binary := buildProgram(t)
+	t.Run("all", func(t *testing.T) {
+		t.Run("answers", func(t *testing.T) { testAnswersThatNobodyReads(t, binary) })
+		t.Run("connections", func(t *testing.T) { testFloodsOfConnections(t, binary) })
+		t.Run("files", func(t *testing.T) { testConnectionsBeyondTheFiles(t, binary) })
+	})
+}
+
+// Each of these clients would keep a listing of its own in memory, and what is written of it.
+func testAnswersThatNobodyReads(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	const tasks, clients = 10_000, 8
+	_, oms := newOMS(t, omssim.Options{Tasks: tasks})
+	p := startLimited(t, binary, oms)
+	client := &program{url: p.url}
+	for i := range clients {
+		c := sluggard(t, client, "/metrics", "60")
+		began := time.Now()
+		_ = c.SetReadDeadline(began.Add(20 * time.Second))
+		_, err := c.Read(make([]byte, 1)) // an answer has begun
+		t.Logf("client %d: %s, peak RSS %d MiB, %v", i, time.Since(began).Round(time.Millisecond), p.resident(t, "VmHWM")>>20, err)
+	}
+	if a := p.scrape(t); !a.up {
+		t.Errorf("a client that reads: reason %q", a.reason)
+	}
+	p.expectBounded(t)
+}
+
+func testFloodsOfConnections(t *testing.T, binary string) {
+	t.Helper()
+	for name, text := range map[string]string{
+		"idle":          "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n",
+		"half a header": "GET /-/healthy HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", maxHeaderBytes-1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const connections, most = 4000, 96 << 20
+			p := startLimited(t, binary, "http://127.0.0.1:1")
+			client := &program{url: p.url}
+			before := p.resident(t, "VmHWM")
+			for range connections {
+				_, _ = io.WriteString(dial(t, client), text) // it may be closed
+			}
+			if r := get(t, p.url+"/-/healthy"); r.status != http.StatusOK {
+				t.Errorf("/-/healthy: status %d", r.status)
+			}
+			peak := p.resident(t, "VmHWM")
+			t.Logf("peak RSS %d MiB, %d MiB before", peak>>20, before>>20)
+			if peak > most {
+				t.Errorf("%d connections take %d MiB", connections, peak>>20)
+			}
+		})
+	}
+}
+
+// The program never lacks files because of connections.
+func testConnectionsBeyondTheFiles(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	p := startWithin(t, "ulimit -n 100", binary, "--oms.url="+serveOMS(t, fleetOf(3)))
+	client := &program{url: p.url}
+	for range 300 {
+		_, _ = io.WriteString(dial(t, client), "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	if got := verdict(t, p.url+"/metrics", scrapeTimeout, "5"); got != "up, 3 tasks" {
+		t.Errorf("beside 300 connections: %s", got)
+	}
+	if log := p.stderr.String(); strings.Contains(log, "too many open files") || !strings.Contains(log, "limit=50") {
+		t.Errorf("the log is\n%s", log)
+	}
 }
 
 // resident returns one of the figures of /proc about the memory of the program, in bytes.
