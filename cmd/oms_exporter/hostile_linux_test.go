@@ -489,6 +489,7 @@ func TestClientsAtThePortNeverKill(t *testing.T) {
 		t.Run("answers", func(t *testing.T) { testAnswersThatNobodyReads(t, binary) })
 		t.Run("connections", func(t *testing.T) { testFloodsOfConnections(t, binary) })
 		t.Run("files", func(t *testing.T) { testConnectionsBeyondTheFiles(t, binary) })
+		t.Run("targets", func(t *testing.T) { testManyTargetsAtOneMoment(t, binary) })
 	})
 }
 
@@ -496,17 +497,15 @@ func TestClientsAtThePortNeverKill(t *testing.T) {
 func testAnswersThatNobodyReads(t *testing.T, binary string) {
 	t.Helper()
 	t.Parallel()
-	const tasks, clients = 10_000, 8
+	const tasks, clients = 10_000, 12
 	_, oms := newOMS(t, omssim.Options{Tasks: tasks})
 	p := startLimited(t, binary, oms)
-	client := &program{url: p.url}
-	for i := range clients {
-		c := sluggard(t, client, "/metrics", "60")
-		began := time.Now()
-		_ = c.SetReadDeadline(began.Add(20 * time.Second))
-		_, err := c.Read(make([]byte, 1)) // an answer has begun
-		t.Logf("client %d: %s, peak RSS %d MiB, %v", i, time.Since(began).Round(time.Millisecond), p.resident(t, "VmHWM")>>20, err)
+	for range clients {
+		sluggard(t, &program{url: p.url}, "/metrics", "120")
+		<-time.After(time.Second) // longer than a listing takes, so that they share none
 	}
+	t.Logf("peak RSS %d MiB with %d clients", p.resident(t, "VmHWM")>>20, clients)
+
 	if a := p.scrape(t); !a.up {
 		t.Errorf("a client that reads: reason %q", a.reason)
 	}
@@ -555,6 +554,48 @@ func testConnectionsBeyondTheFiles(t *testing.T, binary string) {
 	if log := p.stderr.String(); strings.Contains(log, "too many open files") || !strings.Contains(log, "limit=50") {
 		t.Errorf("the log is\n%s", log)
 	}
+}
+
+// A fleet of targets is scraped at one moment, with the default limits.
+func testManyTargetsAtOneMoment(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	const targets, tasks, most = 200, 50, 160 << 20
+	_, oms := newOMS(t, omssim.Options{Tasks: tasks, Scenarios: []string{"following"}, Latency: 50 * time.Millisecond})
+	var config strings.Builder
+	config.WriteString("targets:\n")
+	for i := range targets {
+		fmt.Fprintf(&config, "  t%d: {url: %q}\n", i, oms)
+	}
+	p := startWithin(t, fmt.Sprintf("ulimit -d %d", dataLimit>>10), binary, "--scrape.timeout=2m",
+		"--config.file="+writeFile(t, config.String()))
+	for round := range 2 { // the second has connections
+		began := time.Now()
+		answers := make(chan int, targets)
+		for i := range targets {
+			go func() {
+				r, _ := ask(fmt.Sprintf("%s/probe?target=t%d", p.url, i), 2*time.Minute) // a busy machine is no failure
+				answers <- strings.Count(r.body, "\noms_task_info{")
+			}()
+		}
+		own := parseText(t, get(t, p.url+"/metrics").body) // meanwhile
+		got := map[int]int{}
+		for range targets {
+			got[<-answers]++
+		}
+		took := time.Since(began)
+		if got[tasks] != targets {
+			t.Errorf("answers by number of tasks: %v, want %d with %d", got, targets, tasks)
+		}
+		goroutines, _ := own.value("go_goroutines")
+		files, _ := own.value("process_open_fds")
+		t.Logf("round %d: answers by number of tasks %v after %s, peak RSS %d MiB, meanwhile %g goroutines, %g files", round, got,
+			took.Round(time.Millisecond), p.resident(t, "VmHWM")>>20, goroutines, files)
+	}
+	if peak := p.resident(t, "VmHWM"); peak > most {
+		t.Errorf("the program took %d MiB", peak>>20)
+	}
+	p.expectBounded(t)
 }
 
 // resident returns one of the figures of /proc about the memory of the program, in bytes.
