@@ -184,7 +184,7 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 			c := collector.New(of(&made, endless(p)), collector.Options{MaxTasks: 1})
 			s := c.Scrape(t.Context())
 			larger := collector.New(of(&more, endless(p)), collector.Options{
-				MaxTasks: 2 * collector.UsualTasks,
+				MaxTasks: 2 * omsclient.LeastProjects,
 			})
 			_ = larger.Scrape(t.Context())
 

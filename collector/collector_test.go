@@ -268,12 +268,15 @@ func TestOwnMetricsCountRequestsOfAListing(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		c := collector.New(func(_ context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 			return func(func(omsclient.Project, error) bool) {
-				*r = omsclient.Report{Inconsistent: true, Requests: []omsclient.Request{
+				*r = omsclient.Report{Inconsistent: true, Observe: r.Observe, Requests: []omsclient.Request{
 					{Page: 1, Attempt: 1, StatusCode: 502, Bytes: 10, CertExpiry: time.Unix(4e9, 0)},
 					{Page: 1, Attempt: 2, Bytes: 5, Err: &omsclient.Error{Reason: omsclient.Connect}},
 					{Page: 1, Attempt: 3, StatusCode: 200, Bytes: 1000},
 					{Page: 1, Attempt: 1, StatusCode: 200, Bytes: 1000},
 				}}
+				for i := range r.Requests {
+					r.Observe(&r.Requests[i])
+				}
 			}
 		}, collector.Options{Metrics: collector.NewMetrics(registry)})
 

@@ -103,6 +103,8 @@ func (c *Collector) awaitTurn(ctx context.Context) error {
 
 // fill lists all projects into a snapshot.
 func (c *Collector) fill(ctx context.Context, s *Snapshot) {
+	s.report.Observe = func(r *omsclient.Request) { c.options.Metrics.request(omsclient.Action, r) }
+	defer func() { s.report.Observe = nil }()
 	for project, err := range c.list(ctx, &s.report) {
 		if err != nil {
 			s.fail(err)
@@ -202,16 +204,10 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 
 // logListing logs what a listing took, for whoever asks for that much.
 func (c *Collector) logListing(s *Snapshot) {
-	reused := 0
-	for i := range s.report.Requests {
-		if s.report.Requests[i].Reused {
-			reused++
-		}
-	}
 	level.Debug(c.options.Logger).Log("msg", "listing ended", "reason", omsclient.ReasonOf(s.err),
 		"tasks", len(s.tasks), "pages", s.report.Pages, "bytes", s.report.Bytes(),
-		"bytes_on_wire", s.report.BytesOnWire(), "requests", len(s.report.Requests),
-		"on_kept_connections", reused, "retries", s.report.Retries(),
+		"bytes_on_wire", s.report.BytesOnWire(), "requests", s.report.Sent(),
+		"on_kept_connections", s.report.Reused(), "retries", s.report.Retries(),
 		"duration", s.duration, "shared", s.shared)
 }
 

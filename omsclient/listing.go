@@ -12,7 +12,7 @@ import (
 
 // List iterates over every project that OMS lists for the client's filter. It
 // yields each project once, in the order of creation, and fills in the report,
-// which must not be nil.
+// which must not be nil. It keeps nothing of it but [Report.Observe].
 //
 // An error ends the iteration. It is always an [*Error] and comes with a zero
 // Project; the projects yielded before it are only part of the listing. Leaving
@@ -29,7 +29,7 @@ import (
 // [Report.Inconsistent] is set.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
-		*report = Report{Dropped: map[string]int{}}
+		*report = Report{Dropped: map[string]int{}, Observe: report.Observe}
 		if c.distrust.Swap(false) {
 			c.http.CloseIdleConnections() // those that were still in use the last time
 		}

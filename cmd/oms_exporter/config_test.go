@@ -186,6 +186,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"label of a histogram", one + "    labels: {le: c}\n", ":4: targets.a.labels.le: Prometheus sets it: use another name"},
 		{"hidden label", one + "    labels: {__a: c}\n", ":4: targets.a.labels.__a: Prometheus keeps names that begin with __ to itself: use another name"},
 		{"name that is a URL", "targets:\n  http://a: {url: http://a.example}\n", `:2: targets.http://a: "http://a" cannot name a target: use printable characters without spaces and / \ ? # & = %, and not only dots`},
+		{"name that is a URL with a password", "targets:\n  https://u:CAN/ARY@a: {url: http://a.example}\n", `:2: targets.https://…@a: "https://…@a" cannot name a target: `},
 		{"name of dots", "targets:\n  ..: {url: http://a.example}\n", `:2: targets...: ".." cannot name a target: `},
 		{"name of nothing", "targets:\n  '': {url: http://a.example}\n", `:2: targets."": "" cannot name a target: `},
 		{"name with a color", "targets:\n  \"a\\e[31m\": {url: http://a.example}\n", `:2: targets."a\x1b[31m": "a\x1b[31m" cannot name a target: `},

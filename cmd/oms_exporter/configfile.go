@@ -36,8 +36,15 @@ type source struct {
 	lines map[string]int // by key
 }
 
+// userInfo is that of a URL, which may stand anywhere, even as the name of a target.
+var userInfo = regexp.MustCompile(`//[^\s"']*@`)
+
 // say tells people about a problem, and where it is.
 func (s *source) say(p problem) string {
+	return userInfo.ReplaceAllString(s.sayAll(p), "//…@")
+}
+
+func (s *source) sayAll(p problem) string {
 	if s.path == "" {
 		return flagOf(p.key) + ": " + p.text
 	}

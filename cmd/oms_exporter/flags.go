@@ -358,7 +358,8 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 	cmd.Flag("web.systemd-socket", "Use systemd socket activation instead of listening (Linux only).").
 		BoolVar(&s.systemdSocket)
 	cmd.Flag("web.max-requests",
-		"Maximum number of answers written at once; other scrapes wait for a place. 0: no limit.").
+		"Maximum number of answers sent at once for each target. One with more than 500 tasks counts "+
+			"as several. Other scrapes wait. 0: no limit.").
 		Default("40").IntVar(&s.maxRequests)
 	cmd.Flag("web.disable-exporter-metrics",
 		"Leave out the metrics of the exporter itself: oms_exporter_*, go_*, process_*, promhttp_*.").

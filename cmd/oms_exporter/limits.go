@@ -84,11 +84,12 @@ type budget struct {
 	reading time.Time // when the scraper must have read the answer
 }
 
+// grace is how much later than its timeout a scraper that does not read is cut off.
+const grace = 5 * time.Second
+
 // budgetOf returns the budget of a request whose listing takes no longer than most. A
-// header says when Prometheus gives up; the answer must be there an offset earlier. A
-// scraper that does not read is cut off a little later.
+// header says when Prometheus gives up; the answer must be there an offset earlier.
 func budgetOf(r *http.Request, most, offset time.Duration) budget {
-	const grace = 5 * time.Second
 	timeout := most + offset
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err == nil && seconds > 0 && seconds < timeout.Seconds() {

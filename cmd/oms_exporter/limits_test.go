@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,6 +273,29 @@ func TestScrapersThatHangUpAreNoErrors(t *testing.T) {
 
 // failing is a registry that cannot be gathered.
 func failing() ([]*dto.MetricFamily, error) { return nil, errors.New("two metrics of one name") }
+
+// Clients can ask for the same listing in many formats and codings.
+func TestOnlyAFewAnswersOfAListingAreKept(t *testing.T) {
+	var a answers
+	shared, encoded := sharedSnapshot(t), 0
+	const keys = 3 * maxBodies
+	for range 2 {
+		for key := range keys {
+			err := a.write(io.Discard, shared, fmt.Sprint(key), func(io.Writer) error {
+				encoded++
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+
+	if want := maxBodies + 2*(keys-maxBodies); encoded != want {
+		t.Errorf("%d answers were encoded, want %d: %d once and the others each time", encoded, want, maxBodies)
+	}
+	runtime.KeepAlive(shared)
+}
 
 func TestAnAnswerThatCannotBeWrittenIsNeverTakenForWhole(t *testing.T) {
 	lines := newOutput()
