@@ -37,9 +37,8 @@ func perTask[R any](
 	return newTable(tableOf[*Snapshot, *task, R]{
 		group: group,
 		subjects: subjects[*Snapshot, *task]{
-			of:       func(s *Snapshot) []*task { return s.tasks },
-			labels:   identityLabels,
-			rendered: func(t *task) string { return t.identity },
+			of:     func(s *Snapshot) []*task { return s.tasks },
+			labels: identityLabels,
 		},
 		rows: rows, labels: labels, metrics: metrics,
 	})

@@ -156,12 +156,9 @@ func (s *Snapshot) fail(err error) {
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
-// What is made for them in that order lies in memory in that order, which makes writing
-// faster.
 func (s *Snapshot) finish(thresholds *Thresholds) {
 	slices.SortFunc(s.tasks, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
 	for _, t := range s.tasks {
-		t.identity = string(appendLabels(nil, identityLabels, t))
 		t.threshold = thresholds.of(t)
 		t.steps = latestSteps(t.Steps)
 	}

@@ -37,7 +37,6 @@ type Snapshot struct {
 // A task is a project that has series.
 type task struct {
 	omsclient.Project
-	identity    string // its identityLabels as appendLabels writes them
 	threshold   Threshold
 	alarmTotals []omsclient.RuleCount
 	steps       []*omsclient.Step // those of Steps that have series
@@ -159,7 +158,8 @@ func (s *Snapshot) Encode(
 	wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
-		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
+		return fmt.Errorf("cannot encode metrics as %q, only as text, OpenMetrics or delimited protobuf",
+			format)
 	}
 	var families []family
 	for _, t := range s.tables {

@@ -37,12 +37,12 @@ type tableOf[S, T, R any] struct {
 	leading, trailing []label[R]
 }
 
-// Subjects are what the rows of several tables are about. They have a rendered
-// form, so that a subject's labels are escaped once and not for each of its rows.
+// Subjects are what the rows of several tables are about. All subjects with labels are
+// the same, in all tables of a catalogue: so an encoder writes their labels once, and not
+// for each of their rows.
 type subjects[S, T any] struct {
-	of       func(S) []T // ordered by their labels
-	labels   []label[T]
-	rendered func(T) string // the labels as appendLabels writes them
+	of     func(S) []T // ordered by their labels
+	labels []label[T]
 }
 
 // A label is the name of a label and where its value comes from.
@@ -54,20 +54,25 @@ type label[R any] struct {
 // A metric is everything there is to know about a metric. Make one with [gauge]
 // or [counter].
 type metric[R any] struct {
-	name  string
-	help  string
-	kind  prometheus.ValueType
-	group string                       // by default that of the table; [always]: it cannot be switched off
+	header
+	group string                       // by default that of the table
 	value func(R) (v float64, ok bool) // not ok: the row has no such sample
 	desc  *prometheus.Desc             // set by newTable
 }
 
+// A header is what is said of a metric before its samples.
+type header struct {
+	name string
+	help string
+	kind prometheus.ValueType
+}
+
 func gauge[R any](name, help string, value func(R) (float64, bool)) metric[R] {
-	return metric[R]{name: name, help: help, kind: prometheus.GaugeValue, value: value}
+	return metric[R]{header: header{name, help, prometheus.GaugeValue}, value: value}
 }
 
 func counter[R any](name, help string, value func(R) (float64, bool)) metric[R] {
-	return metric[R]{name: name, help: help, kind: prometheus.CounterValue, value: value}
+	return metric[R]{header: header{name, help, prometheus.CounterValue}, value: value}
 }
 
 // always is the group of metrics that cannot be switched off.
