@@ -22,8 +22,8 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request, t *target) {
 	took := time.Since(start)
 	h.limits.inPlace(w, r, b.waiting, func() {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name), t.config.URL,
-			b.listing.Sub(start).Round(time.Millisecond))
+		fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name),
+			t.config.URL, b.listing.Sub(start).Round(time.Millisecond))
 		writeOutcome(w, t, s)
 		fmt.Fprintf(w, "answered after %s", english.duration(took.Seconds()))
 		if s.Shared() {
