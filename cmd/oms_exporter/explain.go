@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -74,11 +75,14 @@ func writeFetch(w io.Writer, f *collector.Fetch) {
 	fmt.Fprintln(table, "  page\tattempt\tHTTP\ttime\trows\tsize\trequestId\tfailure")
 	for i := range f.Requests {
 		r := &f.Requests[i]
-		failure := ""
+		failure, status := "", "-"
+		if r.StatusCode != 0 {
+			status = strconv.Itoa(r.StatusCode)
+		}
 		if r.Err != nil {
 			failure = printable(r.Err.Error())
 		}
-		fmt.Fprintf(table, "  %d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", r.Page, r.Attempt, r.StatusCode,
+		fmt.Fprintf(table, "  %d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Page, r.Attempt, status,
 			english.duration(r.Duration.Seconds()), r.Rows, size(r.Bytes), printable(r.RequestID), failure)
 	}
 	_ = table.Flush() // only the client can be gone

@@ -202,7 +202,7 @@ func (d *pageDoc) offer(f *overview) {
 	for i := range f.Tasks {
 		r := &f.Tasks[i]
 		statuses[r.Status]++
-		if len(owners) < most {
+		if r.Owner != "" && len(owners) < most {
 			owners[printable(r.Owner)] = true
 		}
 		for _, tag := range r.Tags {
@@ -244,11 +244,12 @@ func (h *handler) grafanaOf(r *row) string {
 func (d *pageDoc) Importances() []string { return omsclient.Importances() }
 
 // With returns the address of the page with another value of a parameter; an empty one removes
-// it. What is not asked for from there on, begins with its first page.
+// it. Other tasks begin with the first page, and none of them is open.
 func (d *siteDoc) With(key, value string) string {
 	values := maps.Clone(d.Values)
 	if key != "task" && key != "lang" {
 		values.Del("page")
+		values.Del("task")
 	}
 	if values.Set(key, value); value == "" {
 		values.Del(key)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"oms_exporter/collector"
+	"oms_exporter/omsclient"
 )
 
 // funcsOf returns what templates call, in a language.
@@ -29,7 +30,7 @@ func funcsOf(l lang) template.FuncMap {
 		},
 		"percent": func(v *float64) string { return optionalText(v, percent) },
 		"clock":   clock,
-		"shares":  shares, "delayBar": delayBar, "strip": l.strip, "glyph": glyph,
+		"shares":  shares, "statusClass": statusClass, "delayBar": delayBar, "strip": l.strip, "glyph": glyph,
 	}
 }
 
@@ -63,6 +64,14 @@ func perSecond(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return grouped(v)
+}
+
+// statusClass returns the class of what has the color of a status. New statuses have none.
+func statusClass(status string) string {
+	if slices.Contains(omsclient.Statuses(), status) {
+		return "status-" + status
+	}
+	return ""
 }
 
 // A share is a part of a bar, in percent of its length.
