@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-//go:generate go test -run=^TestScrape$ -update .
+//go:generate go test -run=^(TestScrape|TestTasks)$ -update .
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
@@ -38,11 +39,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Each task as OMS sends it gives exactly the series in the file beside it.
 func TestScrape(t *testing.T) {
-	inputs, err := filepath.Glob("testdata/*.json")
-	if err != nil || len(inputs) == 0 {
-		t.Fatalf("no inputs: %v", err)
-	}
-	for _, input := range inputs {
+	for _, input := range inputs(t) {
 		t.Run(filepath.Base(input), func(t *testing.T) {
 			got := exposition(t, collector.Options{}, read(t, input))
 
@@ -55,6 +52,19 @@ func TestScrape(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inputs returns the files with a task as OMS sends it.
+func inputs(t *testing.T) []string {
+	t.Helper()
+	inputs, err := filepath.Glob("testdata/*.json")
+	inputs = slices.DeleteFunc(inputs, func(name string) bool {
+		return strings.HasSuffix(name, ".view.json")
+	})
+	if err != nil || len(inputs) == 0 {
+		t.Fatalf("no inputs: %v", err)
+	}
+	return inputs
 }
 
 func TestScrapeOfNothingHasNoTasks(t *testing.T) {

@@ -424,7 +424,9 @@ func (v *TaskView) assess(t *task) {
 			all = append(all, found{c.name, c.severity(t.Importance)})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b found) int { return compareSeverities(a.Severity, b.Severity) })
+	slices.SortStableFunc(all, func(a, b found) int {
+		return compareSeverities(a.Severity, b.Severity)
+	})
 	for i, f := range all {
 		if i == 0 {
 			v.Severity = f.Severity
@@ -492,7 +494,8 @@ func (a *assessment) unmeasured() bool {
 func (a *assessment) logsLeft() float64 {
 	f := a.v.Flow()
 	resumes := a.t.running() || a.t.Status == "SUSPEND" || a.t.Status == "FAILED"
-	if a.v.LogRetention == nil || *a.v.LogRetention <= 0 || f == nil || f.CheckpointAge == nil || !resumes {
+	known := valueOf(a.v.LogRetention) > 0 && f != nil && f.CheckpointAge != nil
+	if !known || !resumes {
 		return 1
 	}
 	return 1 - *f.CheckpointAge / *a.v.LogRetention

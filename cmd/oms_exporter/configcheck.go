@@ -94,7 +94,8 @@ func (t *targetConfig) validate() []problem {
 			t.PasswordChanged)
 	}
 	if !isLink(t.ConsoleURL) {
-		found.addf("console_url", "must be an http or https URL, such as https://oms.example:8089")
+		found.addf("console_url", "must be an http or https URL without user name and "+
+			"password, such as https://oms.example:8089")
 	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,8 +25,8 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request, t *target) {
 	t.limits.admit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.use(ctx, func(s *collector.Snapshot) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name), t.config.URL,
-				b.listing.Sub(start).Round(time.Millisecond))
+			fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name),
+				t.config.URL, b.listing.Sub(start).Round(time.Millisecond))
 			writeOutcome(w, t, s)
 			fmt.Fprintf(w, "answered after %s", english.duration(time.Since(start).Seconds()))
 			if s.Shared() {
@@ -77,11 +78,14 @@ func writeFetch(w io.Writer, f *collector.Fetch) {
 	fmt.Fprintln(table, "  page\tattempt\tHTTP\ttime\trows\tsize\trequestId\tfailure")
 	for i := range f.Requests {
 		r := &f.Requests[i]
-		failure := ""
+		failure, status := "", "-"
+		if r.StatusCode != 0 {
+			status = strconv.Itoa(r.StatusCode)
+		}
 		if r.Err != nil {
 			failure = printable(r.Err.Error())
 		}
-		fmt.Fprintf(table, "  %d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", r.Page, r.Attempt, r.StatusCode,
+		fmt.Fprintf(table, "  %d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Page, r.Attempt, status,
 			english.duration(r.Duration.Seconds()), r.Rows, size(r.Bytes), printable(r.RequestID), failure)
 	}
 	_ = table.Flush() // only the client can be gone

@@ -117,7 +117,9 @@ func handle(mux *http.ServeMux, pattern string, handler http.Handler) (err error
 
 // handlePages registers the pages for people. The first is that of the tasks, unless it is off.
 func (h *handler) handlePages(mux *http.ServeMux) {
-	admit := func(pattern string, handle http.HandlerFunc) { mux.Handle(pattern, h.limits.admit(handle)) }
+	admit := func(pattern string, handle http.HandlerFunc) {
+		mux.Handle(pattern, h.limits.admit(handle))
+	}
 	admit("GET /status", h.status)
 	admit("POST /status", h.listNow)
 	if !h.web.tasksPage {

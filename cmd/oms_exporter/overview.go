@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"io"
@@ -52,7 +53,10 @@ type (
 )
 
 // overviewOf looks at targets, at all of them at once.
-func overviewOf(all []*target, look func(*target) (l *listing, pending bool)) *overview {
+func overviewOf(
+	ctx context.Context, all []*target,
+	look func(context.Context, *target) (l *listing, pending bool),
+) *overview {
 	o := &overview{
 		SchemaVersion: schemaVersion, Targets: make([]*omsState, len(all)), Tasks: []row{},
 		Time: time.Now().UTC().Truncate(time.Second),
@@ -62,7 +66,7 @@ func overviewOf(all []*target, look func(*target) (l *listing, pending bool)) *o
 	for i, t := range all {
 		looking.Go(func() {
 			var pending bool
-			listings[i], pending = look(t)
+			listings[i], pending = look(ctx, t)
 			o.Targets[i] = stateOf(t, listings[i], pending)
 		})
 	}
@@ -82,7 +86,8 @@ func stateOf(t *target, l *listing, pending bool) *omsState {
 	if fetches := t.collector.Fetches(); len(fetches) > 0 {
 		last := &fetches[0]
 		s.OK, s.Reason = last.Err == nil, string(omsclient.ReasonOf(last.Err))
-		s.Pages, s.Seconds, s.Expiry = last.Report.Pages, last.Duration.Seconds(), last.Report.CertExpiry()
+		s.Pages, s.Seconds = last.Report.Pages, last.Duration.Seconds()
+		s.Expiry = last.Report.CertExpiry()
 		if last.Err != nil {
 			s.Error = printable(last.Err.Error())
 		}
@@ -107,7 +112,8 @@ func (r *row) codes() []string {
 // A query says which tasks are wanted, and in which order. Empty fields want all.
 type query struct {
 	Search, Severity, Status, Importance, Owner, Tag, Target string
-	Sort                                                     string // a key of orders, perhaps after a minus
+
+	Sort string // a key of orders, perhaps after a minus
 }
 
 // queryOf reads the parameters of the page.
@@ -211,9 +217,6 @@ func (o *overview) choose(q *query) {
 		return cmp.Or(by, orders["worst"](&a, &b), strings.Compare(a.Target, b.Target))
 	})
 }
-
-// knows reports whether tasks can be sorted by a key.
-func knows(sort string) bool { return orders[strings.TrimPrefix(sort, "-")] != nil }
 
 func (o *overview) writeJSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)

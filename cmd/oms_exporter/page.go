@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -88,17 +89,20 @@ type (
 
 // pageColumns are the columns of the table.
 var pageColumns = []column{
-	{[]sorting{{"name", "task"}}}, {[]sorting{{"worst", "look at"}}}, {[]sorting{{"status", "status"}}},
-	{[]sorting{{"steps", "steps"}}}, {[]sorting{{"delay", "delay"}, {"sample", "sampled"}}},
+	{[]sorting{{"name", "task"}}},
+	{[]sorting{{"worst", "look at"}}},
+	{[]sorting{{"status", "status"}}},
+	{[]sorting{{"steps", "steps"}}},
+	{[]sorting{{"delay", "delay"}, {"sample", "sampled"}}},
 	{[]sorting{{"checkpoint", "checkpoint"}}},
-	{[]sorting{{"importance", "importance"}, {"owner", "owner"}}}, {[]sorting{{"alarms", "alarms"}}},
+	{[]sorting{{"importance", "importance"}, {"owner", "owner"}}},
+	{[]sorting{{"alarms", "alarms"}}},
 }
 
 // look returns what people see, after a listing if they want one now.
 func (h *handler) look(r *http.Request, again bool) *overview {
-	return overviewOf(h.targets.all(), func(t *target) (*listing, bool) {
-		return t.look(r.Context(), again)
-	})
+	return overviewOf(r.Context(), h.targets.all(),
+		func(ctx context.Context, t *target) (*listing, bool) { return t.look(ctx, again) })
 }
 
 // page shows the tasks of all targets to people.
@@ -171,7 +175,8 @@ func (h *handler) pageDoc(r *http.Request, f *overview) *pageDoc {
 	shown := f.Tasks[(d.Page-1)*rowsPerPage : min(d.Page*rowsPerPage, d.Total)]
 	open := r.URL.Query().Get("task")
 	isOpen := func(r row) bool { return r.ID == open }
-	if i := slices.IndexFunc(all, isOpen); open != "" && i >= 0 && !slices.ContainsFunc(shown, isOpen) {
+	i := slices.IndexFunc(all, isOpen)
+	if open != "" && i >= 0 && !slices.ContainsFunc(shown, isOpen) {
 		shown = append([]row{all[i]}, shown...) // whoever was sent a link sees what it is about
 	}
 	for _, task := range shown {
@@ -197,7 +202,7 @@ func (d *pageDoc) offer(f *overview) {
 	for i := range f.Tasks {
 		r := &f.Tasks[i]
 		statuses[r.Status]++
-		if len(owners) < most {
+		if r.Owner != "" && len(owners) < most {
 			owners[printable(r.Owner)] = true
 		}
 		for _, tag := range r.Tags {
@@ -239,11 +244,12 @@ func (h *handler) grafanaOf(r *row) string {
 func (d *pageDoc) Importances() []string { return omsclient.Importances() }
 
 // With returns the address of the page with another value of a parameter; an empty one removes
-// it. What is not asked for from there on, begins with its first page.
+// it. Other tasks begin with the first page, and none of them is open.
 func (d *siteDoc) With(key, value string) string {
 	values := maps.Clone(d.Values)
 	if key != "task" && key != "lang" {
 		values.Del("page")
+		values.Del("task")
 	}
 	if values.Set(key, value); value == "" {
 		values.Del(key)
@@ -380,8 +386,9 @@ var (
 )
 
 // sitePolicy lets pages use that style and that script, and ask the exporter for more.
-var sitePolicy = "default-src 'none'; style-src " + hashOf(siteCSS) + "; script-src " + hashOf(siteJS) +
-	"; connect-src 'self'; form-action 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+var sitePolicy = "default-src 'none'; style-src " + hashOf(siteCSS) +
+	"; script-src " + hashOf(siteJS) + "; connect-src 'self'; form-action 'self'; img-src data:; " +
+	"base-uri 'none'; frame-ancestors 'none'"
 
 func mustRead(name string) string {
 	content, err := siteFiles.ReadFile(name)

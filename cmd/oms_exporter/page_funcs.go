@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"oms_exporter/collector"
+	"oms_exporter/omsclient"
 )
 
 // funcsOf returns what templates call, in a language.
 func funcsOf(l lang) template.FuncMap {
 	return template.FuncMap{
-		"t": l.text, "value": l.value, "step": l.step, "p": printable, "target": func(name string) string { return printable(cmp.Or(name, "OMS")) },
+		"t": l.text, "value": l.value, "step": l.step, "p": printable,
+		"target":   func(name string) string { return printable(cmp.Or(name, "OMS")) },
 		"css":      func() template.CSS { return template.CSS(siteCSS) }, //nolint:gosec // ours
 		"js":       func() template.JS { return template.JS(siteJS) },    //nolint:gosec // ours
 		"duration": l.optionalDuration, "seconds": l.duration, "away": l.away,
@@ -27,14 +29,21 @@ func funcsOf(l lang) template.FuncMap {
 			return optionalText(v, func(v float64) string { return size(int64(v)) })
 		},
 		"percent": func(v *float64) string { return optionalText(v, percent) },
-		"clock": func(t time.Time) string {
-			if t.IsZero() {
-				return ""
-			}
-			return t.UTC().Format("2006-01-02 15:04:05")
-		},
-		"shares": shares, "delayBar": delayBar, "strip": l.strip, "glyph": glyph,
+		"clock":   clock,
+		"shares":  shares, "statusClass": statusClass, "delayBar": delayBar, "strip": l.strip, "glyph": glyph,
 	}
+}
+
+// clock formats a time, or a pointer to one. A zero time is not known.
+func clock(at any) string {
+	t, ok := at.(time.Time)
+	if p, pointer := at.(*time.Time); pointer {
+		t, ok = *p, true
+	}
+	if !ok || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateTime)
 }
 
 func (l lang) optionalDuration(v *float64) string { return optionalText(v, l.duration) }
@@ -57,6 +66,14 @@ func perSecond(v float64) string {
 	return grouped(v)
 }
 
+// statusClass returns the class of what has the color of a status. New statuses have none.
+func statusClass(status string) string {
+	if slices.Contains(omsclient.Statuses(), status) {
+		return "status-" + status
+	}
+	return ""
+}
+
 // A share is a part of a bar, in percent of its length.
 type share struct {
 	Status     string
@@ -66,7 +83,9 @@ type share struct {
 
 // shares divides a bar among statuses.
 func shares(statuses map[string]int) []share {
-	order := []string{"RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING", "FAILED", "SUSPEND", "INIT", "FINISHED"}
+	order := []string{
+		"RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING", "FAILED", "SUSPEND", "INIT", "FINISHED",
+	}
 	order = append(order, slices.Sorted(maps.Keys(statuses))...)
 	total := 0
 	for _, n := range statuses {
@@ -97,7 +116,8 @@ func delayBar(r *pageRow) *bar {
 	if f == nil || !f.Live || f.Effective == nil || r.CriticalDelay == nil || *r.CriticalDelay <= 0 {
 		return nil
 	}
-	b := &bar{Level: string(collector.Fine), Wide: 100 * min(max(*f.Effective / *r.CriticalDelay, 0), 1)}
+	used := *f.Effective / *r.CriticalDelay
+	b := &bar{Level: string(collector.Fine), Wide: 100 * min(max(used, 0), 1)}
 	if r.WarningDelay != nil {
 		b.Warning = 100 * min(*r.WarningDelay / *r.CriticalDelay, 1)
 	}

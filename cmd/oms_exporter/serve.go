@@ -121,8 +121,8 @@ func (s *webSettings) validate() error {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
 	if !isLink(s.grafanaURL) {
-		return usagef("--web.grafana-url=%q: must be an http or https URL, such as "+
-			"https://grafana.example", s.grafanaURL)
+		return usagef("--web.grafana-url: must be an http or https URL without user name and " +
+			"password, such as https://grafana.example")
 	}
 	if err := web.Validate(s.configFile); err != nil {
 		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))

@@ -81,7 +81,7 @@ func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
 	}
 	defer targets.close()
 	for {
-		o := overviewOf(targets.all(), func(t *target) (*listing, bool) {
+		o := overviewOf(ctx, targets.all(), func(ctx context.Context, t *target) (*listing, bool) {
 			return listingOf(t.collector.Scrape(ctx)), false
 		})
 		if ctx.Err() != nil && !s.watch {
@@ -221,10 +221,14 @@ var cellsOf = []tableColumn{
 		return english.value("concern", r.Concerns[0])
 	}},
 	{title: "DELAY", cell: delayCell},
-	{title: "STATUS", least: 9, cell: func(r *row) string { return english.value("status", r.Status) }},
+	{title: "STATUS", least: 9, cell: func(r *row) string {
+		return english.value("status", r.Status)
+	}},
 	{title: "STEP", least: 14, cell: stepCell},
 	{title: "OMS", cell: func(r *row) string { return r.Target }},
-	{title: "IMPORTANCE", cell: func(r *row) string { return english.value("importance", r.Importance) }},
+	{title: "IMPORTANCE", cell: func(r *row) string {
+		return english.value("importance", r.Importance)
+	}},
 	{title: "OWNER", least: 8, cell: func(r *row) string { return r.Owner }},
 	{title: "SAMPLED", cell: func(r *row) string {
 		if f := r.Flow(); f != nil && f.Live {
@@ -232,7 +236,9 @@ var cellsOf = []tableColumn{
 		}
 		return ""
 	}},
-	{title: "ERROR", least: 14, cell: func(r *row) string { return strings.Join(r.codes(), " ") }},
+	{title: "ERROR", least: 14, cell: func(r *row) string {
+		return strings.Join(r.codes(), " ")
+	}},
 	{title: "ID", cell: func(r *row) string { return r.ID }},
 	{title: "ALARMS", cell: func(r *row) string { return optionalText(r.RecentAlarms, grouped) }},
 	{title: "TAGS", least: 8, cell: func(r *row) string { return strings.Join(r.Tags, " ") }},
