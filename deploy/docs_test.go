@@ -209,19 +209,80 @@ func follow(pages map[string]document, from, link string) error {
 	return nil
 }
 
-// TestChineseREADME checks that both READMEs have the same sections and the same commands.
-func TestChineseREADME(t *testing.T) {
-	en, zh := readDocument(t, repository+"/README.md"), readDocument(t, repository+"/README.zh-CN.md")
-	if !slices.Equal(en.levels, zh.levels) {
-		t.Errorf("the levels of the headings are %v in English and %v in Chinese", en.levels, zh.levels)
+// chinese returns the pages in Chinese, each with that in English.
+func chinese(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{repository + "/README.zh-CN.md": repository + "/README.md"}
+	found, err := filepath.Glob(docs + "/zh/*.md")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%q, %v", found, err)
 	}
-	if len(en.code) != len(zh.code) {
-		t.Fatalf("%d blocks of code in English and %d in Chinese", len(en.code), len(zh.code))
+	for _, page := range found {
+		pages[page] = filepath.Join(docs, filepath.Base(page))
 	}
+	pages[docs+"/zh/INSTALL.md"] = "INSTALL.md"
+	return pages
+}
+
+// TestChinesePages checks that a page in Chinese has the structure of that in English: the same
+// headings, rows and steps, the same commands, names and values, and links to the same files.
+func TestChinesePages(t *testing.T) {
 	comment := regexp.MustCompile(`(?m)(^| +)#.*$`)
-	for i := range en.code {
-		if want, got := comment.ReplaceAllString(en.code[i].text, ""), comment.ReplaceAllString(zh.code[i].text, ""); want != got {
-			t.Errorf("block %d of code is\n%sin English and\n%sin Chinese", i+1, want, got)
+	parts := regexp.MustCompile(`(?m)^ *(#+|\|\||\||-|[0-9]+\.) `)
+	words := regexp.MustCompile(`[^\x00-\x7f]`)
+	for page, original := range chinese(t) {
+		zh, en := readDocument(t, page), readDocument(t, original)
+		equal := func(what string, zh, en []string) {
+			if !slices.Equal(zh, en) {
+				t.Errorf("%s: %s in Chinese:\n%s\nin English:\n%s", page, what, strings.Join(zh, "\n"), strings.Join(en, "\n"))
+			}
+		}
+		texts := func(of []codeBlock) (texts []string) {
+			for _, c := range of {
+				if text := comment.ReplaceAllString(c.text, ""); !words.MatchString(text) {
+					texts = append(texts, text)
+				}
+			}
+			return texts
+		}
+		targets := func(d document) (targets []string) {
+			for _, link := range d.links {
+				file, _, _ := strings.Cut(link, "#")
+				if file = filepath.Base(file); !strings.HasPrefix(file, "README") {
+					targets = append(targets, file)
+				}
+			}
+			slices.Sort(targets)
+			return targets
+		}
+		structure := func(name string) []string { return parts.FindAllString(readFile(t, name), -1) }
+		equal("the structure", structure(page), structure(original))
+		equal("the blocks of code", texts(zh.code), texts(en.code))
+		spans, spansEN := texts(zh.spans), texts(en.spans)
+		slices.Sort(spans)
+		slices.Sort(spansEN)
+		equal("names and values", spans, spansEN)
+		equal("links", targets(zh), targets(en))
+	}
+}
+
+// TestPagesSayWhatTheyAreFor: the first line after the title is a sentence.
+func TestPagesSayWhatTheyAreFor(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", docs + "/*.md", docs + "/zh/*.md", "*/README*.md", "helm/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	if len(pages) < 15 {
+		t.Errorf("only %d pages", len(pages))
+	}
+	first := regexp.MustCompile(`^# \S.*\n\n[^\s#|<\x60\-*][^\n]{20,}\n|^# \S.*\n\n\x60\w[^\n]{20,}\n`)
+	for _, page := range pages {
+		if !first.MatchString(readFile(t, page)) {
+			t.Errorf("%s does not begin with a title and a sentence", page)
 		}
 	}
 }
@@ -249,12 +310,12 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, names, alerts := readDocument(t, "README.md"), known(t), alertNames(t)
+	index, names, alerts := readDocument(t, docs+"/README.md"), known(t), alertNames(t)
 	flags := readFile(t, docs+"/flags.md")
 	word := regexp.MustCompile(`\boms_\w+\b|\boms:\w+:\w+\b|\bOMS[A-Z][a-z]\w+\b|--(?:no-)?(?:oms|web|scrape|collector|sim|log|config|replay|record)\b[a-z.-]*`)
 	ruleFile := regexp.MustCompile(`oms_\w+\.rules\.yml`)
 	for _, name := range pages {
-		if !slices.Contains(index.links, name) {
+		if base := filepath.Base(name); base != "README.md" && !slices.Contains(index.links, base) {
 			t.Errorf("the index lacks %s", name)
 		}
 	}

@@ -173,8 +173,18 @@ func TestTheImageIsBuiltByTheGoOfTheModule(t *testing.T) {
 	}
 }
 
-func TestImagesOfTheDockerfileArePinned(t *testing.T) {
-	dockerfile := text(t, repository+"/Dockerfile")
+func TestImagesOfDockerfilesArePinned(t *testing.T) {
+	for _, file := range []string{"/Dockerfile", "/.ci/Dockerfile"} {
+		expectPinned(t, text(t, repository+file))
+	}
+	golang := regexp.MustCompile(`golang:\S+`)
+	if ci, image := golang.FindString(text(t, repository+"/.ci/Dockerfile")), golang.FindString(text(t, repository+"/Dockerfile")); ci != image {
+		t.Errorf("CI has %s, the image %s", ci, image)
+	}
+}
+
+func expectPinned(t *testing.T, dockerfile string) {
+	t.Helper()
 	if strings.Contains(dockerfile, "syntax=") {
 		t.Error("the Dockerfile loads its own frontend; nothing updates the digest of that image")
 	}

@@ -96,6 +96,11 @@ func TestPackages(t *testing.T) {
 		}
 	}
 
+	if lintian, err := exec.LookPath("lintian"); err == nil {
+		run(t, first, nil, lintian, "--allow-root", "--fail-on=error,warning", "oms-exporter_0.0.1_amd64.deb")
+	} else if os.Getenv("CI") != "" {
+		t.Error("lintian is missing: it is in Debian's package of that name")
+	}
 	if _, err := exec.LookPath("dpkg-deb"); err == nil {
 		conffiles := strings.Fields(run(t, first, nil, "dpkg-deb", "--info", "oms-exporter_0.0.1_amd64.deb", "conffiles"))
 		if want := []string{"/etc/default/oms_exporter", "/etc/oms_exporter/oms_exporter.yml"}; !slices.Equal(conffiles, want) {
