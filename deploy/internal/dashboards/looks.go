@@ -35,6 +35,7 @@ func tooltip(mode common.TooltipDisplayMode, order common.SortOrder) common.VizT
 type figure struct {
 	text   common.BigValueTextMode
 	filled bool // the color is the background's
+	rows   bool // series are below one another
 }
 
 func (f figure) look(p *dashboard.Panel) {
@@ -43,10 +44,14 @@ func (f figure) look(p *dashboard.Panel) {
 	if f.filled {
 		color = common.BigValueColorModeBackground
 	}
+	place := common.VizOrientationAuto
+	if f.rows {
+		place = common.VizOrientationHorizontal
+	}
 	p.Options = &stat.Options{
 		GraphMode: common.BigValueGraphModeNone, ColorMode: color,
 		JustifyMode: common.BigValueJustifyModeAuto, TextMode: f.text,
-		Orientation: common.VizOrientationAuto, ReduceOptions: last(),
+		Orientation: place, ReduceOptions: last(),
 		PercentChangeColorMode: common.PercentChangeColorModeStandard,
 	}
 }
@@ -58,6 +63,8 @@ var (
 	named   = figure{text: common.BigValueTextModeValueAndName}.look
 	names   = figure{text: common.BigValueTextModeName}.look
 	state   = figure{text: common.BigValueTextModeValue, filled: true}.look
+	// Of several series, below one another.
+	stacked = figure{text: common.BigValueTextModeValue, rows: true}.look
 	states  = figure{text: common.BigValueTextModeValueAndName, filled: true}.look
 )
 

@@ -45,9 +45,10 @@ type column struct {
 	says     string // that there is no row
 }
 
-// Columns that several tables have.
+// Columns that several tables have. One without a width has the room that is
+// left.
 var (
-	taskColumn = column{title: "Task", label: "task_name", width: 180, links: rowLinks}
+	taskColumn = column{title: "Task", label: "task_name", links: rowLinks}
 	omsColumn  = column{title: "OMS", label: "instance", width: 100}
 )
 
@@ -64,7 +65,7 @@ const (
 func (t *table) build(p *dashboard.Panel) []query {
 	p.Type = "table"
 	p.FieldConfig.Defaults.Custom = map[string]any{
-		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": false,
+		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": false, "minWidth": 60,
 	}
 	options := &sdk.Options{
 		ShowHeader: true,
@@ -220,11 +221,11 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 
 // mappings are those of the column's words, and of there being no row.
 func (c *column) mappings() []dashboard.ValueMapping {
-	list := c.words.build("")
+	list := c.words.build("", "")
 	if c.says == "" {
 		return list
 	}
-	color := neutral
+	color := "text"
 	if c.cell == filled {
 		color = "transparent"
 	}

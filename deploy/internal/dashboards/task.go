@@ -8,7 +8,7 @@ func task() board {
 		question:  "What is this task doing, since when, and when will it be done?",
 		refresh:   "30s",
 		from:      "now-6h",
-		variables: []variable{datasource, taskID, find, instance, job},
+		variables: []variable{taskID, find, instance, datasource, job},
 		marks: []annotation{
 			{
 				// An alert that goes on would cover the charts.
@@ -43,43 +43,40 @@ func taskNow() row {
 		},
 		ownAPI,
 		{
-			title: "Behind", w: 3, h: 4, look: named, unit: "s", nothing: "—",
+			title: "Behind", w: 6, h: 4, look: named, unit: "s", nothing: "—",
 			says: `How far behind the task is at worst: what OMS reports, and the age of its sample
-				beyond the 30 s that sampling takes. Under 30 s is in step. A dash: it does not follow
-				its source, or nothing is known; see OMS API.`,
-			queries: []query{{
-				expr: `<each> (oms:task_effective_delay:seconds{<one>})`, legend: "{{direction}}",
-			}},
+				beyond the 30 s that sampling takes; and that as a multiple of what it may be behind.
+				From 1 × on it is late; under 30 s it is in step. A dash: it does not follow its source,
+				or nothing is known; see OMS API.`,
+			queries: []query{
+				{expr: `<each> (oms:task_effective_delay:seconds{<one>})`, legend: "{{direction}}"},
+				{
+					expr: multiple("warning"), legend: "× limit",
+					style: []dashboard.DynamicConfigValue{
+						property("unit", times), property("decimals", 1), colored(share),
+					},
+				},
+			},
 		},
 		{
-			title: "× limit", w: 3, h: 4, look: states, unit: times, decimals: number(1),
-			steps: share, nothing: "—",
-			says: `The delay as a multiple of what this task may be behind before it is late, and
-				critically late. 1 × and more is too much. Delays under 30 s are in step. A dash: it does
-				not follow, has no threshold, or nothing is known.`,
-			queries: []query{{expr: multiple("warning"), legend: "{{direction}}"}},
+			title: "Catching up", w: 6, h: 4, look: named, unit: times, decimals: number(2), steps: pace,
+			mapping: inStep, nothing: "—",
+			says: `Seconds of the source's changes that are applied per second, over 10 minutes: 1 × keeps
+				pace, above it catches up, below it falls behind, 0 stands still, whatever the delay says.
+				And how long until it is in step at this speed, which is only there while it catches up. in
+				step: at most 30 s behind.`,
+			queries: []query{
+				{expr: `<each> (oms:task_replay_speed:ratio10m{<one>})`, legend: "speed"},
+				{
+					expr: `<each> (oms:task_catchup_eta:seconds{<one>})
+						or <link> -1 + 0 * (<each> (oms:task_effective_delay:seconds{<one>}) <= 30)`,
+					legend: "done in",
+					style:  []dashboard.DynamicConfigValue{property("unit", "s"), property("decimals", nil), colored(plain)},
+				},
+			},
 		},
 		{
-			title: "Replay speed", w: 3, h: 4, look: named, unit: times, decimals: number(2), steps: pace,
-			nothing: "—",
-			says: `Seconds of the source's changes that are applied per second. 1 × keeps pace, above
-				it catches up, below it falls behind, 0 stands still, whatever the delay says.`,
-			queries: []query{{
-				expr: `<each> (oms:task_replay_speed:ratio10m{<one>})`, legend: "{{direction}}",
-			}},
-		},
-		{
-			title: "In step in", w: 3, h: 4, look: named, unit: "s", mapping: inStep, nothing: "—",
-			says: `How long until the task is in step, at the speed of the last 10 minutes. It is only
-				there while the task does catch up: a stall has no end. in step: at most 30 s behind.`,
-			queries: []query{{
-				expr: `<each> (oms:task_catchup_eta:seconds{<one>})
-					or <link> 0 * (<each> (oms:task_effective_delay:seconds{<one>}) <= 30)`,
-				legend: "{{direction}}",
-			}},
-		},
-		{
-			title: "Resumable for", w: 4, h: 4, look: named, unit: "s", nothing: "—",
+			title: "Resumable", w: 4, h: 4, look: named, unit: "s", nothing: "—",
 			steps: steps("red", at(0, "text")),
 			says: `How long the task can stay as it is before its logs are gone. Below zero they
 				probably are. A dash: it needs none, or nothing is known.`,
@@ -136,10 +133,10 @@ func taskErrors() panel {
 			by: []string{"task_id", "step", "error_code", "level"}, sort: "Failed", rising: true,
 			none: "no error",
 			columns: []column{
-				{title: "Error", label: "error_code", width: 175},
-				{title: "Step", label: "step", width: 185},
+				{title: "Error", label: "error_code"},
+				{title: "Step", label: "step", width: 120},
 				{
-					title: "Failed", unit: "s", width: 100, words: mapping{{-1, "unknown"}},
+					title: "Failed", unit: "s", width: 90, words: mapping{{-1, "unknown"}},
 					expr: ofStep + ` * <step> group_left () (` + ago + `(oms_task_step_failed_timestamp_seconds{<one>}))
 						or ` + ofTask + ` * <task> group_left () (` + ago + `(oms_task_failed_timestamp_seconds{<one>}))
 						or -1 * ` + ofStep + ` or -1 * ` + ofTask,
@@ -158,16 +155,16 @@ func taskIdentity() panel {
 		table: &table{
 			by: []string{"task_id", "task_name"}, none: "not listed within a day",
 			columns: []column{
-				{title: "Task", label: "task_name", width: 200},
-				{title: "Id", label: "task_id", width: 135},
-				{title: "OMS", label: "instance", width: 115},
-				{title: "Type", label: "task_type", width: 90},
-				{title: "Importance", label: "importance", width: 105},
-				{title: "Owner", label: "task_owner", width: 110},
-				{title: "From", label: "source_name", width: 180},
-				{title: "To", label: "sink_name", width: 180},
+				{title: "Task", label: "task_name"},
+				{title: "Id", label: "task_id", width: 130},
+				{title: "OMS", label: "instance", width: 85},
+				{title: "Type", label: "task_type", width: 95},
+				{title: "Importance", label: "importance", width: 96},
+				{title: "Owner", label: "task_owner", width: 95},
+				{title: "From", label: "source_name"},
+				{title: "To", label: "sink_name"},
 				{
-					title: "Limit", unit: "s", width: 80, words: mapping{{-1, "none"}},
+					title: "Limit", unit: "s", width: 70, words: mapping{{-1, "none"}},
 					expr: whose + ` * <task> group_left () max by (instance, task_id) (
 						oms:task_delay_threshold:seconds{level="warning", <one>}
 					) or -1 * ` + whose,
@@ -333,31 +330,27 @@ func taskStepTable() panel {
 		table: &table{
 			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps",
 			columns: []column{
-				{title: "Step", label: "step", width: 190},
+				{title: "Step", label: "step"},
 				{
 					title: "State", expr: `<each> (oms:task_step_status:code{<one>})`, words: stepStates,
-					cell: filled, width: 110,
+					cell: filled, width: 105,
 				},
 				{
 					title: "Progress", expr: `oms_task_step_progress_ratio{<one>}`, width: 80,
 					unit: "percentunit", decimals: number(0),
 				},
 				{
-					title: "Began", unit: "dateTimeAsIso", width: 155,
+					title: "Began", unit: "dateTimeAsIso", width: 150,
 					expr: `oms_task_step_start_timestamp_seconds{<one>} * 1000`,
 				},
 				{
-					title: "Ended", unit: "dateTimeAsIso", width: 155,
+					title: "Ended", unit: "dateTimeAsIso", width: 150,
 					expr: `oms_task_step_finish_timestamp_seconds{<one>} * 1000`,
 				},
-				{title: "Took", expr: took, unit: "s", width: 90},
-				{title: "1 % takes", expr: `oms:task_step_pace:seconds_per_percent{<one>}`, unit: "s", width: 90},
-				{title: "Records", expr: `oms_task_step_processed_records{<one>}`, unit: "short", width: 85},
-				{title: "Of about", expr: `oms_task_step_estimated_records{<one>}`, unit: "short", width: 85},
-				{
-					title: "Failed at", unit: "dateTimeAsIso", width: 155,
-					expr: `oms_task_step_failed_timestamp_seconds{<one>} * 1000`,
-				},
+				{title: "Took", expr: took, unit: "s", width: 80},
+				{title: "1 % takes", expr: `oms:task_step_pace:seconds_per_percent{<one>}`, unit: "s", width: 88},
+				{title: "Records", expr: `oms_task_step_processed_records{<one>}`, unit: "short", width: 80},
+				{title: "Of about", expr: `oms_task_step_estimated_records{<one>}`, unit: "short", width: 80},
 			},
 		},
 	}
@@ -384,7 +377,7 @@ func taskMore() row {
 			}},
 		},
 		{
-			title: "Resume window left", w: 4, h: 4, look: named, unit: "percentunit", decimals: number(0),
+			title: "Logs left", w: 4, h: 4, look: named, unit: "percentunit", decimals: number(0),
 			steps: window, nothing: "—",
 			says: `How much of the logs that the task resumes from is left. At 0 it has to be rebuilt
 				from scratch.`,
@@ -393,7 +386,7 @@ func taskMore() row {
 			}},
 		},
 		{
-			title: "OMS's own alarm", w: 4, h: 4, look: figures, unit: "none", mapping: alarmStates,
+			title: "OMS alarm", w: 4, h: 4, look: figures, unit: "none", mapping: alarmStates,
 			nothing: "unknown",
 			says: `Whether OMS itself has an alarm about the task. Its text is in the alert center of
 				the console.`,
@@ -446,7 +439,7 @@ func components() panel {
 		table: &table{
 			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for",
 			columns: []column{
-				{title: "Component", label: "component", width: 120},
+				{title: "Component", label: "component"},
 				{title: "Way", label: "direction", width: 80},
 				{title: "Status", label: "status", width: 110},
 				{
