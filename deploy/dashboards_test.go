@@ -600,6 +600,14 @@ var houseRules = []boardRule{
 	{"figures are as large as they can be", large},
 	{"tables fit, with headings", fitting},
 	{"what is filled or stacked begins at 0", fromZero},
+	{"titles fit", func(_ *testing.T, b *drawnBoard, found report) {
+		b.eachPanel(func(p *drawnPanel) {
+			// The sign of the description and the edges take 75 pixels.
+			if room := p.GridPos.W*columnPixels - 75; 8*len([]rune(p.Title)) > room {
+				found(p.Title, "its title has only %d pixels", room)
+			}
+		})
+	}},
 	{"a pair of exporters counts once", pairs},
 	{"the header is short", header},
 	{"variables that are used exist, and those that exist are used", variables},
@@ -833,10 +841,6 @@ func large(_ *testing.T, b *drawnBoard, found report) {
 		if p.GridPos.H < 4 {
 			found(p.Title, "it is only %d high", p.GridPos.H)
 		}
-		// The title has 75 pixels beside it.
-		if room := p.GridPos.W*columnPixels - 75; 8*len([]rune(p.Title)) > room {
-			found(p.Title, "its title has only %d pixels", room)
-		}
 		single := len(p.Targets) == 1 && p.Options.TextMode == "value"
 		if single && 2*p.GridPos.W*columnPixels > 5*p.GridPos.H*rowPixels {
 			found(p.Title, "it is %d wide and %d high, more than 2.5 times", p.GridPos.W, p.GridPos.H)
@@ -858,9 +862,18 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 		for _, o := range p.FieldConfig.Overrides {
 			var title string
 			var width int
+			var words []string
 			for _, property := range o.Properties {
 				var err error
 				switch property.ID {
+				case "mappings":
+					var mappings []drawnMapping
+					err = json.Unmarshal(property.Value, &mappings)
+					for _, m := range mappings {
+						for _, to := range m.words(t) {
+							words = append(words, to.Text)
+						}
+					}
 				case "displayName":
 					err = json.Unmarshal(property.Value, &title)
 				case "custom.width":
@@ -885,6 +898,11 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 				width = 100 // at least: it has what is left
 			}
 			sum += width
+			for _, word := range words {
+				if least := 7*len([]rune(word)) + 16; width < least {
+					found(p.Title, "%s is %d wide, %s needs %d", title, width, word, least)
+				}
+			}
 		}
 		if room := p.GridPos.W*columnPixels - 20; sum > room {
 			found(p.Title, "its columns are %d wide in a panel of %d", sum, room)

@@ -127,7 +127,7 @@ func readyTasks() panel {
 		says: `The tasks that have all they need, at most 50, and how far behind they were at worst in
 			the last quarter of an hour. Up to 30 s is in step.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Behind", none: "none is ready",
+			by: []string{"task_id", "task_name"}, sort: "Behind", none: "none",
 			columns: []column{
 				taskColumn,
 				{
@@ -159,10 +159,10 @@ func whatBlocks() panel {
 			is something to be done. Unknown holds a task back like no: OMS has not said, or has not
 			been asked. An empty cell is a gate that the settings do not ask for.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Has", none: "nothing",
+			by: []string{"task_id", "task_name"}, sort: "Has", none: "none",
 			columns: []column{
 				taskColumn, omsColumn,
-				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 65},
+				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 80},
 				gate("Running", "running", 85),
 				gate("Copied", "full_copy_done", 80),
 				gate("In step", "in_step", 80),
@@ -217,7 +217,7 @@ func drained() panel {
 					expr: `clamp_min(` + most + `, 0)`,
 				},
 				{
-					title: "Copied up to", unit: "dateTimeAsIso", width: 155,
+					title: "Copied up to", unit: "dateTimeAsIso", width: 162,
 					expr: `1000 * oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>} and <task> ` + most,
 				},
 				{
@@ -307,7 +307,7 @@ func verification() panel {
 			switch them before that is explained: the console lists the tables. A task that is not here
 			is not known to be equal: the column Verified says what is known.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Differ", none: "none known to differ",
+			by: []string{"task_id", "task_name"}, sort: "Differ", none: "none",
 			columns: []column{
 				taskColumn,
 				{title: "Differ", expr: differing, unit: "locale", width: 85},

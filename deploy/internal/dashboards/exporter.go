@@ -81,7 +81,7 @@ func exporterVerdict(outside Outside) row {
 		},
 		eachOMS(),
 		{
-			title: "Alerts about OMS and exporters", w: 10, h: 7, unit: "none", look: bare,
+			title: "Alerts about OMS and exporters", w: 10, h: 6, unit: "none", look: bare,
 			says: `Alerts that fire about an OMS or its exporter, the gravest first. While one of them
 				does, boards and alerts about tasks are not the whole truth.`,
 			table: &table{
@@ -102,7 +102,7 @@ func exporterVerdict(outside Outside) row {
 // eachOMS has a row for each OMS, those that never answered too.
 func eachOMS() panel {
 	return panel{
-		title: "Each OMS", w: 14, h: 7, unit: "none", look: bare,
+		title: "Each OMS", w: 14, h: 6, unit: "none", look: bare,
 		says: `Whether it answers, and if not, why: timeout: OMS is slower than scrape_timeout. auth:
 			look at the account. api_error: the exporter's log has OMS's code and requestId. dns,
 			connect, tls: the way there. oms_exporter check explains each.`,
@@ -110,7 +110,7 @@ func eachOMS() panel {
 			sort: "OMS", rising: true, none: "no exporter",
 			columns: []column{
 				{title: "OMS", label: "instance"},
-				{title: "State", expr: `<api>`, words: reachable, cell: filled, width: 110},
+				{title: "State", expr: `<api>`, words: reachable, cell: filled, width: 125},
 				{title: "Why not", label: "reason", expr: `oms_scrape_error_info{<sel>}`, width: 80},
 				{title: "Last listing", expr: `<age>`, unit: "s", words: ages, width: 112},
 				{
@@ -145,7 +145,7 @@ func exporterListing() row {
 			}},
 		},
 		{
-			title: "Age of the last complete listing", w: 12, h: 8, unit: "s",
+			title: "Age of the last complete listing", w: 12, h: 8, unit: "s", min: number(0),
 			look: line{drawn: true}.look, steps: steps("green", at(600, "red")),
 			says: `It falls back at each complete listing: a saw of one scrape interval is healthy. A
 				ramp is an outage. Over the line at 10 minutes, alerts about tasks are held back. An OMS
@@ -180,7 +180,7 @@ func exporterListing() row {
 			}},
 		},
 		{
-			title: "Clock of OMS against the exporter's", w: 8, h: 8, unit: "s",
+			title: "Clock of OMS and the exporter", w: 8, h: 8, unit: "s",
 			look: line{drawn: true, atLeast: 10}.look, steps: steps("orange", at(-5, "green"), at(5, "orange")),
 			says: `Within the lines at 5 s clocks agree. Ages on the other boards are judged by OMS's
 				clock, so a difference does them no harm, but have NTP looked at.`,

@@ -159,7 +159,7 @@ func fleetTrouble(outside Outside) row {
 				is shown; near 0 it stands still. Delays under 30 s mean in step.`,
 			table: &table{
 				by: []string{"task_id", "task_name", "direction"}, sort: "× limit",
-				none: "no task follows",
+				none: "none",
 				columns: []column{
 					taskColumn, omsColumn,
 					{
@@ -247,7 +247,7 @@ func failingSteps() panel {
 			columns: []column{
 				taskColumn,
 				{title: "Step", label: "step", width: 120},
-				{title: "For", unit: "s", width: 75, expr: `clamp_min(time() - ` + failed + `, 0)`},
+				{title: "For", unit: "s", width: 95, expr: `clamp_min(time() - ` + failed + `, 0)`},
 				{
 					title: "Error", label: "error_code", width: 155,
 					expr: `oms_task_step_error_info{<sel>} and <step> ` + failed,
@@ -266,7 +266,7 @@ func resumeWindows() panel {
 			task whose retention nobody knows is not here.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "direction"}, sort: "Left", rising: true,
-			none: "no task needs logs",
+			none: "none",
 			columns: []column{
 				taskColumn,
 				{title: "Left", expr: short, unit: "s", width: 85},
@@ -317,16 +317,17 @@ func fleetHistory() row {
 			},
 		},
 		{
-			title: "Alarms raised by OMS itself, by rule", w: 12, h: 8, look: chart("rule"),
-			unit: "short", steps: steps(colors["ALARM"]),
+			title: "Alarms raised by OMS itself, by rule", w: 12, h: 8, look: bars,
+			unit: "locale", steps: steps(colors["ALARM"]), min: number(0), nothing: "unknown",
 			says: `A second opinion: OMS judges by thresholds of its own and counts over a window of
 				its own, so the counts fall, too. Many alarms where this board is calm, or the other
 				way round, say that thresholds differ. rule not given: OMS gave only the sum.`,
 			queries: []query{{
-				expr: `sum by (rule) (<each> (
+				expr: `sort_desc(sum by (rule) (<each> (
 					oms_task_rule_recent_alarms{<sel>}
 					or <task> label_replace(oms_task_recent_alarms{<sel>}, "rule", "rule not given", "task_id", ".*")
-				) <in>)`,
+				) <in>)) or on () label_replace(0 * count(oms_up{<sel>} == 1), "rule", "none", "", "")`,
+				legend: "{{rule}}",
 			}},
 		},
 		{

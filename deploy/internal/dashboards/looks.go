@@ -1,7 +1,6 @@
 package dashboards
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -149,35 +148,6 @@ func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 		}
 		rows(p, o)
 		p.Options = o
-	}
-}
-
-// chart has one bar per value of a label.
-func chart(label string) look {
-	return func(p *dashboard.Panel) {
-		p.Type = "barchart"
-		p.FieldConfig.Defaults.Custom = &barchart.FieldConfig{
-			LineWidth: cog.ToPtr(int32(1)), FillOpacity: cog.ToPtr(int32(80)),
-			GradientMode: cog.ToPtr(common.GraphGradientModeNone),
-		}
-		p.Options = &barchart.Options{
-			XField: &label, Orientation: common.VizOrientationHorizontal, BarWidth: 0.8,
-			GroupWidth: 0.7, ShowValue: common.VisibilityModeAlways,
-			Stacking: common.StackingModeNone,
-			Legend: common.VizLegendOptions{
-				DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom,
-				Calcs: []string{},
-			},
-			Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
-		}
-		p.Transformations = append(p.Transformations, dashboard.DataTransformerConfig{
-			Id: "organize",
-			Options: map[string]any{
-				"excludeByName": map[string]bool{"Time": true},
-				"indexByName":   map[string]int{label: 0, "Value": 1},
-				"renameByName":  map[string]string{},
-			},
-		})
 	}
 }
 
