@@ -115,7 +115,7 @@ func eachOMS() panel {
 				{title: "Last listing", expr: `<age>`, unit: "s", words: ages, width: 112},
 				{
 					title: "15 min", expr: `oms:listing_success:ratio15m{<sel>}`, unit: "percentunit",
-					decimals: number(0), cell: tinted, steps: steps("red", at(0.8, "yellow"), at(1, "green")), width: 75,
+					decimals: number(0), cell: tinted, steps: steps("red", at(0.8, "orange"), at(1, "green")), width: 75,
 				},
 			},
 		},

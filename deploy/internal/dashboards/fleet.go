@@ -238,7 +238,7 @@ func firingAlerts(outside Outside) panel {
 func failingSteps() panel {
 	const failed = `topk(50, <each> (oms:task_step_failing_since:timestamp_seconds{<sel>}) <in>)`
 	return panel{
-		title: "Failing steps", w: 13, h: 7, unit: "none", look: bare,
+		title: "Failing steps", w: 14, h: 7, unit: "none", look: bare,
 		says: `Steps that have failed, at most 50. OMS retries by itself for a while: what has failed
 			for minutes waits for a person, and its logs are running out. The error code is what to
 			look for in the console and in OMS's documents.`,
@@ -246,10 +246,10 @@ func failingSteps() panel {
 			by: []string{"task_id", "task_name", "step"}, sort: "For", none: "none",
 			columns: []column{
 				taskColumn,
-				{title: "Step", label: "step", width: 120},
+				{title: "Step", label: "step", width: 110},
 				{title: "For", unit: "s", width: 95, expr: `clamp_min(time() - ` + failed + `, 0)`},
 				{
-					title: "Error", label: "error_code", width: 155,
+					title: "Error", label: "error_code", width: 175,
 					expr: `oms_task_step_error_info{<sel>} and <step> ` + failed,
 				},
 			},
@@ -260,7 +260,7 @@ func failingSteps() panel {
 func resumeWindows() panel {
 	const short = `bottomk(20, <each> (oms:task_resume_window_left:seconds{<sel>}) <in>)`
 	return panel{
-		title: "Resume windows, shortest first", w: 11, h: 7, unit: "none", look: bare,
+		title: "Resume windows, shortest first", w: 10, h: 7, unit: "none", look: bare,
 		says: `How long the logs that a task resumes from are still kept, for tasks that run, are
 			suspended or have failed. Below zero the task probably has to be rebuilt from scratch. A
 			task whose retention nobody knows is not here.`,
@@ -275,7 +275,7 @@ func resumeWindows() panel {
 					expr: `oms:task_resume_window_left:ratio{<sel>} and <link> ` + short,
 				},
 				{
-					title: "Status", words: taskStates, cell: tinted, width: 90,
+					title: "Status", words: taskStates, cell: filled, width: 90,
 					expr: `(0 * ` + short + `) + <task> group_left () <each> (oms:task_status:code{<sel>})`,
 				},
 			},

@@ -108,9 +108,7 @@ func taskStory() panel {
 			known.`,
 		queries: []query{
 			{
-				expr: `<each> (oms:task_status:code{<one>})
-					or on () label_replace(vector(-1), "task_name", "status", "", "")`,
-				legend: "status",
+				expr: `max(oms:task_status:code{<one>}) or vector(-1)`, legend: "status",
 			},
 			{
 				expr: `max by (alertname, step) (
@@ -354,7 +352,7 @@ func taskStepTable() panel {
 func taskMore() row {
 	return row{title: "More", panels: []panel{
 		{
-			title: "Copied up to", w: 6, h: 4, look: named, unit: "dateTimeAsIso", nothing: "n/a",
+			title: "Copied up to", w: 5, h: 4, look: named, unit: "dateTimeAsIso", nothing: "n/a",
 			says: `Up to when the source's changes have arrived. Compare it with the last change that
 				you expect to find at the target.`,
 			queries: []query{{
@@ -388,7 +386,7 @@ func taskMore() row {
 			queries: []query{{expr: `<each> (oms_task_alarming{<one>})`}},
 		},
 		{
-			title: "Verification", w: 6, h: 4, look: figures, unit: "none", mapping: verdicts,
+			title: "Verification", w: 7, h: 4, look: figures, unit: "none", mapping: verdicts,
 			nothing: "unknown",
 			says: `What the last full verification found. differs: the console lists the tables. unknown:
 				OMS has not been asked, see --collector.verify, or nothing is known of the task.`,
@@ -401,7 +399,7 @@ func taskMore() row {
 			says: `When OMS itself had alarms about the task, by its rules. ALARM here while the alerts
 				above are quiet says that OMS's thresholds are stricter.`,
 			queries: []query{{
-				expr: `<each> (oms_task_rule_recent_alarms{<one>} > bool 0
+				expr: `max by (rule) (oms_task_rule_recent_alarms{<one>} > bool 0
 					or <task> label_replace(
 						oms_task_recent_alarms{<one>} > bool 0, "rule", "any rule", "task_id", ".*"
 					))` + orNothing("rule", "any rule"),

@@ -213,7 +213,7 @@ var (
 	// A delay as a multiple of its threshold.
 	share = steps("green", at(0.5, "yellow"), at(1, "red"))
 	// Seconds of the source's time applied per second.
-	pace = steps("red", at(0.9, "yellow"), at(1, "green"))
+	pace = steps("red", at(0.5, "orange"), at(0.95, "green"))
 )
 
 func thresholds(steps []dashboard.Threshold) *dashboard.ThresholdsConfig {
