@@ -55,7 +55,7 @@ func cutoverWave() row {
 					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
 				},
 				{
-					expr:   `count(` + wave + ` unless <task> ` + ready + ` unless <task> ` + closed + `) <or none>`,
+					expr:   `count(` + wave + ` unless <task> (` + ready + ` <in>) unless <task> (` + closed + ` <in>)) <or none>`,
 					legend: "unknown",
 					style:  []dashboard.DynamicConfigValue{colored(steps("text", at(1, "orange")))},
 				},
@@ -148,7 +148,7 @@ func whatBlocks() panel {
 		return column{
 			title: title, words: known, cell: filled, width: width,
 			expr: `(
-				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + `)
+				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + ` <in>)
 				or label_replace(0 * ` + some + ` - 1, "gate", "` + name + `", "", "")
 			) ` + needed,
 		}
@@ -169,7 +169,7 @@ func whatBlocks() panel {
 				gate("Low delay", "delay_low_15m", 95),
 				{
 					title: "Verified", words: verdicts, cell: filled, width: 95,
-					expr: verified(`<sel>`) + ` and <task> ` + some,
+					expr: verified(`<sel>`) + ` and <task> ` + some + ` <in> or <task> 0 * ` + some + ` - 1`,
 				},
 				gate("No alarm", "no_alarm", 90),
 			},

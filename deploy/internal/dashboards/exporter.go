@@ -52,7 +52,7 @@ func exporterVerdict(outside Outside) row {
 		oldest("Listing age", 5),
 		{
 			title: "Scrape time", w: 5, h: 4, look: figures, unit: "percentunit", decimals: number(0),
-			steps: steps("green", at(0.5, "yellow"), at(0.8, "red")), nothing: "unknown",
+			steps: steps("green", at(0.5, "orange"), at(0.8, "red")), nothing: "unknown",
 			says: `How much of the time that it may take the slowest scrape took: scrape_timeout, by
 				Prometheus or else by the settings of the rules. Near 100 % listings begin to fail.`,
 			queries: []query{{
@@ -85,7 +85,8 @@ func exporterVerdict(outside Outside) row {
 			says: `Alerts that fire about an OMS or its exporter, the gravest first. While one of them
 				does, boards and alerts about tasks are not the whole truth.`,
 			table: &table{
-				by: []string{"alertname"}, sort: "Severity", none: "none",
+				by: []string{"alertname"}, sort: "Severity",
+				none: "none", known: "oms:exporter_up:bool{<sel>}",
 				columns: []column{
 					{
 						title: "Severity", cell: filled, words: severities, width: 100,

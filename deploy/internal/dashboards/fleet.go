@@ -49,7 +49,7 @@ func api(width, height uint32) panel {
 func oldest(title string, width uint32) panel {
 	return panel{
 		title: title, w: width, h: 4, look: figures, unit: "s", mapping: ages, nothing: "unknown",
-		steps: steps("green", at(120, "yellow"), at(600, "red")),
+		steps: steps("green", at(120, "orange"), at(600, "red")),
 		says: `How old the oldest of the last complete listings is. Up to two scrape intervals is
 			normal; over 10 minutes, nothing on this board is about now. never: an OMS has not
 			answered since its exporter started.`,
@@ -217,7 +217,7 @@ func firingAlerts(outside Outside) panel {
 			graver one explains.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "alertname", "direction", "step"}, sort: "Severity",
-			none: "none",
+			none: "none", known: "oms:exporter_up:bool{<sel>}",
 			columns: []column{
 				{
 					title: "Severity", cell: filled, words: severities, width: 100,

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,8 +24,8 @@ type table struct {
 	// inOrder keeps the rows in the order of the first query's values.
 	inOrder bool
 	// none is what the first column with a value says if there are no rows, and
-	// OMS answers.
-	none string
+	// known has a result; without it, if OMS answers.
+	none, known string
 }
 
 // A column shows the values of a query or a label, which is of its own query or
@@ -158,7 +159,8 @@ func (t *table) first(expr string) string {
 		expr = "sort(" + expr + ")"
 	}
 	if t.none != "" {
-		expr += fmt.Sprintf(" or on () (0 * count(oms_up{<sel>} == 1) + %d or vector(%d))", noRow, noIdea)
+		known := cmp.Or(t.known, "oms_up{<sel>} == 1")
+		expr += fmt.Sprintf(" or on () (0 * count(%s) + %d or vector(%d))", known, noRow, noIdea)
 	}
 	return expr
 }

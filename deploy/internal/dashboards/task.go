@@ -361,7 +361,7 @@ func taskMore() row {
 		},
 		{
 			title: "Sampled", w: 4, h: 4, look: named, unit: "s", nothing: "n/a",
-			steps: steps("green", at(60, "yellow"), at(300, "red")),
+			steps: steps("green", at(60, "orange"), at(300, "red")),
 			says: `How long ago OMS looked at the delay of a task that follows. Over a minute, the
 				delay in the console is old.`,
 			queries: []query{{
