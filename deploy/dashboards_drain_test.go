@@ -77,7 +77,7 @@ func TestCutoverGivesNoFalseAllClear(t *testing.T) {
 			maps.Copy(series, c.changed)
 			values := chosen("", "6h", "4m")
 			values["write_stopped_at"] = c.entered
-			verdict, word := drainQuery(t, "Everything across?", values)
+			verdict, word := drainQuery(t, "All across?", values)
 			table, _ := drainQuery(t, "Drained?", values)
 			bars, _ := drainQuery(t, "Still to drain", values)
 			wrong := ""

@@ -100,6 +100,7 @@ type (
 			SortBy     []struct{ DisplayName string }
 			WideLayout bool
 			TextMode   string
+			ColorMode  string
 		}
 	}
 	drawnWord    struct{ Text, Color string }
@@ -279,14 +280,14 @@ var lintExceptions = func() []exception {
 	return []exception{
 		{"target-job", "oms-exporter", "Time of a scrape, and what it may take", setting},
 		{"target-instance", "oms-exporter", "Time of a scrape, and what it may take", setting},
-		{"target-job", "oms-exporter", "Scrape of its timeout", setting},
-		{"target-instance", "oms-exporter", "Scrape of its timeout", setting},
+		{"target-job", "oms-exporter", "Scrape time", setting},
+		{"target-instance", "oms-exporter", "Scrape time", setting},
 		{"target-job", "oms-cutover", "Tasks of the wave", setting},
 		{"target-instance", "oms-cutover", "Tasks of the wave", setting},
 		{"target-job", "oms-cutover", "What blocks", setting},
 		{"target-instance", "oms-cutover", "What blocks", setting},
 		{
-			"target-rate-interval", "oms-exporter", "Values the exporter did not know",
+			"target-rate-interval", "oms-exporter", "Unknown values of OMS",
 			"it counts over the whole time range",
 		},
 	}
@@ -599,6 +600,14 @@ var houseRules = []boardRule{
 	{"figures are as large as they can be", large},
 	{"tables fit, with headings", fitting},
 	{"what is filled or stacked begins at 0", fromZero},
+	{"titles fit", func(_ *testing.T, b *drawnBoard, found report) {
+		b.eachPanel(func(p *drawnPanel) {
+			// The sign of the description and the edges take 75 pixels.
+			if room := p.GridPos.W*columnPixels - 75; 8*len([]rune(p.Title)) > room {
+				found(p.Title, "its title has only %d pixels", room)
+			}
+		})
+	}},
 	{"a pair of exporters counts once", pairs},
 	{"the header is short", header},
 	{"variables that are used exist, and those that exist are used", variables},
@@ -800,7 +809,8 @@ func absent(t *testing.T, b *drawnBoard, found report) {
 		switch p.Type {
 		case "stat", "gauge", "bargauge":
 			to, ok := p.words(t)["null+nan "+d.NoValue]
-			if d.NoValue == "" || !ok || to.Color != "text" {
+			neutral := map[bool]string{false: "text", true: "transparent"}[p.Options.ColorMode == "background"]
+			if d.NoValue == "" || !ok || to.Color != neutral {
 				found(p.Title, "no value is %q, in %q", d.NoValue, to.Color)
 			}
 		case "timeseries":
@@ -811,9 +821,10 @@ func absent(t *testing.T, b *drawnBoard, found report) {
 	})
 }
 
-// Pixels of a column and a row of the grid on a screen of 1280 pixels.
+// Pixels of a column and a row of the grid on a screen of 1280 pixels, on which
+// the menu of Grafana 12 takes 300.
 const (
-	columnPixels = 51
+	columnPixels = 39
 	rowPixels    = 38
 )
 
@@ -851,9 +862,18 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 		for _, o := range p.FieldConfig.Overrides {
 			var title string
 			var width int
+			var words []string
 			for _, property := range o.Properties {
 				var err error
 				switch property.ID {
+				case "mappings":
+					var mappings []drawnMapping
+					err = json.Unmarshal(property.Value, &mappings)
+					for _, m := range mappings {
+						for _, to := range m.words(t) {
+							words = append(words, to.Text)
+						}
+					}
 				case "displayName":
 					err = json.Unmarshal(property.Value, &title)
 				case "custom.width":
@@ -863,13 +883,28 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 					t.Fatal(err)
 				}
 			}
-			// A letter is about 8 pixels wide, the padding 16.
-			if least := 8*len([]rune(title)) + 16; title != "" && width < least {
+			// A letter is about 8 pixels wide, the padding 16, the arrow of the
+			// order 20.
+			least := 8*len([]rune(title)) + 16
+			if slices.ContainsFunc(p.Options.SortBy, func(s struct{ DisplayName string }) bool {
+				return s.DisplayName == title
+			}) {
+				least += 20
+			}
+			if title != "" && width > 0 && width < least {
 				found(p.Title, "%s is %d wide, its heading needs %d", title, width, least)
 			}
+			if title != "" && width == 0 {
+				width = 100 // at least: it has what is left
+			}
 			sum += width
+			for _, word := range words {
+				if least := 7*len([]rune(word)) + 16; width < least {
+					found(p.Title, "%s is %d wide, %s needs %d", title, width, word, least)
+				}
+			}
 		}
-		if room := p.GridPos.W*columnPixels - 24; sum > room {
+		if room := p.GridPos.W*columnPixels - 20; sum > room {
 			found(p.Title, "its columns are %d wide in a panel of %d", sum, room)
 		}
 	})
@@ -924,11 +959,16 @@ func header(_ *testing.T, b *drawnBoard, found report) {
 		}
 	}
 	list := b.Templating.List
-	if last := list[len(list)-1]; last.Name != "job" {
-		found(last.Name, "it is after job, which few need")
+	for _, v := range list {
+		if v.Name == "job" && v.Hide != 2 && b.UID != "oms-exporter" {
+			found(v.Name, "a pair counts once, so that it needs no choice")
+		}
+		if v.Type == "datasource" && v.Current.Value != "default" {
+			found(v.Name, "it opens with %v", v.Current.Value)
+		}
 	}
-	if list[0].Type != "datasource" || list[0].Current.Value != "default" {
-		found(list[0].Name, "it opens with %v", list[0].Current.Value)
+	if b.Panels[0].Type == "row" {
+		found(b.Panels[0].Title, "the first row has a heading")
 	}
 }
 

@@ -8,7 +8,7 @@ func cutover() board {
 		question: "Which tasks of this wave can be switched, what holds the others, is everything across?",
 		refresh:  "10s", from: "now-2h",
 		variables: []variable{
-			datasource, instance, taskTag, owner, writeStoppedAt, job,
+			writeStoppedAt, instance, taskTag, owner, datasource, job,
 		},
 		filter: `, task_owner=~"$owner"`,
 		marks:  []annotation{outages},
@@ -41,7 +41,7 @@ func cutoverWave() row {
 	return row{title: "Wave", panels: []panel{
 		api(5, 4),
 		{
-			title: "Tasks of the wave", w: 9, h: 4, look: named, unit: "locale", nothing: "unknown",
+			title: "Tasks of the wave", w: 8, h: 4, look: named, unit: "locale", nothing: "unknown",
 			says: `Migrations that have all they need; those that something is known to hold back;
 				those of which something that is needed is not known; and how many are to be switched
 				in all, as of the last hour. Choose the wave by its tag.`,
@@ -55,7 +55,7 @@ func cutoverWave() row {
 					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
 				},
 				{
-					expr:   `count(` + wave + ` unless <task> ` + ready + ` unless <task> ` + closed + `) <or none>`,
+					expr:   `count(` + wave + ` unless <task> (` + ready + ` <in>) unless <task> (` + closed + ` <in>)) <or none>`,
 					legend: "unknown",
 					style:  []dashboard.DynamicConfigValue{colored(steps("text", at(1, "orange")))},
 				},
@@ -63,14 +63,19 @@ func cutoverWave() row {
 			},
 		},
 		{
-			title: "Writes stopped", w: 5, h: 4, look: figures, unit: "dateTimeAsIso", mapping: mapping{{0, "enter the time"}},
-			nothing: "not a time",
-			says: `The time that was entered at the top, as a date. Compare it with your clock: a wrong
-				digit makes tasks look across that are not.`,
-			queries: []query{{expr: `1000 * ` + stopped}},
+			title: "Writes stopped", w: 6, h: 4, look: stacked, unit: "dateTimeAsIso",
+			mapping: mapping{{0, "enter the time"}}, nothing: "not a time",
+			says: `The time that was entered at the top, as a date, and how long ago that was. Compare it
+				with your clock: a wrong digit makes tasks look across that are not.`,
+			queries: []query{
+				{expr: `1000 * ` + stopped, legend: "at"},
+				{
+					expr: `time() - ` + stopped + ` > -1e9 < 1e9`, legend: "ago",
+					style: []dashboard.DynamicConfigValue{property("unit", "s")},
+				},
+			},
 		},
 		everythingAcross(),
-		readyTasks(),
 		whatBlocks(),
 	}}
 }
@@ -97,7 +102,7 @@ var drainVerdicts = mapping{
 // task, a checkpoint.
 func everythingAcross() panel {
 	return panel{
-		title: "Everything across?", w: 5, h: 4, look: state, unit: "none", mapping: drainVerdicts,
+		title: "All across?", w: 5, h: 4, look: state, unit: "none", mapping: drainVerdicts,
 		nothing: "unknown",
 		says: `yes: every task of the wave has applied everything that was written before the writes
 			stopped. Anything else says what is missing: the time, which must be of the last 3 days; an
@@ -118,11 +123,11 @@ func everythingAcross() panel {
 
 func readyTasks() panel {
 	return panel{
-		title: "Ready", w: 6, h: 10, unit: "none", look: bare,
+		title: "Ready", w: 8, h: 8, unit: "none", look: bare,
 		says: `The tasks that have all they need, at most 50, and how far behind they were at worst in
 			the last quarter of an hour. Up to 30 s is in step.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Behind", none: "none is ready",
+			by: []string{"task_id", "task_name"}, sort: "Behind", none: "none",
 			columns: []column{
 				taskColumn,
 				{
@@ -143,28 +148,28 @@ func whatBlocks() panel {
 		return column{
 			title: title, words: known, cell: filled, width: width,
 			expr: `(
-				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + `)
+				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + ` <in>)
 				or label_replace(0 * ` + some + ` - 1, "gate", "` + name + `", "", "")
 			) ` + needed,
 		}
 	}
 	return panel{
-		title: "What blocks", w: 18, h: 10, unit: "none", look: bare,
+		title: "What blocks", w: 24, h: 8, unit: "none", look: bare,
 		says: `The tasks that are not ready, from those that lack least on, at most 50. Each no
 			is something to be done. Unknown holds a task back like no: OMS has not said, or has not
 			been asked. An empty cell is a gate that the settings do not ask for.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Has", none: "nothing",
+			by: []string{"task_id", "task_name"}, sort: "Has", none: "none",
 			columns: []column{
 				taskColumn, omsColumn,
-				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 65},
+				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 80},
 				gate("Running", "running", 85),
 				gate("Copied", "full_copy_done", 80),
 				gate("In step", "in_step", 80),
 				gate("Low delay", "delay_low_15m", 95),
 				{
 					title: "Verified", words: verdicts, cell: filled, width: 95,
-					expr: verified(`<sel>`) + ` and <task> ` + some,
+					expr: verified(`<sel>`) + ` and <task> ` + some + ` <in> or <task> 0 * ` + some + ` - 1`,
 				},
 				gate("No alarm", "no_alarm", 90),
 			},
@@ -180,25 +185,9 @@ const applied = `(
 )`
 
 func cutoverDrain() row {
-	return row{title: "Drain, after the writes have been stopped at the source", panels: []panel{
-		{
-			title: "Stopped ago", w: 4, h: 9, look: figures, unit: "s", nothing: "no usable time",
-			says: `How long ago the writes were stopped, by the time that was entered. It must be of the
-				last 3 days, and not ahead; else nothing is said about the drain.`,
-			queries: []query{{expr: `time() - ` + asked}},
-		},
+	return row{title: "Ready, and drained after the writes have been stopped at the source", panels: []panel{
+		readyTasks(),
 		drained(),
-		{
-			title: "Still to drain", w: 7, h: 9, look: bars, unit: "s", links: seriesLinks,
-			min: number(0), steps: steps("green", at(0.5, "orange"), at(300, "red")), nothing: "no usable time",
-			says: `Seconds of changes that each task has yet to apply, the thirty that have most. A bar
-				that does not shrink: the task stands still, or its source is idle and has no heartbeat
-				table, so that its checkpoint does not move.`,
-			queries: []query{{
-				expr:   `sort_desc(topk(30, clamp_min(` + rest + `, 0)))`,
-				legend: "{{task_name}}",
-			}},
-		},
 	}}
 }
 
@@ -210,7 +199,7 @@ const rest = `(0 - (` + applied + ` - on () group_left () ` + asked + `))`
 func drained() panel {
 	const most = `topk(50, ` + rest + `)`
 	return panel{
-		title: "Drained?", w: 13, h: 9, unit: "none", look: bare,
+		title: "Drained?", w: 16, h: 8, unit: "none", look: bare,
 		says: `yes: everything that was written before the writes stopped has been applied. no: wait, as
 			long as the last column says. unknown: the task has no checkpoint. The fifty that are
 			furthest from it; nothing until a usable time is entered.`,
@@ -228,7 +217,7 @@ func drained() panel {
 					expr: `clamp_min(` + most + `, 0)`,
 				},
 				{
-					title: "Copied up to", unit: "dateTimeAsIso", width: 155,
+					title: "Copied up to", unit: "dateTimeAsIso", width: 162,
 					expr: `1000 * oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>} and <task> ` + most,
 				},
 				{
@@ -276,7 +265,7 @@ func cutoverBack() row {
 func cutoverMore() row {
 	return row{title: "Progress of the wave", panels: []panel{
 		{
-			title: "Burn-down", w: 12, h: 9, look: line{fill: 60, stacked: true}.look, unit: "short",
+			title: "Burn-down", w: 8, h: 9, look: line{fill: 60, stacked: true}.look, unit: "short",
 			perWidth: coarser, min: number(0),
 			says: `Migrations that are not ready, that are ready, and that have been switched. The wave is
 				over when only the last is left. A gap is a time when nothing was known.`,
@@ -296,23 +285,34 @@ func cutoverMore() row {
 			},
 		},
 		verification(),
+		{
+			title: "Still to drain", w: 8, h: 9, look: bars, unit: "s", links: seriesLinks,
+			min: number(0), steps: steps("green", at(0.5, "orange"), at(300, "red")), nothing: "no usable time",
+			says: `Seconds of changes that each task has yet to apply, the thirty that have most. A bar
+				that does not shrink: the task stands still, or its source is idle and has no heartbeat
+				table, so that its checkpoint does not move.`,
+			queries: []query{{
+				expr:   `sort_desc(topk(30, clamp_min(` + rest + `, 0)))`,
+				legend: "{{task_name}}",
+			}},
+		},
 	}}
 }
 
 func verification() panel {
 	const differing = `topk(50, <each> (oms:task_verify_different:records{<sel>}) > 0 <in>)`
 	return panel{
-		title: "Verification differences", w: 12, h: 9, unit: "none", look: bare,
+		title: "Verification differences", w: 8, h: 9, unit: "none", look: bare,
 		says: `Tasks of which the last full verification found records that differ, at most 50. Do not
 			switch them before that is explained: the console lists the tables. A task that is not here
 			is not known to be equal: the column Verified says what is known.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Differ", none: "none known to differ",
+			by: []string{"task_id", "task_name"}, sort: "Differ", none: "none",
 			columns: []column{
-				taskColumn, omsColumn,
-				{title: "Differ", expr: differing, unit: "locale", width: 120},
+				taskColumn,
+				{title: "Differ", expr: differing, unit: "locale", width: 85},
 				{
-					title: "Asked", unit: "s", width: 100,
+					title: "Asked", unit: "s", width: 80,
 					expr: `time() - oms_task_verify_result_timestamp_seconds{<sel>} and <task> ` + differing,
 				},
 			},

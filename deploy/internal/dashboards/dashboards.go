@@ -118,13 +118,15 @@ func (b *board) build() dashboard.Dashboard { //nolint:staticcheck // version 2 
 func (b *board) panels() []dashboard.PanelOrRowPanel {
 	var all []dashboard.PanelOrRowPanel
 	var id, y uint32
-	for _, r := range b.rows {
-		id++
-		all = append(all, dashboard.PanelOrRowPanel{RowPanel: &dashboard.RowPanel{
-			Type: "row", Id: id, Title: &r.title, Panels: []dashboard.Panel{},
-			GridPos: &dashboard.GridPos{H: 1, W: columns, Y: y},
-		}})
-		y++
+	for i, r := range b.rows {
+		if i > 0 { // the heading of the first would take a line of the first screen
+			id++
+			all = append(all, dashboard.PanelOrRowPanel{RowPanel: &dashboard.RowPanel{
+				Type: "row", Id: id, Title: &r.title, Panels: []dashboard.Panel{},
+				GridPos: &dashboard.GridPos{H: 1, W: columns, Y: y},
+			}})
+			y++
+		}
 		var x, tallest uint32
 		for i := range r.panels {
 			p := &r.panels[i]
@@ -153,7 +155,6 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 		FieldConfig: &dashboard.FieldConfigSource{
 			Defaults: dashboard.FieldConfig{
 				Unit: &p.unit, Min: p.min, Max: p.max, Decimals: p.decimals, Links: p.links,
-				Mappings:   p.mapping.build(p.nothing),
 				Color:      &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdThresholds},
 				Thresholds: thresholds(p.steps),
 			},
@@ -167,6 +168,7 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 		built.MaxDataPoints = &p.perWidth
 	}
 	p.look(&built)
+	built.FieldConfig.Defaults.Mappings = p.mapping.build(p.nothing, neutral(&built))
 	queries := p.queries
 	if p.table != nil {
 		queries = p.table.build(&built)

@@ -11,6 +11,7 @@ func exporter(outside Outside) board {
 	// none of its own.
 	jobs, instances := job, instance
 	jobs.query = `label_values(oms:exporter_up:bool, job)`
+	jobs.hidden = false
 	instances.query = `label_values(oms:exporter_up:bool{job=~"$job"}, instance)`
 	return board{
 		uid: "oms-exporter", title: "OMS / Exporter",
@@ -34,7 +35,7 @@ const allowed = `(
 func exporterVerdict(outside Outside) row {
 	return row{title: "Verdict", panels: []panel{
 		{
-			title: "OMS that answer", w: 5, h: 4, look: named, unit: "none", nothing: "unknown",
+			title: "OMS that answer", w: 6, h: 4, look: named, unit: "none", nothing: "unknown",
 			says: `How many OMS answer, of those that were there within 3 hours. Nothing is known about
 				the tasks of the others: a board without trouble is no all-clear.`,
 			queries: []query{
@@ -48,10 +49,10 @@ func exporterVerdict(outside Outside) row {
 				},
 			},
 		},
-		oldest("Oldest listing", 4),
+		oldest("Listing age", 5),
 		{
-			title: "Scrape of its timeout", w: 4, h: 4, look: figures, unit: "percentunit", decimals: number(0),
-			steps: steps("green", at(0.5, "yellow"), at(0.8, "red")), nothing: "unknown",
+			title: "Scrape time", w: 5, h: 4, look: figures, unit: "percentunit", decimals: number(0),
+			steps: steps("green", at(0.5, "orange"), at(0.8, "red")), nothing: "unknown",
 			says: `How much of the time that it may take the slowest scrape took: scrape_timeout, by
 				Prometheus or else by the settings of the rules. Near 100 % listings begin to fail.`,
 			queries: []query{{
@@ -59,7 +60,7 @@ func exporterVerdict(outside Outside) row {
 			}},
 		},
 		{
-			title: "Tasks left out", w: 4, h: 4, look: figures, unit: "locale", nothing: "unknown",
+			title: "Left out", w: 4, h: 4, look: figures, unit: "locale", nothing: "unknown",
 			steps: steps("green", at(1, "orange")),
 			says: `Elements of OMS's listing that have no series and should have: over max_tasks, or without
 				a usable id, or listed twice. Those that you exclude do not count.`,
@@ -68,31 +69,31 @@ func exporterVerdict(outside Outside) row {
 			}},
 		},
 		{
-			title: "Alerts about them", w: 7, h: 4, look: names, unit: "none", nothing: "none",
-			steps: steps("red"),
+			title: "Alerts", w: 4, h: 4, look: figures, unit: "locale", nothing: "unknown",
+			steps: steps("green", at(1, "red")),
 			says: `Alerts that fire about an OMS or its exporter: OMSVanished, OMSListingsFailing,
-				OMSFieldsMissing and the like. The table below says which OMS each is about.`,
+				OMSFieldsMissing and the like. The table below names them.`,
 			queries: []query{{
-				expr: `count by (alertname) (
+				expr: `count(<each> (
 					ALERTS{alertstate="firing", scope=~"oms|exporter", severity=~"critical|warning", <sel>}
-				)`,
-				legend: "{{alertname}}",
+				)) or 0 * count(oms:exporter_up:bool{<sel>})`,
 			}},
 		},
 		eachOMS(),
 		{
-			title: "Alerts about OMS and exporters", w: 10, h: 7, unit: "none", look: bare,
+			title: "Alerts about OMS and exporters", w: 10, h: 6, unit: "none", look: bare,
 			says: `Alerts that fire about an OMS or its exporter, the gravest first. While one of them
 				does, boards and alerts about tasks are not the whole truth.`,
 			table: &table{
-				by: []string{"alertname"}, sort: "Severity", none: "none",
+				by: []string{"alertname"}, sort: "Severity",
+				none: "none", known: "oms:exporter_up:bool{<sel>}",
 				columns: []column{
 					{
-						title: "Severity", cell: filled, words: severities, width: 90,
+						title: "Severity", cell: filled, words: severities, width: 100,
 						expr: ranked(`scope=~"oms|exporter", <sel>`),
 					},
-					{title: "Alert", label: "alertname", width: 250, links: outside.toRunbook()},
-					{title: "OMS", label: "instance", width: 140},
+					{title: "Alert", label: "alertname", links: outside.toRunbook()},
+					{title: "OMS", label: "instance", width: 95},
 				},
 			},
 		},
@@ -102,23 +103,21 @@ func exporterVerdict(outside Outside) row {
 // eachOMS has a row for each OMS, those that never answered too.
 func eachOMS() panel {
 	return panel{
-		title: "Each OMS", w: 14, h: 7, unit: "none", look: bare,
+		title: "Each OMS", w: 14, h: 6, unit: "none", look: bare,
 		says: `Whether it answers, and if not, why: timeout: OMS is slower than scrape_timeout. auth:
 			look at the account. api_error: the exporter's log has OMS's code and requestId. dns,
 			connect, tls: the way there. oms_exporter check explains each.`,
 		table: &table{
 			sort: "OMS", rising: true, none: "no exporter",
 			columns: []column{
-				{title: "OMS", label: "instance", width: 130},
+				{title: "OMS", label: "instance"},
 				{title: "State", expr: `<api>`, words: reachable, cell: filled, width: 125},
-				{title: "Why not", label: "reason", expr: `oms_scrape_error_info{<sel>}`, width: 90},
+				{title: "Why not", label: "reason", expr: `oms_scrape_error_info{<sel>}`, width: 80},
 				{title: "Last listing", expr: `<age>`, unit: "s", words: ages, width: 112},
 				{
 					title: "15 min", expr: `oms:listing_success:ratio15m{<sel>}`, unit: "percentunit",
-					decimals: number(0), cell: tinted, steps: steps("red", at(0.8, "yellow"), at(1, "green")), width: 75,
+					decimals: number(0), cell: tinted, steps: steps("red", at(0.8, "orange"), at(1, "green")), width: 75,
 				},
-				{title: "Tasks", expr: `sum by (job, instance) (oms_tasks{<sel>})`, unit: "locale", width: 75},
-				{title: "Series", expr: `scrape_samples_scraped{<sel>} and on (job, instance) oms_up{<sel>}`, unit: "locale", width: 80},
 			},
 		},
 	}
@@ -131,8 +130,8 @@ func exporterListing() row {
 			says: `Whether Prometheus reached the exporter, and the exporter OMS. While either is DOWN
 				nothing is known about tasks: a board without trouble is no all-clear.`,
 			queries: []query{
-				{expr: `oms:exporter_up:bool{<sel>}`, legend: "exporter, {{job}} {{instance}}"},
-				{expr: `oms_up{<sel>}`, legend: "OMS, {{job}} {{instance}}"},
+				{expr: `oms:exporter_up:bool{<sel>}`, legend: "{{job}} {{instance}} exporter"},
+				{expr: `oms_up{<sel>}`, legend: "{{job}} {{instance}} OMS"},
 			},
 		},
 		{
@@ -147,7 +146,7 @@ func exporterListing() row {
 			}},
 		},
 		{
-			title: "Age of the last complete listing", w: 12, h: 8, unit: "s",
+			title: "Age of the last complete listing", w: 12, h: 8, unit: "s", min: number(0),
 			look: line{drawn: true}.look, steps: steps("green", at(600, "red")),
 			says: `It falls back at each complete listing: a saw of one scrape interval is healthy. A
 				ramp is an outage. Over the line at 10 minutes, alerts about tasks are held back. An OMS
@@ -182,14 +181,14 @@ func exporterListing() row {
 			}},
 		},
 		{
-			title: "Clock of OMS against the exporter's", w: 8, h: 8, unit: "s",
+			title: "Clock of OMS and the exporter", w: 8, h: 8, unit: "s",
 			look: line{drawn: true, atLeast: 10}.look, steps: steps("orange", at(-5, "green"), at(5, "orange")),
 			says: `Within the lines at 5 s clocks agree. Ages on the other boards are judged by OMS's
 				clock, so a difference does them no harm, but have NTP looked at.`,
 			queries: []query{{expr: `oms_clock_skew_seconds{<sel>}`, legend: "{{instance}}"}},
 		},
 		{
-			title: "Values the exporter did not know", w: 8, h: 8, look: named, unit: "locale",
+			title: "Unknown values of OMS", w: 8, h: 8, look: named, unit: "locale",
 			decimals: number(0), steps: none, nothing: "unknown",
 			says: `How often OMS sent a status, step or type that its documents do not name, or a value
 				that could not be read, in the time range. More than none after an upgrade of OMS: it
@@ -241,7 +240,7 @@ func secondOpinion() row {
 			by: []string{"task_id", "task_name"}, sort: "OMS says", none: "nowhere",
 			columns: []column{
 				taskColumn, omsColumn,
-				{title: "OMS says", expr: differ, words: alarmStates, cell: filled, width: 120},
+				{title: "OMS says", expr: differ, words: alarmStates, cell: filled, width: 110},
 				{
 					title: "Alerts of ours", unit: "locale", width: 130,
 					expr: `count by (instance, task_id, task_name) (
@@ -331,7 +330,7 @@ func exporterAPI() row {
 func exporterSelf() row {
 	return row{title: "The exporter itself", panels: []panel{
 		{
-			title: "Version", w: 8, h: 6, look: names, unit: "short", nothing: "unknown",
+			title: "Version", w: 6, h: 6, look: names, unit: "short", nothing: "unknown",
 			says: `Which versions run. Several during an upgrade only.`,
 			queries: []query{{
 				expr:   `count by (version, goversion) (oms_exporter_build_info{<sel>})`,
@@ -339,7 +338,7 @@ func exporterSelf() row {
 			}},
 		},
 		{
-			title: "Configuration", w: 4, h: 6, look: figures, unit: "none", mapping: accepted,
+			title: "Configuration", w: 6, h: 6, look: figures, unit: "none", mapping: accepted,
 			nothing: "unknown",
 			says: `Whether every exporter last loaded its configuration without a mistake. REFUSED: one
 				goes on with the one before, and will not start with this one.`,

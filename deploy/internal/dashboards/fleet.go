@@ -23,7 +23,7 @@ func fleet(outside Outside) board {
 		question: "Which of my tasks needs a person right now?",
 		refresh:  "30s", from: "now-6h",
 		variables: []variable{
-			datasource, instance, taskType, importance, owner, taskTag, job,
+			instance, taskType, importance, owner, taskTag, datasource, job,
 		},
 		filter: `, task_type=~"$type", importance=~"$importance", task_owner=~"$owner"`,
 		marks:  []annotation{outages},
@@ -37,11 +37,11 @@ func api(width, height uint32) panel {
 	return panel{
 		title: "OMS API", w: width, h: height, look: states, unit: "none", mapping: reachable,
 		nothing: "unknown",
-		says: `answering: all figures here are current. DOWN: OMS does not answer. EXPORTER DOWN: its
+		says: `up: OMS answers, all figures here are current. DOWN: OMS does not answer. EXPORTER DOWN: its
 			exporter does not. GONE: it was watched within 3 hours, and no longer is. NO EXPORTER:
 			Prometheus scrapes none. Then nothing is known about tasks, although replication may be
-			healthy; OMS / Exporter says why.`,
-		queries: []query{{expr: `<api> or on () vector(-3)`, legend: "{{instance}}"}},
+			healthy; OMS / Exporter says why. The six that are worst.`,
+		queries: []query{{expr: `bottomk(6, <api>) or on () vector(-3)`, legend: "{{instance}}"}},
 	}
 }
 
@@ -49,7 +49,7 @@ func api(width, height uint32) panel {
 func oldest(title string, width uint32) panel {
 	return panel{
 		title: title, w: width, h: 4, look: figures, unit: "s", mapping: ages, nothing: "unknown",
-		steps: steps("green", at(120, "yellow"), at(600, "red")),
+		steps: steps("green", at(120, "orange"), at(600, "red")),
 		says: `How old the oldest of the last complete listings is. Up to two scrape intervals is
 			normal; over 10 minutes, nothing on this board is about now. never: an OMS has not
 			answered since its exporter started.`,
@@ -59,10 +59,10 @@ func oldest(title string, width uint32) panel {
 
 func fleetGlance() row {
 	return row{title: "At a glance", panels: []panel{
-		api(6, 4),
-		oldest("Age of the data", 3),
+		api(8, 4),
+		oldest("Data age", 4),
 		{
-			title: "Late tasks", w: 4, h: 4, look: named, unit: "locale", nothing: "unknown", steps: none,
+			title: "Late", w: 4, h: 4, look: named, unit: "locale", nothing: "unknown", steps: none,
 			says: `Tasks further behind than they may be: over the warning threshold of their
 				importance, or of the exporter's configuration, and of these over the critical one.
 				The table of worst tasks names them.`,
@@ -79,33 +79,27 @@ func fleetGlance() row {
 			},
 		},
 		{
-			title: "Frozen, unsampled", w: 4, h: 4, look: figures, unit: "locale", nothing: "unknown",
-			steps: steps("text", at(1, "red")),
-			says: `Tasks that run but apply nothing, or whose delay OMS has stopped measuring. The
-				console may show a small delay for them all the same: do not believe it.`,
-			queries: []query{{
-				expr: `count(<count> (
-					ALERTS{alertstate="firing", symptom=~"frozen|stale", <sel><whose>} <unless others>
-				)) <or none>`,
-			}},
-		},
-		{
-			title: "Losing logs", w: 4, h: 4, look: figures, unit: "locale", nothing: "unknown", steps: none,
-			says: `Tasks that have used up more than half of the logs that they need to resume. When
-				the logs run out a task has to be rebuilt from scratch: the table of resume windows says by when.`,
-			queries: []query{{
-				expr: `count(<count> (
-					oms:task_resume_window_left:ratio{<sel>} < 0.5 <in>
-				)) <or none>`,
-			}},
-		},
-		{
-			title: "Ready to switch", w: 3, h: 4, look: figures, unit: "locale", nothing: "unknown",
-			steps: steps("text", at(1, "green")),
-			says:  `Migrations that have everything they need. OMS / Cut-over names them.`,
-			queries: []query{{
-				expr: `count(<count> (oms:task_cutover_readiness:ratio{<sel>} == 1 <in>)) <or none>`,
-			}},
+			title: "Frozen, low on logs, ready", w: 8, h: 4, look: named, unit: "locale", nothing: "unknown",
+			says: `frozen: tasks that run but apply nothing, or whose delay OMS has stopped measuring; the
+				console may show a small delay for them all the same. low on logs: those that have used up
+				more than half of the logs that they need to resume; when these run out a task has to be
+				rebuilt from scratch. ready: migrations that can be switched, which OMS / Cut-over names.`,
+			queries: []query{
+				{
+					expr: `count(<count> (
+						ALERTS{alertstate="firing", symptom=~"frozen|stale", <sel><whose>} <unless others>
+					)) <or none>`,
+					legend: "frozen", style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
+				},
+				{
+					expr:   `count(<count> (oms:task_resume_window_left:ratio{<sel>} < 0.5 <in>)) <or none>`,
+					legend: "low on logs", style: []dashboard.DynamicConfigValue{colored(none)},
+				},
+				{
+					expr:   `count(<count> (oms:task_cutover_readiness:ratio{<sel>} == 1 <in>)) <or none>`,
+					legend: "ready", style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "green")))},
+				},
+			},
 		},
 	}}
 }
@@ -159,32 +153,37 @@ const worst = `topk(20,
 func fleetTrouble(outside Outside) row {
 	return row{title: "Needs a person", panels: []panel{
 		{
-			title: "Worst tasks", w: 14, h: 10, unit: "none",
+			title: "Worst tasks", w: 24, h: 7, unit: "none",
 			says: `Running tasks by their delay as a multiple of what they may be behind: 1 × and more
 				is late. Read the speed next: above 1 × a task catches up by itself and the time to it
 				is shown; near 0 it stands still. Delays under 30 s mean in step.`,
 			table: &table{
 				by: []string{"task_id", "task_name", "direction"}, sort: "× limit",
-				none: "no task follows",
+				none: "none",
 				columns: []column{
 					taskColumn, omsColumn,
 					{
-						title: "× limit", expr: worst, unit: times, decimals: number(1), width: 80,
+						title: "× limit", expr: "(" + worst + ") <who>", unit: times, decimals: number(1), width: 95,
 						cell: filled, steps: share,
 					},
 					{
-						title: "Behind", unit: "s", width: 85,
+						title: "Behind", unit: "s", width: 95,
 						expr: `oms:task_effective_delay:seconds{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 70,
+						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 85,
 						expr: `oms:task_replay_speed:ratio10m{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "In step in", unit: "s", width: 96,
+						title: "Done in", unit: "s", width: 100,
 						expr: `oms:task_catchup_eta:seconds{<sel>} and <link> ` + worst,
 					},
-					{title: "Way", label: "direction", width: 70},
+					{
+						title: "Logs left", unit: "percentunit", decimals: number(0), cell: tinted, steps: window, width: 90,
+						expr: `oms:task_resume_window_left:ratio{<sel>} and <link> ` + worst,
+					},
+					{title: "Way", label: "direction", width: 80},
+					{title: "Owner", label: "task_owner", width: 110},
 				},
 			},
 			look: bare,
@@ -212,23 +211,25 @@ func ranked(matchers string) string {
 
 func firingAlerts(outside Outside) panel {
 	return panel{
-		title: "Firing alerts", w: 10, h: 10, unit: "none", look: bare,
+		title: "Firing alerts", w: 24, h: 7, unit: "none", look: bare,
 		says: `Alerts, the gravest first, at most 100. Those without a task are about a whole OMS or
 			its exporter. Alertmanager may hold some back: those of a task whose OMS is down, or that a
 			graver one explains.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "alertname", "direction", "step"}, sort: "Severity",
-			none: "none",
+			none: "none", known: "oms:exporter_up:bool{<sel>}",
 			columns: []column{
 				{
-					title: "Severity", cell: filled, words: severities, width: 85,
+					title: "Severity", cell: filled, words: severities, width: 100,
 					expr: `topk(100,
 						(` + ranked(`scope="task", <sel><whose>`) + `) <unless others>
 						or ` + ranked(`scope!="task", <sel>`) + `
 					)`,
 				},
-				{title: "Alert", label: "alertname", width: 210, links: outside.toRunbook()},
-				taskColumn,
+				{title: "Alert", label: "alertname", width: 250, links: outside.toRunbook()},
+				taskColumn, omsColumn,
+				{title: "Step", label: "step", width: 160},
+				{title: "Owner", label: "task_owner", width: 110},
 			},
 		},
 	}
@@ -237,7 +238,7 @@ func firingAlerts(outside Outside) panel {
 func failingSteps() panel {
 	const failed = `topk(50, <each> (oms:task_step_failing_since:timestamp_seconds{<sel>}) <in>)`
 	return panel{
-		title: "Failing steps", w: 12, h: 8, unit: "none", look: bare,
+		title: "Failing steps", w: 14, h: 7, unit: "none", look: bare,
 		says: `Steps that have failed, at most 50. OMS retries by itself for a while: what has failed
 			for minutes waits for a person, and its logs are running out. The error code is what to
 			look for in the console and in OMS's documents.`,
@@ -245,10 +246,10 @@ func failingSteps() panel {
 			by: []string{"task_id", "task_name", "step"}, sort: "For", none: "none",
 			columns: []column{
 				taskColumn,
-				{title: "Step", label: "step", width: 165},
-				{title: "For", unit: "s", width: 85, expr: `clamp_min(time() - ` + failed + `, 0)`},
+				{title: "Step", label: "step", width: 110},
+				{title: "For", unit: "s", width: 95, expr: `clamp_min(time() - ` + failed + `, 0)`},
 				{
-					title: "Error", label: "error_code", width: 150,
+					title: "Error", label: "error_code", width: 175,
 					expr: `oms_task_step_error_info{<sel>} and <step> ` + failed,
 				},
 			},
@@ -259,22 +260,22 @@ func failingSteps() panel {
 func resumeWindows() panel {
 	const short = `bottomk(20, <each> (oms:task_resume_window_left:seconds{<sel>}) <in>)`
 	return panel{
-		title: "Resume windows, shortest first", w: 12, h: 8, unit: "none", look: bare,
+		title: "Resume windows, shortest first", w: 10, h: 7, unit: "none", look: bare,
 		says: `How long the logs that a task resumes from are still kept, for tasks that run, are
 			suspended or have failed. Below zero the task probably has to be rebuilt from scratch. A
 			task whose retention nobody knows is not here.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "direction"}, sort: "Left", rising: true,
-			none: "no task needs logs",
+			none: "none",
 			columns: []column{
-				taskColumn, omsColumn,
-				{title: "Left", expr: short, unit: "s", width: 100},
+				taskColumn,
+				{title: "Left", expr: short, unit: "s", width: 85},
 				{
 					title: "Of all", unit: "percentunit", decimals: number(0), cell: filled, steps: window, width: 75,
 					expr: `oms:task_resume_window_left:ratio{<sel>} and <link> ` + short,
 				},
 				{
-					title: "Status", words: taskStates, cell: tinted, width: 100,
+					title: "Status", words: taskStates, cell: filled, width: 90,
 					expr: `(0 * ` + short + `) + <task> group_left () <each> (oms:task_status:code{<sel>})`,
 				},
 			},
@@ -316,16 +317,17 @@ func fleetHistory() row {
 			},
 		},
 		{
-			title: "Alarms raised by OMS itself, by rule", w: 12, h: 8, look: chart("rule"),
-			unit: "short", steps: steps(colors["ALARM"]),
+			title: "Alarms raised by OMS itself, by rule", w: 12, h: 8, look: bars,
+			unit: "locale", steps: steps(colors["ALARM"]), min: number(0), nothing: "unknown",
 			says: `A second opinion: OMS judges by thresholds of its own and counts over a window of
 				its own, so the counts fall, too. Many alarms where this board is calm, or the other
 				way round, say that thresholds differ. rule not given: OMS gave only the sum.`,
 			queries: []query{{
-				expr: `sum by (rule) (<each> (
+				expr: `sort_desc(sum by (rule) (<each> (
 					oms_task_rule_recent_alarms{<sel>}
 					or <task> label_replace(oms_task_recent_alarms{<sel>}, "rule", "rule not given", "task_id", ".*")
-				) <in>)`,
+				) <in>)) or on () label_replace(0 * count(oms_up{<sel>} == 1), "rule", "none", "", "")`,
+				legend: "{{rule}}",
 			}},
 		},
 		{

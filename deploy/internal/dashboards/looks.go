@@ -1,7 +1,6 @@
 package dashboards
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -35,6 +34,7 @@ func tooltip(mode common.TooltipDisplayMode, order common.SortOrder) common.VizT
 type figure struct {
 	text   common.BigValueTextMode
 	filled bool // the color is the background's
+	rows   bool // series are below one another
 }
 
 func (f figure) look(p *dashboard.Panel) {
@@ -43,10 +43,14 @@ func (f figure) look(p *dashboard.Panel) {
 	if f.filled {
 		color = common.BigValueColorModeBackground
 	}
+	place := common.VizOrientationAuto
+	if f.rows {
+		place = common.VizOrientationHorizontal
+	}
 	p.Options = &stat.Options{
 		GraphMode: common.BigValueGraphModeNone, ColorMode: color,
 		JustifyMode: common.BigValueJustifyModeAuto, TextMode: f.text,
-		Orientation: common.VizOrientationAuto, ReduceOptions: last(),
+		Orientation: place, ReduceOptions: last(),
 		PercentChangeColorMode: common.PercentChangeColorModeStandard,
 	}
 }
@@ -58,6 +62,8 @@ var (
 	named   = figure{text: common.BigValueTextModeValueAndName}.look
 	names   = figure{text: common.BigValueTextModeName}.look
 	state   = figure{text: common.BigValueTextModeValue, filled: true}.look
+	// Of several series, below one another.
+	stacked = figure{text: common.BigValueTextModeValue, rows: true}.look
 	states  = figure{text: common.BigValueTextModeValueAndName, filled: true}.look
 )
 
@@ -142,35 +148,6 @@ func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 		}
 		rows(p, o)
 		p.Options = o
-	}
-}
-
-// chart has one bar per value of a label.
-func chart(label string) look {
-	return func(p *dashboard.Panel) {
-		p.Type = "barchart"
-		p.FieldConfig.Defaults.Custom = &barchart.FieldConfig{
-			LineWidth: cog.ToPtr(int32(1)), FillOpacity: cog.ToPtr(int32(80)),
-			GradientMode: cog.ToPtr(common.GraphGradientModeNone),
-		}
-		p.Options = &barchart.Options{
-			XField: &label, Orientation: common.VizOrientationHorizontal, BarWidth: 0.8,
-			GroupWidth: 0.7, ShowValue: common.VisibilityModeAlways,
-			Stacking: common.StackingModeNone,
-			Legend: common.VizLegendOptions{
-				DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom,
-				Calcs: []string{},
-			},
-			Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
-		}
-		p.Transformations = append(p.Transformations, dashboard.DataTransformerConfig{
-			Id: "organize",
-			Options: map[string]any{
-				"excludeByName": map[string]bool{"Time": true},
-				"indexByName":   map[string]int{label: 0, "Value": 1},
-				"renameByName":  map[string]string{},
-			},
-		})
 	}
 }
 

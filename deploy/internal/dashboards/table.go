@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,8 +24,8 @@ type table struct {
 	// inOrder keeps the rows in the order of the first query's values.
 	inOrder bool
 	// none is what the first column with a value says if there are no rows, and
-	// OMS answers.
-	none string
+	// known has a result; without it, if OMS answers.
+	none, known string
 }
 
 // A column shows the values of a query or a label, which is of its own query or
@@ -45,9 +46,10 @@ type column struct {
 	says     string // that there is no row
 }
 
-// Columns that several tables have.
+// Columns that several tables have. One without a width has the room that is
+// left.
 var (
-	taskColumn = column{title: "Task", label: "task_name", width: 180, links: rowLinks}
+	taskColumn = column{title: "Task", label: "task_name", links: rowLinks}
 	omsColumn  = column{title: "OMS", label: "instance", width: 100}
 )
 
@@ -64,7 +66,7 @@ const (
 func (t *table) build(p *dashboard.Panel) []query {
 	p.Type = "table"
 	p.FieldConfig.Defaults.Custom = map[string]any{
-		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": false,
+		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": false, "minWidth": 60,
 	}
 	options := &sdk.Options{
 		ShowHeader: true,
@@ -157,7 +159,8 @@ func (t *table) first(expr string) string {
 		expr = "sort(" + expr + ")"
 	}
 	if t.none != "" {
-		expr += fmt.Sprintf(" or on () (0 * count(oms_up{<sel>} == 1) + %d or vector(%d))", noRow, noIdea)
+		known := cmp.Or(t.known, "oms_up{<sel>} == 1")
+		expr += fmt.Sprintf(" or on () (0 * count(%s) + %d or vector(%d))", known, noRow, noIdea)
 	}
 	return expr
 }
@@ -220,11 +223,11 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 
 // mappings are those of the column's words, and of there being no row.
 func (c *column) mappings() []dashboard.ValueMapping {
-	list := c.words.build("")
+	list := c.words.build("", "")
 	if c.says == "" {
 		return list
 	}
-	color := neutral
+	color := "text"
 	if c.cell == filled {
 		color = "transparent"
 	}

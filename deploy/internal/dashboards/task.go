@@ -1,6 +1,10 @@
 package dashboards
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+import (
+	"strconv"
+
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
 
 func task() board {
 	return board{
@@ -8,7 +12,7 @@ func task() board {
 		question:  "What is this task doing, since when, and when will it be done?",
 		refresh:   "30s",
 		from:      "now-6h",
-		variables: []variable{datasource, taskID, find, instance, job},
+		variables: []variable{taskID, find, instance, datasource, job},
 		marks: []annotation{
 			{
 				// An alert that goes on would cover the charts.
@@ -43,46 +47,43 @@ func taskNow() row {
 		},
 		ownAPI,
 		{
-			title: "Behind", w: 3, h: 4, look: named, unit: "s", nothing: "—",
+			title: "Behind", w: 6, h: 4, look: named, unit: "s", nothing: "n/a",
 			says: `How far behind the task is at worst: what OMS reports, and the age of its sample
-				beyond the 30 s that sampling takes. Under 30 s is in step. A dash: it does not follow
-				its source, or nothing is known; see OMS API.`,
-			queries: []query{{
-				expr: `<each> (oms:task_effective_delay:seconds{<one>})`, legend: "{{direction}}",
-			}},
+				beyond the 30 s that sampling takes; and that as a multiple of what it may be behind.
+				From 1 × on it is late; under 30 s it is in step. n/a: it does not follow its source,
+				or nothing is known; see OMS API.`,
+			queries: []query{
+				{expr: `<each> (oms:task_effective_delay:seconds{<one>})`, legend: "{{direction}}"},
+				{
+					expr: multiple("warning"), legend: "× limit",
+					style: []dashboard.DynamicConfigValue{
+						property("unit", times), property("decimals", 1), colored(share),
+					},
+				},
+			},
 		},
 		{
-			title: "× limit", w: 3, h: 4, look: states, unit: times, decimals: number(1),
-			steps: share, nothing: "—",
-			says: `The delay as a multiple of what this task may be behind before it is late, and
-				critically late. 1 × and more is too much. Delays under 30 s are in step. A dash: it does
-				not follow, has no threshold, or nothing is known.`,
-			queries: []query{{expr: multiple("warning"), legend: "{{direction}}"}},
+			title: "Catching up", w: 6, h: 4, look: named, unit: times, decimals: number(2), steps: pace,
+			mapping: inStep, nothing: "n/a",
+			says: `Seconds of the source's changes that are applied per second, over 10 minutes: 1 × keeps
+				pace, above it catches up, below it falls behind, 0 stands still, whatever the delay says.
+				And how long until it is in step at this speed, which is only there while it catches up. in
+				step: at most 30 s behind.`,
+			queries: []query{
+				{expr: `<each> (oms:task_replay_speed:ratio10m{<one>})`, legend: "speed"},
+				{
+					expr: `<each> (oms:task_catchup_eta:seconds{<one>})
+						or <link> -1 + 0 * (<each> (oms:task_effective_delay:seconds{<one>}) <= 30)`,
+					legend: "done in",
+					style:  []dashboard.DynamicConfigValue{property("unit", "s"), property("decimals", nil), colored(plain)},
+				},
+			},
 		},
 		{
-			title: "Replay speed", w: 3, h: 4, look: named, unit: times, decimals: number(2), steps: pace,
-			nothing: "—",
-			says: `Seconds of the source's changes that are applied per second. 1 × keeps pace, above
-				it catches up, below it falls behind, 0 stands still, whatever the delay says.`,
-			queries: []query{{
-				expr: `<each> (oms:task_replay_speed:ratio10m{<one>})`, legend: "{{direction}}",
-			}},
-		},
-		{
-			title: "In step in", w: 3, h: 4, look: named, unit: "s", mapping: inStep, nothing: "—",
-			says: `How long until the task is in step, at the speed of the last 10 minutes. It is only
-				there while the task does catch up: a stall has no end. in step: at most 30 s behind.`,
-			queries: []query{{
-				expr: `<each> (oms:task_catchup_eta:seconds{<one>})
-					or <link> 0 * (<each> (oms:task_effective_delay:seconds{<one>}) <= 30)`,
-				legend: "{{direction}}",
-			}},
-		},
-		{
-			title: "Resumable for", w: 4, h: 4, look: named, unit: "s", nothing: "—",
+			title: "Resumable", w: 4, h: 4, look: named, unit: "s", nothing: "n/a",
 			steps: steps("red", at(0, "text")),
 			says: `How long the task can stay as it is before its logs are gone. Below zero they
-				probably are. A dash: it needs none, or nothing is known.`,
+				probably are. n/a: it needs none, or nothing is known.`,
 			queries: []query{{
 				expr: `<each> (oms:task_resume_window_left:seconds{<one>})`, legend: "{{direction}}",
 			}},
@@ -107,15 +108,13 @@ func taskStory() panel {
 			known.`,
 		queries: []query{
 			{
-				expr: `<each> (oms:task_status:code{<one>})
-					or on () label_replace(vector(-1), "task_name", "status", "", "")`,
-				legend: "status",
+				expr: `max(oms:task_status:code{<one>}) or vector(-1)`, legend: "status",
 			},
 			{
-				expr: `max by (alertname, severity, step, direction) (
+				expr: `max by (alertname, step) (
 					102 * ALERTS{alertstate="firing", <one>} or 101 * ALERTS{alertstate="pending", <one>}
 				) or on () label_replace(vector(100), "alertname", "alerts", "", "")`,
-				legend: "{{alertname}} {{severity}} {{step}} {{direction}}",
+				legend: "{{alertname}} {{step}}",
 			},
 		},
 	}
@@ -136,10 +135,10 @@ func taskErrors() panel {
 			by: []string{"task_id", "step", "error_code", "level"}, sort: "Failed", rising: true,
 			none: "no error",
 			columns: []column{
-				{title: "Error", label: "error_code", width: 175},
-				{title: "Step", label: "step", width: 185},
+				{title: "Error", label: "error_code"},
+				{title: "Step", label: "step", width: 120},
 				{
-					title: "Failed", unit: "s", width: 100, words: mapping{{-1, "unknown"}},
+					title: "Failed", unit: "s", width: 90, words: mapping{{-1, "unknown"}},
 					expr: ofStep + ` * <step> group_left () (` + ago + `(oms_task_step_failed_timestamp_seconds{<one>}))
 						or ` + ofTask + ` * <task> group_left () (` + ago + `(oms_task_failed_timestamp_seconds{<one>}))
 						or -1 * ` + ofStep + ` or -1 * ` + ofTask,
@@ -156,18 +155,18 @@ func taskIdentity() panel {
 		says: `What the task is and whose, as OMS last listed it within a day, and its limit: how far it
 			may be behind before it is late, which none means that it never is.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, none: "not listed within a day",
+			by: []string{"task_id", "task_name"}, none: "n/a",
 			columns: []column{
-				{title: "Task", label: "task_name", width: 200},
-				{title: "Id", label: "task_id", width: 135},
-				{title: "OMS", label: "instance", width: 115},
-				{title: "Type", label: "task_type", width: 90},
-				{title: "Importance", label: "importance", width: 105},
-				{title: "Owner", label: "task_owner", width: 110},
-				{title: "From", label: "source_name", width: 180},
-				{title: "To", label: "sink_name", width: 180},
+				{title: "Task", label: "task_name"},
+				{title: "Id", label: "task_id", width: 130},
+				{title: "OMS", label: "instance", width: 85},
+				{title: "Type", label: "task_type", width: 95},
+				{title: "Importance", label: "importance", width: 96},
+				{title: "Owner", label: "task_owner", width: 95},
+				{title: "From", label: "source_name"},
+				{title: "To", label: "sink_name"},
 				{
-					title: "Limit", unit: "s", width: 80, words: mapping{{-1, "none"}},
+					title: "Limit", unit: "s", width: 70, words: mapping{{-1, "none"}},
 					expr: whose + ` * <task> group_left () max by (instance, task_id) (
 						oms:task_delay_threshold:seconds{level="warning", <one>}
 					) or -1 * ` + whose,
@@ -239,7 +238,7 @@ func taskDelay() row {
 func taskSteps() row {
 	return row{title: "Steps", panels: []panel{
 		{
-			title: "Step timeline", w: 14, h: 9, look: timeline, unit: "none",
+			title: "Step timeline", w: 24, h: 9, look: timeline, unit: "none",
 			mapping: append(nothing[:2:2], stepStates...),
 			says: `Which step was in which state, in the order in which they began. MONITORING is an
 				incremental step that has caught up; RUNNING at a switchover waits for a person. A gap
@@ -250,23 +249,11 @@ func taskSteps() row {
 				legend: "{{step}}",
 			}},
 		},
-		{
-			title: "Progress", w: 10, h: 9, look: bars, unit: "percentunit",
-			min: number(0), max: number(1), steps: steps("blue", at(1, "green")), nothing: "—",
-			says: `How far each step is, in the order in which they began. 100 % is not caught up: an
-				incremental step stays at it however far behind it is, and a finished verification stays
-				RUNNING.`,
-			queries: []query{{
-				expr: `<each> (oms_task_step_progress_ratio{<one>}) * <step> group_left (order)
-					count_values without () ("order", ` + began + `)`,
-				legend: "{{step}}",
-			}},
-		},
 		taskStepTable(),
 		{
-			title: "Copied in", w: 6, h: 6, look: named, unit: "s", nothing: "—",
+			title: "Copied in", w: 6, h: 6, look: named, unit: "s", nothing: "n/a",
 			says: `How long the steps that count records will still take, at the speed of the last
-				half hour and by OMS's estimate of how many there are. A dash: nothing is copied, or no
+				half hour and by OMS's estimate of how many there are. n/a: nothing is copied, or no
 				record moves.`,
 			queries: []query{{
 				expr: `<each> ((
@@ -277,13 +264,13 @@ func taskSteps() row {
 			}},
 		},
 		{
-			title: "Records, source and target", w: 6, h: 6, look: lines, unit: "suffix: rec/s", min: number(0),
+			title: "Records", w: 6, h: 6, look: lines, unit: "suffix: rec/s", min: number(0),
 			says: `Records read from the source and written to the target by the steps at work, per
 				second. Both at zero while a step is RUNNING: it is stuck.`,
 			queries: ends("records_per_second"),
 		},
 		{
-			title: "Bytes, source and target", w: 6, h: 6, look: lines, unit: "Bps", min: number(0),
+			title: "Bytes", w: 6, h: 6, look: lines, unit: "Bps", min: number(0),
 			says: `Bytes read from the source and written to the target by the steps at work, per
 				second. Far fewer bytes at the same rate of records are smaller records, not a slower
 				network.`,
@@ -298,10 +285,13 @@ func taskSteps() row {
 	}}
 }
 
-// began is when each step began; those that have not come last.
-const began = `(
+// notYet stands for when a step began that has not: it comes last.
+const notYet = 9_999_999_999
+
+// began is when each step began.
+var began = `(
 	<each> (oms_task_step_start_timestamp_seconds{<one>})
-	or <step> 0 * <each> (oms:task_step_status:code{<one>}) + 9999999999
+	or <step> 0 * <each> (oms:task_step_status:code{<one>}) + ` + strconv.Itoa(notYet) + `
 )`
 
 // ends are the queries of a metric at both the source and the sink of each step
@@ -328,36 +318,32 @@ func taskStepTable() panel {
 	) - <step> group_left () <each> (oms_task_step_start_timestamp_seconds{<one>})`
 	return panel{
 		title: "Steps in figures", w: 24, h: 8, unit: "none", look: bare,
-		says: `When each step began and ended, how long it has taken, and how long one percent of it
-			takes: multiply that by the percents that are left.`,
+		says: `When each step began and ended, how long it has taken, how far it is, and how long one
+			percent of it takes. 100 % is not caught up: an incremental step stays at it however far
+			behind it is, and a finished verification stays RUNNING.`,
 		table: &table{
 			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps",
 			columns: []column{
-				{title: "Step", label: "step", width: 190},
+				{title: "Step", label: "step"},
 				{
-					title: "State", expr: `<each> (oms:task_step_status:code{<one>})`, words: stepStates,
-					cell: filled, width: 110,
+					title: "Began", unit: "dateTimeAsIso", width: 162, words: mapping{{notYet * 1000, "not yet"}},
+					expr: `1000 * ` + began,
 				},
 				{
-					title: "Progress", expr: `oms_task_step_progress_ratio{<one>}`, width: 80,
-					unit: "percentunit", decimals: number(0),
-				},
-				{
-					title: "Began", unit: "dateTimeAsIso", width: 155,
-					expr: `oms_task_step_start_timestamp_seconds{<one>} * 1000`,
-				},
-				{
-					title: "Ended", unit: "dateTimeAsIso", width: 155,
+					title: "Ended", unit: "dateTimeAsIso", width: 162,
 					expr: `oms_task_step_finish_timestamp_seconds{<one>} * 1000`,
 				},
-				{title: "Took", expr: took, unit: "s", width: 90},
-				{title: "1 % takes", expr: `oms:task_step_pace:seconds_per_percent{<one>}`, unit: "s", width: 90},
-				{title: "Records", expr: `oms_task_step_processed_records{<one>}`, unit: "short", width: 85},
-				{title: "Of about", expr: `oms_task_step_estimated_records{<one>}`, unit: "short", width: 85},
+				{title: "Took", expr: took, unit: "s", width: 80},
 				{
-					title: "Failed at", unit: "dateTimeAsIso", width: 155,
-					expr: `oms_task_step_failed_timestamp_seconds{<one>} * 1000`,
+					title: "State", expr: `<each> (oms:task_step_status:code{<one>})`, words: stepStates,
+					cell: filled, width: 105,
 				},
+				{
+					title: "Progress", expr: `oms_task_step_progress_ratio{<one>}`, width: 100,
+					unit: "percentunit", decimals: number(0), cell: gauged, max: 1, steps: steps("blue", at(1, "green")),
+				},
+				{title: "1 % takes", expr: `oms:task_step_pace:seconds_per_percent{<one>}`, unit: "s", width: 88},
+				{title: "Records", expr: `oms_task_step_processed_records{<one>}`, unit: "short", width: 80},
 			},
 		},
 	}
@@ -366,7 +352,7 @@ func taskStepTable() panel {
 func taskMore() row {
 	return row{title: "More", panels: []panel{
 		{
-			title: "Copied up to", w: 6, h: 4, look: named, unit: "dateTimeAsIso", nothing: "—",
+			title: "Copied up to", w: 5, h: 4, look: named, unit: "dateTimeAsIso", nothing: "n/a",
 			says: `Up to when the source's changes have arrived. Compare it with the last change that
 				you expect to find at the target.`,
 			queries: []query{{
@@ -374,8 +360,8 @@ func taskMore() row {
 			}},
 		},
 		{
-			title: "Sample age", w: 4, h: 4, look: named, unit: "s", nothing: "—",
-			steps: steps("green", at(60, "yellow"), at(300, "red")),
+			title: "Sampled", w: 4, h: 4, look: named, unit: "s", nothing: "n/a",
+			steps: steps("green", at(60, "orange"), at(300, "red")),
 			says: `How long ago OMS looked at the delay of a task that follows. Over a minute, the
 				delay in the console is old.`,
 			queries: []query{{
@@ -384,8 +370,8 @@ func taskMore() row {
 			}},
 		},
 		{
-			title: "Resume window left", w: 4, h: 4, look: named, unit: "percentunit", decimals: number(0),
-			steps: window, nothing: "—",
+			title: "Logs left", w: 4, h: 4, look: named, unit: "percentunit", decimals: number(0),
+			steps: window, nothing: "n/a",
 			says: `How much of the logs that the task resumes from is left. At 0 it has to be rebuilt
 				from scratch.`,
 			queries: []query{{
@@ -393,14 +379,14 @@ func taskMore() row {
 			}},
 		},
 		{
-			title: "OMS's own alarm", w: 4, h: 4, look: figures, unit: "none", mapping: alarmStates,
+			title: "OMS alarm", w: 4, h: 4, look: figures, unit: "none", mapping: alarmStates,
 			nothing: "unknown",
 			says: `Whether OMS itself has an alarm about the task. Its text is in the alert center of
 				the console.`,
 			queries: []query{{expr: `<each> (oms_task_alarming{<one>})`}},
 		},
 		{
-			title: "Verification", w: 6, h: 4, look: figures, unit: "none", mapping: verdicts,
+			title: "Verification", w: 7, h: 4, look: figures, unit: "none", mapping: verdicts,
 			nothing: "unknown",
 			says: `What the last full verification found. differs: the console lists the tables. unknown:
 				OMS has not been asked, see --collector.verify, or nothing is known of the task.`,
@@ -413,7 +399,7 @@ func taskMore() row {
 			says: `When OMS itself had alarms about the task, by its rules. ALARM here while the alerts
 				above are quiet says that OMS's thresholds are stricter.`,
 			queries: []query{{
-				expr: `<each> (oms_task_rule_recent_alarms{<one>} > bool 0
+				expr: `max by (rule) (oms_task_rule_recent_alarms{<one>} > bool 0
 					or <task> label_replace(
 						oms_task_recent_alarms{<one>} > bool 0, "rule", "any rule", "task_id", ".*"
 					))` + orNothing("rule", "any rule"),
@@ -446,11 +432,11 @@ func components() panel {
 		table: &table{
 			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for",
 			columns: []column{
-				{title: "Component", label: "component", width: 120},
+				{title: "Component", label: "component"},
 				{title: "Way", label: "direction", width: 80},
 				{title: "Status", label: "status", width: 110},
 				{
-					title: "Behind", unit: "s", width: 100, words: mapping{{-1, "unknown"}},
+					title: "Behind", unit: "s", width: 125, words: mapping{{-1, "unknown"}},
 					expr: `<each> (oms_task_component_status{<one>})
 						* on (instance, task_id, component, direction) group_left ()
 						<each> (oms_task_component_delay_seconds{<one>})

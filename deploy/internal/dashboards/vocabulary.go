@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
 
 	"oms_exporter/omsclient"
 )
@@ -96,7 +98,7 @@ var colors = map[string]string{
 	"FAILED": "red", "FINISHED": "dark-green", "RELEASING": "light-purple",
 	"RELEASED": "purple", "DELETED": "#5a5a5a", "UNKNOWN": "orange",
 
-	"answering": "green", "DOWN": "red", "EXPORTER DOWN": "dark-red", "GONE": "purple",
+	"up": "green", "DOWN": "red", "EXPORTER DOWN": "dark-red", "GONE": "purple",
 	"NO EXPORTER": "dark-red", "never": "red",
 	"yes": "green", "no": "red", "unknown": "orange",
 	"accepted": "green", "REFUSED": "red",
@@ -107,8 +109,8 @@ var colors = map[string]string{
 
 	"verified": "green", "differs": "red", "not done": "blue", "not planned": grey,
 
-	"enter the time": "text", "time is ahead": "red", "over 3 days ago": "red", "OMS DOWN": "red",
-	"tasks gone": "purple", "no tasks": "text", "not yet": "orange",
+	"enter the time": "transparent", "time is ahead": "red", "over 3 days ago": "red", "OMS DOWN": "red",
+	"tasks gone": "purple", "no tasks": "transparent", "not yet": "orange",
 
 	"none": "text",
 }
@@ -130,14 +132,14 @@ var (
 	}))
 	stepStates = numbered(omsclient.StepStatuses())
 	reachable  = mapping{
-		{1, "answering"}, {0, "DOWN"}, {-1, "EXPORTER DOWN"}, {-2, "GONE"}, {-3, "NO EXPORTER"},
+		{1, "up"}, {0, "DOWN"}, {-1, "EXPORTER DOWN"}, {-2, "GONE"}, {-3, "NO EXPORTER"},
 	}
 	ages        = mapping{{never, "never"}}
 	known       = mapping{{1, "yes"}, {0, "no"}, {-1, "unknown"}}
 	accepted    = mapping{{1, "accepted"}, {0, "REFUSED"}}
 	alarmStates = mapping{{0, "quiet"}, {1, "ALARM"}}
 	severities  = mapping{{3, "critical"}, {2, "warning"}, {1, "info"}}
-	inStep      = mapping{{0, "in step"}}
+	inStep      = mapping{{-1, "in step"}}
 	verdicts    = mapping{
 		{3, "differs"}, {1, "verified"}, {0, "not done"}, {-1, "unknown"}, {-2, "not planned"},
 	}
@@ -156,7 +158,7 @@ func numbered(states []string) mapping {
 
 // build returns the mapping as Grafana knows it. Without it, the word for no
 // value would have the color of the lowest threshold, which is often green.
-func (m mapping) build(absent string) []dashboard.ValueMapping {
+func (m mapping) build(absent, color string) []dashboard.ValueMapping {
 	var list []dashboard.ValueMapping
 	if m != nil {
 		results := make(map[string]dashboard.ValueMappingResult)
@@ -171,7 +173,7 @@ func (m mapping) build(absent string) []dashboard.ValueMapping {
 		list = append(list, dashboard.ValueMapping{SpecialValueMap: &dashboard.SpecialValueMap{
 			Type: dashboard.MappingTypeSpecialValue,
 			Options: dashboard.DashboardSpecialValueMapOptions{
-				Match: dashboard.SpecialValueMatchNullAndNan, Result: result(absent, neutral, len(m)),
+				Match: dashboard.SpecialValueMatchNullAndNan, Result: result(absent, color, len(m)),
 			},
 		}})
 	}
@@ -183,7 +185,12 @@ func result(word, color string, index int) dashboard.ValueMappingResult {
 }
 
 // neutral is the color of what is neither good nor bad.
-const neutral = "text"
+func neutral(p *dashboard.Panel) string {
+	if o, ok := p.Options.(*stat.Options); ok && o.ColorMode == common.BigValueColorModeBackground {
+		return "transparent"
+	}
+	return "text"
+}
 
 // at is a threshold: a color for this value and above.
 func at(value float64, color string) dashboard.Threshold {
@@ -206,7 +213,7 @@ var (
 	// A delay as a multiple of its threshold.
 	share = steps("green", at(0.5, "yellow"), at(1, "red"))
 	// Seconds of the source's time applied per second.
-	pace = steps("red", at(0.9, "yellow"), at(1, "green"))
+	pace = steps("red", at(0.5, "orange"), at(0.95, "green"))
 )
 
 func thresholds(steps []dashboard.Threshold) *dashboard.ThresholdsConfig {
@@ -225,6 +232,7 @@ type variable struct {
 	regex       string
 	all         string // the regular expression for all, which is then the default; empty: a single choice
 	unsorted    bool   // the choices keep the order of the query
+	hidden      bool   // it can be set by links and addresses only
 }
 
 // Variables, by what they choose. Links between boards keep the value of those
@@ -235,7 +243,7 @@ var (
 		query: "prometheus", says: "The Prometheus that scrapes the exporters and evaluates the rules.",
 	}
 	job = variable{
-		name: "job", label: "Job", kind: dashboard.VariableTypeQuery, all: ".+",
+		name: "job", label: "Job", hidden: true, kind: dashboard.VariableTypeQuery, all: ".+",
 		query: `label_values(oms_up, job)`, says: "Prometheus' job that scrapes the exporter.",
 	}
 	instance = variable{
@@ -292,6 +300,9 @@ func (v *variable) build(b *board) dashboard.VariableModel {
 		Type: v.kind, Name: v.name, Label: &v.label, Description: cog.ToPtr(sentence(v.says)),
 		Query: &dashboard.StringOrMap{String: &query}, SkipUrlSync: cog.ToPtr(false),
 		Hide: cog.ToPtr(dashboard.VariableHideDontHide),
+	}
+	if v.hidden {
+		m.Hide = cog.ToPtr(dashboard.VariableHideHideVariable)
 	}
 	switch v.kind {
 	case dashboard.VariableTypeQuery:
@@ -401,7 +412,7 @@ func (o Outside) toRunbook() []dashboard.DashboardLink {
 // boardLinks are at the top of every board.
 func (o Outside) boardLinks() []dashboard.DashboardLink {
 	list := []dashboard.DashboardLink{{
-		Title: "OMS boards", Type: dashboard.DashboardLinkTypeDashboards, Icon: "external link",
+		Title: "Boards", Type: dashboard.DashboardLinkTypeDashboards, Icon: "external link",
 		Tags: []string{tag}, IncludeVars: true, KeepTime: true, AsDropdown: true,
 	}}
 	for _, to := range []struct{ title, url, icon string }{
