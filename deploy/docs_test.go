@@ -209,8 +209,8 @@ func follow(pages map[string]document, from, link string) error {
 	return nil
 }
 
-// chinese returns the pages in Chinese, each with that in English.
-func chinese(t *testing.T) map[string]string {
+// chinesePages returns the pages in Chinese, each with that in English.
+func chinesePages(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{repository + "/README.zh-CN.md": repository + "/README.md"}
 	found, err := filepath.Glob(docs + "/zh/*.md")
@@ -230,7 +230,7 @@ func TestChinesePages(t *testing.T) {
 	comment := regexp.MustCompile(`(?m)(^| +)#.*$`)
 	parts := regexp.MustCompile(`(?m)^ *(#+|\|\||\||-|[0-9]+\.) `)
 	words := regexp.MustCompile(`[^\x00-\x7f]`)
-	for page, original := range chinese(t) {
+	for page, original := range chinesePages(t) {
 		zh, en := readDocument(t, page), readDocument(t, original)
 		equal := func(what string, zh, en []string) {
 			if !slices.Equal(zh, en) {
