@@ -115,7 +115,7 @@ func newApp(commands map[string]command) *kingpin.Application {
 	app.Version(version.Print("oms_exporter"))
 	app.HelpFlag.Short('h')
 	for _, add := range []func(*kingpin.Application) (*kingpin.CmdClause, command){
-		addServe, addCheck, addDemo, addSimulate, addHealth,
+		addServe, addCheck, addScrape, addDemo, addSimulate, addHealth,
 	} {
 		cmd, run := add(app)
 		commands[cmd.FullCommand()] = run
