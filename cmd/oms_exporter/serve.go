@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -201,6 +202,12 @@ func listenAndServe(
 	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	logger := bridged(base)
 	server := newServer(handler, logger)
+	server.BaseContext = func(l net.Listener) context.Context {
+		if s.listening != nil {
+			s.listening(l.Addr())
+		}
+		return context.Background()
+	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
