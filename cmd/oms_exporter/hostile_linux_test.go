@@ -493,23 +493,29 @@ func TestClientsAtThePortNeverKill(t *testing.T) {
 	})
 }
 
-// Each of these clients would keep a listing of its own in memory, and what is written of it.
+// Clients that ask one after another would each keep a listing in memory, and those that
+// ask at once what is written of one.
 func testAnswersThatNobodyReads(t *testing.T, binary string) {
 	t.Helper()
-	t.Parallel()
-	const tasks, clients = 10_000, 12
+	const tasks = 10_000
 	_, oms := newOMS(t, omssim.Options{Tasks: tasks})
-	p := startLimited(t, binary, oms)
-	for range clients {
-		sluggard(t, &program{url: p.url}, "/metrics", "120")
-		<-time.After(time.Second) // longer than a listing takes, so that they share none
+	for name, c := range map[string]struct {
+		clients int
+		pause   time.Duration
+	}{"one after another": {12, time.Second}, "at once": {40, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startLimited(t, binary, oms)
+			for range c.clients {
+				sluggard(t, &program{url: p.url}, "/metrics", "120")
+				<-time.After(c.pause)
+			}
+			if a := p.scrape(t); !a.up {
+				t.Errorf("a client that reads: reason %q", a.reason)
+			}
+			p.expectBounded(t)
+		})
 	}
-	t.Logf("peak RSS %d MiB with %d clients", p.resident(t, "VmHWM")>>20, clients)
-
-	if a := p.scrape(t); !a.up {
-		t.Errorf("a client that reads: reason %q", a.reason)
-	}
-	p.expectBounded(t)
 }
 
 func testFloodsOfConnections(t *testing.T, binary string) {
