@@ -205,10 +205,14 @@ func (h *handler) expose(
 			answer(nil)
 			return
 		}
-		ctx, cancel := context.WithDeadline(r.Context(), b.listing)
-		defer cancel()
-		t.use(ctx, answer)
+		scrapeUntil(b.listing, t, r, answer)
 	})).ServeHTTP(w, r)
+}
+
+func scrapeUntil(deadline time.Time, t *target, r *http.Request, use func(*collector.Snapshot)) {
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
+	defer cancel()
+	t.use(ctx, use)
 }
 
 // logAnswer logs what a scrape was answered, or why it was not.

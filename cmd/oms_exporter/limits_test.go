@@ -168,7 +168,7 @@ func TestClientsThatDoNotReadTakeNothingFromOtherTargets(t *testing.T) {
 			hangUp := neverRead(t, p, "/probe?target=wordy", number)
 
 			for path, want := range map[string]string{"/probe?target=good": "up, 3 tasks", "/metrics": "status 200", "/status": "status 200"} {
-				r, err := ask(p.url+path, patience, scrapeTimeout, "5")
+				r, err := ask(p.url+path, patience, scrapeTimeout, "10")
 				got := fmt.Sprintf("status %d", r.status)
 				if strings.HasPrefix(path, "/probe") {
 					got = verdictOf(t, r, err)
