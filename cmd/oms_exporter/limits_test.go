@@ -137,7 +137,7 @@ func TestTheLimitOfRequestsIsOfAllThatMayTakeLong(t *testing.T) {
 	<-time.After(200 * time.Millisecond) // so that the others have come too
 
 	for path, want := range map[string]int{
-		"/metrics": 503, "/status": 503, "/probe?target=x": 503, "/": 200, "/sd": 200, "/-/healthy": 200, "/-/ready": 200,
+		"/metrics": 503, "/status": 503, "/probe?target=x": 503, "/": 503, "/tasks": 503, "/sd": 200, "/-/healthy": 200, "/-/ready": 200,
 	} {
 		if r := get(t, p.url+path); r.status != want {
 			t.Errorf("%s: status %d, want %d", path, r.status, want)

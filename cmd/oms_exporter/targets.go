@@ -28,7 +28,7 @@ type target struct {
 	client    *omsclient.Client
 	http      *http.Client
 	own       *prometheus.Registry // of the exporter's own metrics about it
-	lookout   *lookout
+	lookout   lookout
 }
 
 // displayName is the name of a target where one must be shown.
@@ -148,7 +148,7 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	}
 	options.Pace = rate.NewLimiter(2, 3) // a second, after a burst
 	return &target{
-		name: name, config: cfg, http: hc, client: client, own: own, lookout: &lookout{},
+		name: name, config: cfg, http: hc, client: client, own: own,
 		collector: collector.New(client.List, options),
 	}, nil
 }
