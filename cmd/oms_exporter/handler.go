@@ -120,15 +120,22 @@ func (h *handler) handlePages(mux *http.ServeMux) {
 	admit := func(pattern string, handle http.HandlerFunc) {
 		mux.Handle(pattern, h.limits.admit(handle))
 	}
+	first := h.page
 	admit("GET /status", h.status)
 	admit("POST /status", h.listNow)
-	if !h.web.tasksPage {
-		admit("GET /{$}", h.status)
-		return
+	if h.web.tasksPage {
+		admit("POST /{$}", h.listNow)
+		admit("GET /tasks", h.tasksFor)
+	} else {
+		first = h.status
 	}
-	admit("GET /{$}", h.page)
-	admit("POST /{$}", h.listNow)
-	admit("GET /tasks", h.tasksFor)
+	admit("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			http.NotFound(w, r)
+			return
+		}
+		first(w, r)
+	})
 }
 
 func respond(body string) http.HandlerFunc {

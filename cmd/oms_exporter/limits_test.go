@@ -141,7 +141,7 @@ func TestTheLimitOfRequestsIsOfOneTarget(t *testing.T) {
 
 	for path, want := range map[string]int{
 		"/probe?target=slow": 503, "/probe?target=good": 200, "/metrics": 200, "/status": 200, "/": 200, "/sd": 200,
-		"/-/healthy": 200, "/-/ready": 200,
+		"/tasks": 200, "/-/healthy": 200, "/-/ready": 200,
 	} {
 		if r := get(t, p.url+path); r.status != want {
 			t.Errorf("%s: status %d, want %d", path, r.status, want)
