@@ -284,8 +284,6 @@ var lintExceptions = func() []exception {
 		{"target-instance", "oms-exporter", "Scrape time", setting},
 		{"target-job", "oms-cutover", "Tasks of the wave", setting},
 		{"target-instance", "oms-cutover", "Tasks of the wave", setting},
-		{"target-job", "oms-cutover", "What blocks", setting},
-		{"target-instance", "oms-cutover", "What blocks", setting},
 		{
 			"target-rate-interval", "oms-exporter", "Unknown values of OMS",
 			"it counts over the whole time range",
@@ -812,6 +810,16 @@ func absent(t *testing.T, b *drawnBoard, found report) {
 			neutral := map[bool]string{false: "text", true: "transparent"}[p.Options.ColorMode == "background"]
 			if d.NoValue == "" || !ok || to.Color != neutral {
 				found(p.Title, "no value is %q, in %q", d.NoValue, to.Color)
+			}
+		case "table":
+			for _, o := range p.FieldConfig.Overrides {
+				content, err := json.Marshal(o.Properties)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(string(content), "color-background") && !strings.Contains(string(content), "null+nan") {
+					found(p.Title, "an empty cell of %s has the color of a value", o.Matcher.Options)
+				}
 			}
 		case "timeseries":
 			if d.NoValue != "" {
