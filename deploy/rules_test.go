@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
+	"oms_exporter/deploy"
 	"oms_exporter/omsclient"
 )
 
@@ -180,6 +181,25 @@ func TestOneGroupSaysWhatNowMeans(t *testing.T) {
 	}
 	if moments < 15 {
 		t.Errorf("only %d selectors of one moment: this test does not see them", moments)
+	}
+}
+
+// TestDelaysCompareOneListing checks that the group oms-now takes the differences of
+// timestamps that a delay is made of. Another group may be evaluated while oms-now is
+// half done, and would see a clock of this listing and a sample of the last one: a delay
+// of 30 s that nobody has.
+func TestDelaysCompareOneListing(t *testing.T) {
+	rules := known(t).rules
+	i := slices.IndexFunc(rules, func(r deploy.Rule) bool { return r.Record == "oms:task_effective_delay:seconds" })
+	seen := 0
+	eachSelector(rules[i].Expr, func(s *parser.VectorSelector, _ []parser.Node) {
+		seen++
+		if strings.HasSuffix(s.Name, ":timestamp_seconds") {
+			t.Errorf("%s reads %s", rules[i].Record, s.Name)
+		}
+	})
+	if seen == 0 {
+		t.Error("no selectors: this test does not see them")
 	}
 }
 

@@ -295,7 +295,10 @@ func TestCheckSaysWhatFailedAndWhatToDo(t *testing.T) {
 		{name: "hang", fault: "hang", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `^OMS did not answer within 0\.2\d* s; asked 3 times$`, advice: `raise --oms\.page-timeout, which is 200ms`},
 		{name: "hang without a limit", fault: "hang", args: []string{"--oms.page-timeout=0", "--timeout=50ms", "--scrape.timeout=50ms"}, step: "answer", detail: `^OMS did not answer within 0\.5\d* s; asked once$`, advice: `the check waited 500ms`},
 		{name: "stall", fault: "stall", args: []string{"--oms.page-timeout=200ms"}, step: "answer", detail: `^OMS began to answer, with HTTP status 200, and did not finish within 0\.2\d* s; asked 3 times$`, advice: `--oms\.page-timeout`},
-		{name: "later page", fault: "truncated@3", step: "pages", detail: `^page 3: `, advice: `--oms\.url`},
+		{name: "later page", fault: "truncated@3", step: "pages", detail: `^page 3: `, advice: `OMS has answered before`},
+		{name: "later page reset", fault: "reset@2", step: "pages", detail: `^page 2: `, advice: `OMS has answered before`},
+		{name: "later page of HTML", fault: "html_502@2", step: "pages", detail: `^page 2: HTTP status 502`, advice: `OMS has answered before`},
+		{name: "later page without a body", fault: "empty_body@2", step: "pages", detail: `^page 2: `, advice: `OMS has answered before`},
 		{name: "later page refused", fault: "unauthorized@2", step: "pages", detail: `^page 2: HTTP status 401`, advice: `password`},
 		{name: "endless", fault: "repeat_page", step: "pages", detail: `repeats`, advice: `report it`},
 		{name: "too many tasks", args: []string{"--oms.max-tasks=8"}, step: "pages", detail: `OMS counts 9 projects; the limit is 8$`, advice: `raise --oms\.max-tasks`},
@@ -838,7 +841,7 @@ func TestCheckRecordsWhatCanBeReplayed(t *testing.T) {
 		if again.Tasks == nil || again.Tasks.Total != report.Tasks.Total || again.Pages.Pages != 3 {
 			t.Errorf("replayed: %+v of %+v", again.Tasks, report.Tasks)
 		}
-		if page := readFile(t, filepath.Join(dir, "page-0001.json")); strings.Contains(page, "_following_") != c.names {
+		if page := readFile(t, filepath.Join(dir, "page-0001.json")); strings.Contains(page, "sim:following") != c.names {
 			t.Errorf("%s: names of tasks are there: %t", c.flag, !c.names)
 		}
 		if _, exit := runCheck(t, append(withAccount(t, url), "--record="+dir)...); exit != 2 {

@@ -42,10 +42,11 @@ func outage(ctx context.Context, r *rehearsal, s scene) error {
 	meanwhile := func(p page) bool { return p.at.After(from) && p.at.Before(to) }
 	for _, p := range r.pages.of(s.name, meanwhile) {
 		switch {
+		case p.Labels["scope"] != "task":
 		case p.resolved:
 			wrong = append(wrong, fmt.Errorf("%s: %s of %s resolved while OMS was down",
 				s.name, p.Labels["alertname"], p.Labels["task_name"]))
-		case p.Labels["scope"] == "task" && p.at.Sub(from) > r.real(6*time.Minute):
+		case p.at.Sub(from) > r.real(6*time.Minute):
 			wrong = append(wrong, fmt.Errorf("%s: %s of %s fired while OMS was down",
 				s.name, p.Labels["alertname"], p.Labels["task_name"]))
 		}
@@ -172,6 +173,21 @@ func onePage(r *rehearsal, s scene) error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// fewPages checks that pager is told of tasks that fail together at most twice: of those
+// of importance HIGH, and of the others. Repetitions do not count.
+func fewPages(r *rehearsal, s scene) error {
+	told, groups := make(map[string]bool), make(map[int]bool)
+	for _, p := range r.pages.of(s.name, fired("OMSTaskFailed")) {
+		if task := p.Labels["task_id"]; p.receiver == "pager" && !told[task] {
+			told[task], groups[p.group] = true, true
+		}
+	}
+	if len(groups) > 2 {
+		return fmt.Errorf("%s: failed tasks reached pager %d times, want at most 2", s.name, len(groups))
+	}
+	return nil
 }
 
 // await waits until an alert of a scene arrives.

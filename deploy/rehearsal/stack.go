@@ -119,7 +119,7 @@ func (s *stack) startExporter(ctx context.Context, scenes []scene) error {
 	var err error
 	s.exporter, err = s.run(ctx, "exporter", binary, "--config.file="+s.path("exporter.yml"),
 		"--scrape.timeout-offset=0.05s", "--log.level=error", "--collector.verify",
-		"--web.enable-lifecycle")
+		"--collector.component", "--web.enable-lifecycle")
 	return err
 }
 

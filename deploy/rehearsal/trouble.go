@@ -28,6 +28,7 @@ var signs = map[string]string{
 	"OMSTaskDelaySampleStale":       late,
 	"OMSTaskFailed":                 failed,
 	"OMSTaskFlapping":               failed,
+	"OMSTaskStepFailed":             `oms_task_step_status{status="FAILED"} == 1`,
 	"OMSTaskSuspended":              `oms_task_status{status="SUSPEND"} == 1`,
 	"OMSTaskResumeWindowClosing":    `oms_task_status{status="SUSPEND"} == 1`,
 	"OMSTaskResumeWindowAlmostLost": `oms_task_status{status="SUSPEND"} == 1`,
@@ -185,11 +186,12 @@ func conclude(out io.Writer, wrong []error, p pace) error {
 	case err == nil:
 		fmt.Fprintf(out, "Verdict: all as expected (%s).\n", measured)
 	case p.tooSlow():
-		fmt.Fprintf(out, "%v\nVerdict: none, the machine was too slow to judge (%s). "+
-			"Try again while it is idle, or with a lower -speed.\n", err, measured)
-		err = nil
+		fmt.Fprintf(out, "%v\nVerdict: none. What was not as expected, above, says nothing: the machine "+
+			"was too slow (%s). Try again when it is idle, or with a lower -speed.\n", err, measured)
+		err = errNoVerdict
 	default:
 		fmt.Fprintf(out, "%v\nVerdict: not as expected, see above (%s).\n", err, measured)
+		err = errUnexpected
 	}
 	return err
 }

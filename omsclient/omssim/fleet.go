@@ -37,8 +37,7 @@ type task struct {
 	phase    uint64 // its lead in the cycle of its scenario; 1<<32 is a whole cycle
 
 	id, name, owner, importance, kind string
-	labels                            []label
-	labelsNull                        bool // sends null rather than [] for no labels
+	labels                            []label // the last one names the scenario
 	source, sink                      endpoint
 	subProject                        bool
 	chinese                           bool // descriptions and messages are in Chinese
@@ -136,6 +135,14 @@ var (
 		"crm", "logistics", "user_profile", "营销活动", "billing", "claims", "coupons", "核心账务",
 		"search_index", "archive", "insurance",
 	}
+	purposes = map[string][]string{
+		migration: {
+			"to_ob", "leave_oracle", "second_datacenter", "迁移上云", "split_shards", "version_upgrade",
+			"去O改造", "merge_regions",
+		},
+		synchronize:  {"to_warehouse", "to_kafka", "实时大屏", "change_feed"},
+		verification: {"audit", "日终核对", "reconcile"},
+	}
 	owners = []string{
 		"ops", "dba_team", "li.wei", "zhang_min", "payments_dba", "data_platform", "王芳",
 		"migration",
@@ -191,7 +198,9 @@ func newFleet(n int, seed uint64, reference time.Time, mix []*scenario) *fleet {
 func newTask(i int, seed uint64, s *scenario) task {
 	t := task{scenario: s, hash: mix64(seed), kind: s.kind}
 	t.id = "np_" + base36(t.hash)
-	t.name = fmt.Sprintf("%s_%s_%04d", subjects[t.pick("name", len(subjects))], s.name, i+1)
+	purpose := purposes[t.kind]
+	t.name = fmt.Sprintf("%s_%s_%04d",
+		subjects[t.pick("name", len(subjects))], purpose[t.pick("purpose", len(purpose))], i+1)
 	t.owner = owners[t.pick("owner", len(owners))]
 	t.importance = importances[t.pick("importance", len(importances))]
 	if t.importance == ignored && !s.ignorable {
@@ -220,17 +229,14 @@ func newTask(i int, seed uint64, s *scenario) task {
 	return t
 }
 
-// label gives the task a few labels, an empty list or null.
+// label gives the task up to two tags that people would use, and one that names its
+// scenario.
 func (t *task) label() {
-	n := t.pick("labels", 5)
-	if n < 3 {
-		t.labelsNull = n < 2
-		return
-	}
 	first := t.pick("label", len(tags))
-	for i := range n - 2 {
+	for i := range max(0, t.pick("labels", 5)-2) {
 		t.labels = append(t.labels, tags[(first+i)%len(tags)])
 	}
+	t.labels = append(t.labels, label{"l_sim_" + t.scenario.name, ScenarioTag(t.scenario.name)})
 }
 
 func (t *task) endpoint(side, kind string) endpoint {

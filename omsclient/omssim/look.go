@@ -277,12 +277,12 @@ func (w *renderer) processes(key string, t *task, p *step, done string) {
 }
 
 func stateVerifiedDiffers(t *task, st *state) {
-	t.live(st)
+	stateReady(t, st)
 	st.differs = 1 + int64(t.hash%1000)
 }
 
 func stateVerifiedUnknown(t *task, st *state) {
-	t.live(st)
+	stateReady(t, st)
 	st.verdict = verdictNull
 	if t.hash%2 == 0 {
 		st.verdict = verdictRefused

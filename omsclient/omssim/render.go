@@ -60,10 +60,6 @@ func (w *renderer) gmt(key string, unix int64) {
 }
 
 func (w *renderer) labels(t *task) {
-	if t.labelsNull {
-		w.null("labels")
-		return
-	}
 	w.array("labels")
 	for _, l := range t.labels {
 		w.begin('{')

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A scenario is something that tasks do. Alerts, dashboards and tests refer to it
-// by name.
+// A scenario is something that tasks do. Alerts, dashboards and tests find its tasks
+// by their tag; see [ScenarioTag].
 type scenario struct {
 	name               string
 	doc                string
@@ -147,6 +147,18 @@ var scenarios = []scenario{
 		name: "slow_apply", kind: migration, state: stateSlowApply,
 		doc: "every 2 h: falls 50 min behind, reading in time but applying late",
 	},
+	{
+		name: "stuck_early", kind: migration, state: stateStuckEarly,
+		doc: "every 12 h: the full copy is RUNNING but moves no row after its first percent",
+	},
+	{
+		name: "retried", kind: migration, state: stateRetried,
+		doc: "RUNNING, but every 10 min the incremental step is FAILED for 8 min",
+	},
+	{
+		name: "failing_together", kind: migration, state: stateFailingTogether,
+		doc: "healthy, but at 10 past every fourth hour (UTC) all are FAILED together for 30 min",
+	},
 }
 
 // A ScenarioDoc documents a scenario.
@@ -154,6 +166,9 @@ type ScenarioDoc struct {
 	Name string
 	Doc  string // one line
 }
+
+// ScenarioTag returns the tag that all tasks of a scenario have.
+func ScenarioTag(name string) string { return "sim:" + name }
 
 // ScenarioDocs returns every scenario that [Options] can name.
 func ScenarioDocs() []ScenarioDoc {
@@ -270,6 +285,11 @@ func stateStuckStep(t *task, st *state) {
 	t.tell(st)
 }
 
+func stateStuckEarly(t *task, st *state) {
+	_, begin := t.cycle(st.at, 12*hour)
+	life{task: t, start: begin, hangs: t.copyTime / 90}.live(st)
+}
+
 func stateFailing(t *task, st *state) {
 	const from, until = 600, 3000
 	position, begin := t.cycle(st.at, 90*minute)
@@ -279,6 +299,18 @@ func stateFailing(t *task, st *state) {
 func stateFlapping(t *task, st *state) {
 	position, begin := t.cycle(st.at, 4*minute)
 	outage(t, st, position, begin, slump{until: 120, loses: 100, gains: 300})
+}
+
+func stateRetried(t *task, st *state) {
+	position, begin := t.cycle(st.at, 10*minute)
+	outage(t, st, position, begin, slump{until: 480, loses: 100, gains: 300})
+	st.status = running
+}
+
+func stateFailingTogether(t *task, st *state) {
+	const from, until = 600, 2400
+	position := st.at % (4 * hour)
+	outage(t, st, position, st.at-position, slump{from: from, until: until, loses: 100, gains: 300})
 }
 
 // failures lists why incremental steps fail.
@@ -323,8 +355,11 @@ func stateSuspended(t *task, st *state) {
 	st.extra = extraRunning
 }
 
+// stateReady keeps within the 15 s that OMS's own check before a switchover asks for.
 func stateReady(t *task, st *state) {
 	t.live(st)
+	p := st.step(roleIncr)
+	p.checkpoint = max(p.checkpoint, p.sample-12)
 }
 
 func stateSwitched(t *task, st *state) {

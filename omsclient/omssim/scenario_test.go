@@ -59,7 +59,7 @@ func TestFleetIsPhysicallyPossible(t *testing.T) {
 				order = step.Order
 				if i := step.StepInfo; i != nil && i.CheckpointSampleTimestamp != 0 {
 					at := position{i.IncrTimestampCheckpoint, i.CheckpointSampleTimestamp}
-					checkPosition(t, task.Name, last[task.ID+step.Name], at, now)
+					checkPosition(t, task, last[task.ID+step.Name], at, now)
 					last[task.ID+step.Name] = at
 				}
 			}
@@ -75,17 +75,17 @@ func checkTime(t *testing.T, name, text string, now time.Time) {
 	}
 }
 
-func checkPosition(t *testing.T, name string, before, at position, now time.Time) {
+func checkPosition(t *testing.T, i item, before, at position, now time.Time) {
 	t.Helper()
 	if at.checkpoint < before.checkpoint || at.sample < before.sample {
-		t.Errorf("%s goes back from %+v to %+v", name, before, at)
+		t.Errorf("%s goes back from %+v to %+v", i.Name, before, at)
 	}
 	if at.sample > now.Unix() || at.sample%10 != 0 {
-		t.Errorf("%s is sampled at %d", name, at.sample)
+		t.Errorf("%s is sampled at %d", i.Name, at.sample)
 	}
 	delay := at.sample - at.checkpoint
-	if skewed := strings.Contains(name, "clock_skew"); skewed != (delay < 0) || delay == 0 {
-		t.Errorf("%s is %d s behind", name, delay)
+	if skewed := i.tagged(omssim.ScenarioTag("clock_skew")); skewed != (delay < 0) || delay == 0 {
+		t.Errorf("%s is %d s behind", i.Name, delay)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 		{"ready", 1, 1, func(_ time.Time, i item) bool {
 			verify, over := i.Steps[i.step("FULL_VERIFIER")], i.Steps[i.step("TRANSFER_APP_SWITCH")]
 			_, status, _ := copies(i)
-			return status == "FINISHED" && i.delay() <= 20 && verify.Status == "RUNNING" &&
+			return status == "FINISHED" && i.delay() <= 12 && verify.Status == "RUNNING" &&
 				verify.Progress == 100 && over.Status == "RUNNING" && over.Progress == 0 &&
 				!i.AlarmStats.Alarming
 		}},
@@ -228,6 +228,16 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 		{"verified_apart", 0.5, 1, func(now time.Time, i item) bool { return i.Type == "VERIFY" && verified(now, i) }},
 		{"store_dead", 0.5, 1, func(_ time.Time, i item) bool { return i.delay() > 600 }},
 		{"slow_apply", 0.3, 0.8, func(_ time.Time, i item) bool { return i.delay() > 600 }},
+		{"stuck_early", 0.85, 1, func(_ time.Time, i item) bool {
+			progress, status, at := copies(i)
+			return status == "RUNNING" && progress == 1 && i.Steps[at].StepInfo.SrcRps == 0
+		}},
+		{"retried", 0.6, 0.9, func(_ time.Time, i item) bool {
+			return i.Status == "RUNNING" && i.Steps[i.step("INCR_TRANSFER")].Status == "FAILED"
+		}},
+		{"failing_together", 0.08, 0.2, func(now time.Time, i item) bool {
+			return i.Status == "FAILED" && now.Hour()%4 == 0 && now.Minute() >= 10 && now.Minute() < 40
+		}},
 	} {
 		untold = slices.DeleteFunc(untold, func(s omssim.ScenarioDoc) bool { return s.Name == test.scenario })
 		if got := share(t, test.scenario, test.holds); got < test.least || got > test.most {
@@ -241,16 +251,41 @@ func TestScenariosDoWhatTheySay(t *testing.T) {
 }
 
 func TestEveryScenarioIsInTheDefaultMixOrRare(t *testing.T) {
-	rare := []string{"verified_differs", "verified_unknown", "verified_apart", "store_dead", "slow_apply"}
+	rare := []string{
+		"verified_differs", "verified_unknown", "verified_apart", "store_dead", "slow_apply",
+		"stuck_early", "retried", "failing_together",
+	}
 	tasks := ask(t, newServer(t, omssim.Options{Tasks: 60}), page(1, 150)).Data
 	for _, d := range omssim.ScenarioDocs() {
-		named := func(i item) bool { return strings.Contains(i.Name, d.Name) }
-		if found := slices.ContainsFunc(tasks, named); found == slices.Contains(rare, d.Name) {
+		does := func(i item) bool { return i.tagged(omssim.ScenarioTag(d.Name)) }
+		if found := slices.ContainsFunc(tasks, does); found == slices.Contains(rare, d.Name) {
 			t.Errorf("%s is in the default mix: %t", d.Name, found)
 		}
 		if d.Doc == "" {
 			t.Errorf("%s is not described", d.Name)
 		}
+	}
+}
+
+func TestTasksHaveTheNamesOfACompanyAndTheirScenarioIsATag(t *testing.T) {
+	names := map[string]bool{}
+	for _, task := range ask(t, newServer(t, omssim.Options{Tasks: 120}), page(1, 150)).Data {
+		scenarios := 0
+		for _, d := range omssim.ScenarioDocs() {
+			if task.tagged(omssim.ScenarioTag(d.Name)) {
+				scenarios++
+			}
+			if strings.Contains(task.Name, "_"+d.Name+"_") {
+				t.Errorf("%s tells its scenario", task.Name)
+			}
+		}
+		if scenarios != 1 {
+			t.Errorf("%s has the tags of %d scenarios", task.Name, scenarios)
+		}
+		names[task.Name] = true
+	}
+	if len(names) != 120 {
+		t.Errorf("120 tasks have %d names", len(names))
 	}
 }
 

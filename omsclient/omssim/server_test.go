@@ -54,7 +54,7 @@ type item struct {
 	GmtCreate, GmtModified             string
 	SourceEndpointType                 string
 	IsSubProject                       bool
-	Labels                             []struct{ ID string }
+	Labels                             []struct{ ID, Name string }
 	Steps                              []struct {
 		Name, Status string
 		Order        int
@@ -77,6 +77,11 @@ type item struct {
 		Alarming             bool
 		RecentlyTriggerCount *int
 	}
+}
+
+// tagged reports whether a task has a tag.
+func (i item) tagged(tag string) bool {
+	return slices.ContainsFunc(i.Labels, func(l struct{ ID, Name string }) bool { return l.Name == tag })
 }
 
 // send asks for tasks without a network.
@@ -166,9 +171,7 @@ func TestFilters(t *testing.T) {
 	all := ask(t, s, `{"order":"asc","pageSize":150,"visibleSubProject":true}`).Data
 	someID := all[7].ID
 	tests := map[string]func(item) bool{
-		`"searchKey":"frozen"`: func(i item) bool {
-			return strings.Contains(i.Name, "frozen")
-		},
+		`"searchKey":"_to_"`:           func(i item) bool { return strings.Contains(i.Name, "_to_") },
 		`"searchKey":"` + someID + `"`: func(i item) bool { return i.ID == someID },
 		`"type":"SYNC"`:                func(i item) bool { return i.Type == "SYNC" },
 		`"status":"SUSPEND"`:           func(i item) bool { return i.Status == "SUSPEND" },
@@ -178,12 +181,9 @@ func TestFilters(t *testing.T) {
 		`"status":["RUNNING_ALARMING"]`: func(i item) bool {
 			return i.Status == "RUNNING" && i.AlarmStats.Alarming
 		},
-		`"status":null`: func(item) bool { return true },
-		`"labelIds":["l_4w1gold00002","none"]`: func(i item) bool {
-			return slices.ContainsFunc(i.Labels, func(l struct{ ID string }) bool {
-				return l.ID == "l_4w1gold00002"
-			})
-		},
+		`"status":null`:                        func(item) bool { return true },
+		`"labelIds":["l_4w1gold00002","none"]`: func(i item) bool { return i.tagged("gold") },
+		`"labelIds":["l_sim_frozen"]`:          func(i item) bool { return i.tagged("sim:frozen") },
 		`"sourceEndpointTypes":["MYSQL"]`: func(i item) bool {
 			return i.SourceEndpointType == "MYSQL"
 		},
