@@ -17,6 +17,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"oms_exporter/collector"
 	"oms_exporter/deploy/internal/dashboards"
 )
 
@@ -580,6 +581,17 @@ var houseRules = []boardRule{
 		})
 	}},
 	{"unknown is not a figure", madeUp},
+	{"series that are off by default are not asked for", func(_ *testing.T, b *drawnBoard, found report) {
+		for _, d := range collector.Docs() {
+			if d.Group == "detail" {
+				b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+					if strings.Contains(target.Expr, d.Name) {
+						found(p.Title, "%s: %s is off by default", target.RefID, d.Name)
+					}
+				})
+			}
+		}
+	}},
 	{"nulls stay gaps", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if p.Type != "timeseries" && p.Type != "state-timeline" {
