@@ -819,6 +819,11 @@ func absent(t *testing.T, b *drawnBoard, found report) {
 		switch p.Type {
 		case "stat", "gauge", "bargauge":
 			to, ok := p.words(t)["null+nan "+d.NoValue]
+			for word, to := range p.words(t) {
+				if to.Color == "transparent" && p.Type == "stat" && p.Options.ColorMode != "background" {
+					found(p.Title, "%s cannot be seen", word)
+				}
+			}
 			neutral := map[bool]string{false: "text", true: "transparent"}[p.Options.ColorMode == "background"]
 			if d.NoValue == "" || !ok || to.Color != neutral {
 				found(p.Title, "no value is %q, in %q", d.NoValue, to.Color)

@@ -64,7 +64,7 @@ func cutoverWave() row {
 		},
 		{
 			title: "Writes stopped", w: 6, h: 4, look: stacked, unit: "dateTimeAsIso",
-			mapping: mapping{{0, "enter the time"}}, nothing: "not a time",
+			mapping: mapping{{0, "no time"}}, nothing: "not a time",
 			says: `The time that was entered at the top, as a date, and how long ago that was. Compare it
 				with your clock: a wrong digit makes tasks look across that are not.`,
 			queries: []query{
@@ -205,7 +205,7 @@ func drained() panel {
 			long as the last column says. unknown: the task has no checkpoint. The fifty that are
 			furthest from it; nothing until a usable time is entered.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Across", rising: true,
+			by: []string{"task_id", "task_name"}, sort: "Across", rising: true, none: "n/a",
 			columns: []column{
 				taskColumn,
 				{
