@@ -17,6 +17,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"oms_exporter/collector"
 	"oms_exporter/deploy/internal/dashboards"
 )
 
@@ -284,8 +285,6 @@ var lintExceptions = func() []exception {
 		{"target-instance", "oms-exporter", "Scrape time", setting},
 		{"target-job", "oms-cutover", "Tasks of the wave", setting},
 		{"target-instance", "oms-cutover", "Tasks of the wave", setting},
-		{"target-job", "oms-cutover", "What blocks", setting},
-		{"target-instance", "oms-cutover", "What blocks", setting},
 		{
 			"target-rate-interval", "oms-exporter", "Unknown values of OMS",
 			"it counts over the whole time range",
@@ -582,6 +581,17 @@ var houseRules = []boardRule{
 		})
 	}},
 	{"unknown is not a figure", madeUp},
+	{"series that are off by default are not asked for", func(_ *testing.T, b *drawnBoard, found report) {
+		for _, d := range collector.Docs() {
+			if d.Group == "detail" {
+				b.eachTarget(func(p *drawnPanel, target drawnTarget) {
+					if strings.Contains(target.Expr, d.Name) {
+						found(p.Title, "%s: %s is off by default", target.RefID, d.Name)
+					}
+				})
+			}
+		}
+	}},
 	{"nulls stay gaps", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			if p.Type != "timeseries" && p.Type != "state-timeline" {
@@ -809,9 +819,24 @@ func absent(t *testing.T, b *drawnBoard, found report) {
 		switch p.Type {
 		case "stat", "gauge", "bargauge":
 			to, ok := p.words(t)["null+nan "+d.NoValue]
+			for word, to := range p.words(t) {
+				if to.Color == "transparent" && p.Type == "stat" && p.Options.ColorMode != "background" {
+					found(p.Title, "%s cannot be seen", word)
+				}
+			}
 			neutral := map[bool]string{false: "text", true: "transparent"}[p.Options.ColorMode == "background"]
 			if d.NoValue == "" || !ok || to.Color != neutral {
 				found(p.Title, "no value is %q, in %q", d.NoValue, to.Color)
+			}
+		case "table":
+			for _, o := range p.FieldConfig.Overrides {
+				content, err := json.Marshal(o.Properties)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(string(content), "color-background") && !strings.Contains(string(content), "null+nan") {
+					found(p.Title, "an empty cell of %s has the color of a value", o.Matcher.Options)
+				}
 			}
 		case "timeseries":
 			if d.NoValue != "" {

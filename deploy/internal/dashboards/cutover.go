@@ -64,7 +64,7 @@ func cutoverWave() row {
 		},
 		{
 			title: "Writes stopped", w: 6, h: 4, look: stacked, unit: "dateTimeAsIso",
-			mapping: mapping{{0, "enter the time"}}, nothing: "not a time",
+			mapping: mapping{{0, "no time"}}, nothing: "not a time",
 			says: `The time that was entered at the top, as a date, and how long ago that was. Compare it
 				with your clock: a wrong digit makes tasks look across that are not.`,
 			queries: []query{
@@ -142,34 +142,35 @@ func readyTasks() panel {
 
 // whatBlocks has a column for each gate.
 func whatBlocks() panel {
-	// Those that lack least are worth a look first. What has gone lacks all.
-	const some = `topk(50, <each> (oms:task_cutover_readiness:ratio{<sel>}) < 1 <in> or <task> 0 * ` + missing + `)`
+	// Those that lack least are worth a look first.
+	const some = `topk(50, <each> (oms:task_cutover_readiness:ratio{<sel>}) < 1 <in>)`
 	gate := func(title, name string, width int) column {
 		return column{
-			title: title, words: known, cell: filled, width: width,
-			expr: `(
-				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + ` <in>)
-				or label_replace(0 * ` + some + ` - 1, "gate", "` + name + `", "", "")
-			) ` + needed,
+			title: title, words: known, absent: "unknown", cell: filled, width: width,
+			expr: `<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some,
 		}
 	}
 	return panel{
 		title: "What blocks", w: 24, h: 8, unit: "none", look: bare,
 		says: `The tasks that are not ready, from those that lack least on, at most 50. Each no
 			is something to be done. Unknown holds a task back like no: OMS has not said, or has not
-			been asked. An empty cell is a gate that the settings do not ask for.`,
+			been asked. Gates that the settings do not ask for are shown, and do not count. Tasks of
+			which nothing is known have 0 % and come last.`,
 		table: &table{
 			by: []string{"task_id", "task_name"}, sort: "Has", none: "none",
 			columns: []column{
 				taskColumn, omsColumn,
-				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 80},
+				{
+					title: "Has", expr: some + ` or <task> 0 * topk(50, ` + missing + `)`, unit: "percentunit",
+					decimals: number(0), width: 80,
+				},
 				gate("Running", "running", 85),
 				gate("Copied", "full_copy_done", 80),
 				gate("In step", "in_step", 80),
 				gate("Low delay", "delay_low_15m", 95),
 				{
-					title: "Verified", words: verdicts, cell: filled, width: 95,
-					expr: verified(`<sel>`) + ` and <task> ` + some + ` <in> or <task> 0 * ` + some + ` - 1`,
+					title: "Verified", words: verdicts, absent: "unknown", cell: filled, width: 95,
+					expr: verified(`<sel>`) + ` and <task> ` + some,
 				},
 				gate("No alarm", "no_alarm", 90),
 			},
@@ -204,13 +205,14 @@ func drained() panel {
 			long as the last column says. unknown: the task has no checkpoint. The fifty that are
 			furthest from it; nothing until a usable time is entered.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Across", rising: true,
+			by: []string{"task_id", "task_name"}, sort: "Across", rising: true, none: "n/a",
 			columns: []column{
 				taskColumn,
 				{
 					title: "Across", words: known, cell: filled, width: 85,
-					expr: most + ` < bool 0
-						or <task> -1 * (` + candidate + ` <in> and on () ` + asked + `)`,
+					expr: most + ` < bool 0 or <task> topk(50,
+						-1 * (` + candidate + ` <in> unless <task> ` + applied + ` and on () ` + asked + `)
+					)`,
 				},
 				{
 					title: "To drain", unit: "s", width: 100,

@@ -226,9 +226,9 @@ func firingAlerts(outside Outside) panel {
 						or ` + ranked(`scope!="task", <sel>`) + `
 					)`,
 				},
-				{title: "Alert", label: "alertname", width: 250, links: outside.toRunbook()},
+				{title: "Alert", label: "alertname", width: 270, links: outside.toRunbook()},
 				taskColumn, omsColumn,
-				{title: "Step", label: "step", width: 160},
+				{title: "Step", label: "step", width: 150},
 				{title: "Owner", label: "task_owner", width: 110},
 			},
 		},

@@ -43,6 +43,7 @@ type column struct {
 	links []dashboard.DashboardLink
 
 	decimals *float64
+	absent   string // what an empty cell says
 	says     string // that there is no row
 }
 
@@ -223,13 +224,16 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 
 // mappings are those of the column's words, and of there being no row.
 func (c *column) mappings() []dashboard.ValueMapping {
-	list := c.words.build("", "")
+	absent, color := "", "text"
+	switch { // or else an empty cell would have the color of the lowest threshold
+	case c.absent != "":
+		absent, color = c.absent, colors[c.absent]
+	case c.cell == filled:
+		absent, color = "n/a", "transparent"
+	}
+	list := c.words.build(absent, color)
 	if c.says == "" {
 		return list
-	}
-	color := "text"
-	if c.cell == filled {
-		color = "transparent"
 	}
 	return append(list, dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{
 		Type: dashboard.MappingTypeValueToText,

@@ -112,7 +112,7 @@ var colors = map[string]string{
 	"enter the time": "transparent", "time is ahead": "red", "over 3 days ago": "red", "OMS DOWN": "red",
 	"tasks gone": "purple", "no tasks": "transparent", "not yet": "orange",
 
-	"none": "text",
+	"none": "text", "no time": "text",
 }
 
 const grey = "#808080"
