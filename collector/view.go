@@ -183,12 +183,8 @@ func (s *Snapshot) Views() []*TaskView {
 	views := make([]*TaskView, len(s.tasks))
 	skew, _ := s.report.ClockSkew().Get()
 	at := s.lastSuccess.Add(skew).Truncate(time.Second) // as OMS's times are
-	shown := map[string]bool{}
-	for _, t := range s.tables {
-		shown[t.groupName()] = true
-	}
 	for i, t := range s.tasks {
-		views[i] = viewOf(t, at, shown)
+		views[i] = viewOf(t, at, s.without)
 	}
 	slices.SortStableFunc(views, CompareTasks)
 	return views
@@ -285,19 +281,19 @@ func valueOf(v *float64) float64 {
 }
 
 // viewOf returns a task as people see it at a time of OMS's clock. Like the metrics it leaves
-// out the groups that are not shown.
-func viewOf(t *task, at time.Time, shown map[string]bool) *TaskView {
+// out the groups that are switched off.
+func viewOf(t *task, at time.Time, without func(group string) bool) *TaskView {
 	v := &TaskView{
 		ID: t.ID, Name: t.Name,
 		Tags: []string{}, Concerns: []Concern{}, Errors: []string{}, Steps: []StepView{},
 	}
-	if shown[taskGroup] {
+	if !without(taskGroup) {
 		v.describe(t)
 	}
-	if shown[tagGroup] {
+	if !without(tagGroup) {
 		tagRows(t, func(l omsclient.Label) { v.Tags = append(v.Tags, cmp.Or(l.Name, l.ID)) })
 	}
-	if shown[syncGroup] {
+	if !without(syncGroup) {
 		v.Flows = []FlowView{}
 		flowRows(t, func(f flow) {
 			if f.measured() || !f.sample.IsZero() {
@@ -305,15 +301,15 @@ func viewOf(t *task, at time.Time, shown map[string]bool) *TaskView {
 			}
 		})
 	}
-	if shown[stepGroup] {
+	if !without(stepGroup) {
 		steps := slices.SortedStableFunc(slices.Values(t.steps), func(a, b *omsclient.Step) int {
 			return cmp.Compare(a.Order.Value, b.Order.Value)
 		})
 		for _, s := range steps {
-			v.Steps = append(v.Steps, stepViewOf(s, shown[throughputGroup]))
+			v.Steps = append(v.Steps, stepViewOf(s, !without(throughputGroup)))
 		}
 	}
-	if shown[alarmGroup] {
+	if !without(alarmGroup) {
 		v.RecentAlarms = optional(t.AlarmStats.RecentlyTriggerCount.Get())
 		ruleRows(t, func(r omsclient.RuleCount) {
 			v.AlarmRules = append(v.AlarmRules, RuleAlarm{r.Rule, r.Count})
