@@ -274,6 +274,28 @@ func TestScrapersThatHangUpAreNoErrors(t *testing.T) {
 // failing is a registry that cannot be gathered.
 func failing() ([]*dto.MetricFamily, error) { return nil, errors.New("two metrics of one name") }
 
+// An answer is sent only when there is room for it, even if there is a listing.
+func TestAnAnswerWithoutRoomIsRefusedInTime(t *testing.T) {
+	t.Parallel()
+	h := &handler{scrape: &scrapeSettings{timeout: time.Minute}}
+	full := &target{
+		config: &targetConfig{}, limits: newLimits(1), collector: collector.New(twoTasks, collector.Options{}),
+	}
+	leave, err := full.limits.answers.Enter(t.Context(), 0) // another answer is being sent
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.expose(w, r, full, nil)
+	}))
+	t.Cleanup(server.Close)
+
+	if r := get(t, server.URL, scrapeTimeout, "1"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", r.status)
+	}
+}
+
 // Clients can ask for the same listing in many formats and codings.
 func TestOnlyAFewAnswersOfAListingAreKept(t *testing.T) {
 	var a answers
