@@ -9,26 +9,17 @@ import (
 	"oms_exporter/omsclient"
 )
 
-// BytesPerTask is the memory that a task may take on average until it is written, if a
-// listing has as many tasks as [Options].MaxTasks admits. Usual tasks take three quarters
-// of it, as costOf estimates. If tasks are fewer, each may take more.
-const BytesPerTask = 8 << 10
-
-// UsualTasks is the number of tasks for which there is room even if MaxTasks is smaller.
-// A process of 256 MiB can list and write as many.
-const UsualTasks = 20_000
-
-// withinBudget ends a listing whose tasks would take too much memory, unless there is no
-// limit of tasks.
+// withinBudget ends a listing whose tasks would take more memory until they are written
+// than [omsclient.MemoryFor] admits, unless there is no limit of tasks. Usual tasks take
+// three quarters of that, as costOf estimates.
 func withinBudget(list ListFunc, maxTasks int) ListFunc {
 	if maxTasks == 0 {
 		return list
 	}
-	admitted := min(max(maxTasks, UsualTasks), 1<<30) // so that nothing overflows
-	most := int64(admitted) * BytesPerTask
+	most := omsclient.MemoryFor(maxTasks)
 	tooLarge := fmt.Errorf("the names, steps, tags and alarm rules of the tasks take more than "+
-		"%d MiB of memory, which is %d KiB for each of %d tasks",
-		most>>20, BytesPerTask>>10, admitted)
+		"%d MiB of memory, which is %d KiB for each of %d tasks", most>>20,
+		omsclient.BytesPerProject>>10, most/omsclient.BytesPerProject)
 	return func(ctx context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 		return func(yield func(omsclient.Project, error) bool) {
 			held := int64(0)

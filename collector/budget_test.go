@@ -51,7 +51,7 @@ func TestTasksCountsOddPairsTogetherBeyondABound(t *testing.T) {
 	var got bytes.Buffer
 	onlyTasks := func(name string) bool { return name == "oms_tasks" }
 	s := collector.New(list, collector.Options{}).Scrape(t.Context())
-	if err := s.Encode(t.Context(), &got, textFormats[0], nil, onlyTasks); err != nil {
+	if err := s.Encode(t.Context(), &got, plainText, nil, onlyTasks); err != nil {
 		t.Fatal(err)
 	}
 
@@ -184,7 +184,7 @@ func TestAListingBeyondTheBudgetFails(t *testing.T) {
 			c := collector.New(of(&made, endless(p)), collector.Options{MaxTasks: 1})
 			s := c.Scrape(t.Context())
 			larger := collector.New(of(&more, endless(p)), collector.Options{
-				MaxTasks: 2 * collector.UsualTasks,
+				MaxTasks: 2 * omsclient.LeastProjects,
 			})
 			_ = larger.Scrape(t.Context())
 
@@ -234,7 +234,7 @@ func TestEncodingEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		w := &cutWriter{left: left, cancel: cancel}
 
-		err := s.Encode(ctx, w, textFormats[0], nil, nil)
+		err := s.Encode(ctx, w, plainText, nil, nil)
 
 		if !errors.Is(err, errHungUp) || w.taken > left+200<<10 {
 			t.Errorf("%d bytes after %d, %v", w.taken, left, err)
@@ -243,10 +243,10 @@ func TestEncodingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errHungUp)
 	w := &cutWriter{cancel: cancel}
-	if err := s.Encode(ctx, w, textFormats[0], nil, nil); !errors.Is(err, errHungUp) || w.taken > 0 {
+	if err := s.Encode(ctx, w, plainText, nil, nil); !errors.Is(err, errHungUp) || w.taken > 0 {
 		t.Errorf("%d bytes, %v", w.taken, err)
 	}
-	if err := s.Encode(t.Context(), io.Discard, textFormats[0], nil, nil); err != nil {
+	if err := s.Encode(t.Context(), io.Discard, plainText, nil, nil); err != nil {
 		t.Error(err)
 	}
 }

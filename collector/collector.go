@@ -60,6 +60,7 @@ type Options struct {
 	Logger     log.Logger              // nil: no log
 	Metrics    *Metrics                // counts what the collector does; nil: nothing counts
 	Pace       *rate.Limiter           // of listings; nil: scrapes set it
+	Room       *Room                   // for the snapshots in use; nil: no limit
 
 	// How OMS is asked about single tasks, if the groups verify and component are not
 	// left out; nil: it is not asked. [omsclient.Client.VerifyResult] and
@@ -132,15 +133,19 @@ func New(list ListFunc, options Options) *Collector {
 		c.looks = append(c.looks, newLook(troubles(ask), options.Metrics, options.Logger))
 	}
 	c.flights = flights{
-		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout,
+		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout, room: options.Room,
 	}
 	return c
 }
 
 func tablesWithout(omit func(group string) bool) []table[*Snapshot] {
-	return slices.DeleteFunc(slices.Clone(catalogue), func(t table[*Snapshot]) bool {
-		return t.groupName() != always && omit(t.groupName())
-	})
+	var tables []table[*Snapshot]
+	for _, t := range catalogue {
+		if t = t.without(omit); t != nil {
+			tables = append(tables, t)
+		}
+	}
+	return tables
 }
 
 // Describe implements [prometheus.Collector].

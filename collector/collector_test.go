@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-//go:generate go test -run=^TestScrape$ -update .
+//go:generate go test -run=^(TestScrape|TestTasks)$ -update .
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
@@ -38,11 +39,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Each task as OMS sends it gives exactly the series in the file beside it.
 func TestScrape(t *testing.T) {
-	inputs, err := filepath.Glob("testdata/*.json")
-	if err != nil || len(inputs) == 0 {
-		t.Fatalf("no inputs: %v", err)
-	}
-	for _, input := range inputs {
+	for _, input := range inputs(t) {
 		t.Run(filepath.Base(input), func(t *testing.T) {
 			got := exposition(t, collector.Options{}, read(t, input))
 
@@ -55,6 +52,19 @@ func TestScrape(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inputs returns the files with a task as OMS sends it.
+func inputs(t *testing.T) []string {
+	t.Helper()
+	inputs, err := filepath.Glob("testdata/*.json")
+	inputs = slices.DeleteFunc(inputs, func(name string) bool {
+		return strings.HasSuffix(name, ".view.json")
+	})
+	if err != nil || len(inputs) == 0 {
+		t.Fatalf("no inputs: %v", err)
+	}
+	return inputs
 }
 
 func TestScrapeOfNothingHasNoTasks(t *testing.T) {
@@ -205,6 +215,32 @@ func TestGroupsCanBeLeftOut(t *testing.T) {
 	}
 }
 
+func TestThroughputEndsWithTheStep(t *testing.T) {
+	for _, test := range []struct {
+		step, status, progress string
+		want                   bool
+	}{
+		{"FULL_TRANSFER", "RUNNING", "57", true},
+		{"FULL_TRANSFER", "RUNNING", "100", true},
+		{"FULL_TRANSFER", "FAILED", "57", true},
+		{"FULL_TRANSFER", "OF_A_NEWER_OMS", "57", true},
+		{"FULL_TRANSFER", "FINISHED", "100", false},
+		{"FULL_VERIFIER", "RUNNING", "57", true},
+		{"FULL_VERIFIER", "RUNNING", "100", false}, // done, and may be started again
+	} {
+		got := exposition(t, collector.Options{}, fmt.Sprintf(`{"id": "np_1", "name": "a", "steps": [
+			{"name": %q, "status": %q, "progress": %s, "stepInfo": {"srcRps": 140, "processedRecords": 7}}]}`,
+			test.step, test.status, test.progress))
+
+		if throughput := strings.Contains(got, "oms_task_step_source_records_per_second{"); throughput != test.want {
+			t.Errorf("%+v: it has throughput: %t", test, throughput)
+		}
+		if !strings.Contains(got, "oms_task_step_processed_records{") {
+			t.Errorf("%+v: it has no count of records", test)
+		}
+	}
+}
+
 func TestUnknownValuesAreCountedAndLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines bytes.Buffer
@@ -242,12 +278,15 @@ func TestOwnMetricsCountRequestsOfAListing(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		c := collector.New(func(_ context.Context, r *omsclient.Report) iter.Seq2[omsclient.Project, error] {
 			return func(func(omsclient.Project, error) bool) {
-				*r = omsclient.Report{Inconsistent: true, Requests: []omsclient.Request{
+				*r = omsclient.Report{Inconsistent: true, Observe: r.Observe, Requests: []omsclient.Request{
 					{Page: 1, Attempt: 1, StatusCode: 502, Bytes: 10, CertExpiry: time.Unix(4e9, 0)},
 					{Page: 1, Attempt: 2, Bytes: 5, Err: &omsclient.Error{Reason: omsclient.Connect}},
 					{Page: 1, Attempt: 3, StatusCode: 200, Bytes: 1000},
 					{Page: 1, Attempt: 1, StatusCode: 200, Bytes: 1000},
 				}}
+				for i := range r.Requests {
+					r.Observe(&r.Requests[i])
+				}
 			}
 		}, collector.Options{Metrics: collector.NewMetrics(registry)})
 

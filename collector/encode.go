@@ -5,27 +5,26 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"math"
+	"iter"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
 
-// This file writes tables as text. A large OMS has half a million samples, and a
-// metric object for each of them would cost more than all the rest of a scrape. The
-// output is, byte for byte, what a registry and expfmt make of the same tables: a
-// registry orders the samples of a metric by their label values, taken in the order
-// of the label names.
+// This file writes tables. A large OMS has half a million samples, and a metric object
+// for each of them would cost more than all the rest of a scrape. The output is, byte
+// for byte, what a registry and expfmt make of the same tables: a registry orders the
+// samples of a metric by their label values, taken in the order of the label names.
+//
+// What differs between the formats is in text.go and protobuf.go.
 
-// CanEncode reports whether [Snapshot.Encode] writes a format: the text format and
-// OpenMetrics.
+// CanEncode reports whether [Snapshot.Encode] writes a format: the text format,
+// OpenMetrics, and delimited protobuf.
 func CanEncode(format expfmt.Format) bool {
 	switch format.FormatType() {
-	case expfmt.TypeTextPlain, expfmt.TypeOpenMetrics:
+	case expfmt.TypeTextPlain, expfmt.TypeOpenMetrics, expfmt.TypeProtoDelim:
 		return true
 	}
 	return false
@@ -45,11 +44,7 @@ func encode(
 	wanted func(name string) bool,
 ) error {
 	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.name, b.name) })
-	e := &encoder{
-		ctx:         ctx,
-		w:           bufio.NewWriterSize(w, 64<<10),
-		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
-	}
+	e := newEncoder(ctx, w, format)
 	for i, f := range families {
 		families[i] = family{}
 		if wanted == nil || wanted(f.name) {
@@ -59,15 +54,12 @@ func encode(
 			return e.err
 		}
 	}
-	if e.openMetrics {
-		e.writeString("# EOF\n")
-	}
-	return cmp.Or(e.err, e.w.Flush())
+	return e.close()
 }
 
 // gathered is a family that a registry has gathered.
 func gathered(f *dto.MetricFamily) family {
-	return family{f.GetName(), func(e *encoder) { e.gathered(f) }}
+	return family{f.GetName(), func(e *encoder) { e.fail(e.others.Encode(f)) }}
 }
 
 // families returns the metrics of a table. All of them are read in one pass over
@@ -83,59 +75,39 @@ func (t *tableOf[S, T, R]) families(scraped S) []family {
 			if !isRead {
 				buckets, isRead = t.read(e, scraped), true
 			}
-			t.write(e, i, buckets)
+			e.write(m.header, samples{buckets, i, len(t.metrics)})
 		}}
 	}
 	return families
 }
 
-// write writes the samples of the i-th metric, below a header if there are any.
-func (t *tableOf[S, T, R]) write(e *encoder, i int, buckets []*bucket) {
-	m := t.metrics[i]
-	headed := false
-	var opening []byte
-	for _, b := range buckets {
-		if e.over() {
-			return
-		}
-		opening = t.appendOpening(opening[:0], m.name, b.leading)
-		closing := "} "
-		if len(opening) == len(m.name) {
-			closing = " "
-		}
-		for row := range b.remaining {
-			if row%checkRows == checkRows-1 && e.over() {
+// samples are those of a metric of a table.
+type samples struct {
+	buckets []*bucket
+	metric  int // its place among those of the table
+	metrics int // how many the table has
+}
+
+// all iterates over the samples in order, until the encoder is over.
+func (s samples) all(e *encoder) iter.Seq2[*bucket, int] {
+	return func(yield func(b *bucket, row int) bool) {
+		for _, b := range s.buckets {
+			if e.over() {
 				return
 			}
-			sample := row*len(t.metrics) + i
-			if !b.present[sample] {
-				continue
+			for row := range b.remaining {
+				if row%checkRows == checkRows-1 && e.over() {
+					return
+				}
+				if b.present[row*s.metrics+s.metric] && !yield(b, row) {
+					return
+				}
 			}
-			if !headed {
-				e.header(m.name, m.help, m.kind)
-				headed = true
-			}
-			line := append(e.w.AvailableBuffer(), opening...)
-			line = append(line, b.remaining[row]...)
-			line = append(line, closing...)
-			line = e.appendValue(line, b.values[sample])
-			e.write(append(line, '\n'))
 		}
 	}
 }
 
-// appendOpening appends what all lines of a bucket begin with.
-func (t *tableOf[S, T, R]) appendOpening(line []byte, name, leading string) []byte {
-	line = append(line, name...)
-	if len(t.labels)+len(t.subjects.labels) == 0 {
-		return line
-	}
-	line = append(append(line, '{'), leading...)
-	if leading != "" && len(t.subjects.labels) > 0 {
-		line = append(line, ',')
-	}
-	return line
-}
+func (s samples) value(b *bucket, row int) float64 { return b.values[row*s.metrics+s.metric] }
 
 // checkRows is after how many rows, or subjects, writing looks whether it is over.
 const checkRows = 256
@@ -144,26 +116,41 @@ const checkRows = 256
 // any sample are left out.
 func (t *tableOf[S, T, R]) read(e *encoder, scraped S) []*bucket {
 	var (
-		buckets = newBuckets(t.leading)
-		values  = make([]float64, len(t.metrics))
-		present = make([]bool, len(t.metrics))
-		subject T
+		buckets  = newBuckets(e, t.leading)
+		subjects = t.subjects.of(scraped)
+		identity string
+		scratch  []byte
+		values   = make([]float64, len(t.metrics))
+		present  = make([]bool, len(t.metrics))
 	)
 	add := func(row R) {
 		if !t.readRow(row, values, present) {
 			return
 		}
 		b := buckets.of(row)
-		b.remaining = append(b.remaining, t.remaining(subject, row))
+		remaining := identity
+		if len(t.trailing) > 0 {
+			scratch = appendLabels(e, append(scratch[:0], identity...), t.trailing, row)
+			remaining = string(scratch)
+		}
+		b.remaining = append(b.remaining, remaining)
 		b.values = append(b.values, values...)
 		b.present = append(b.present, present...)
 	}
-	for i, s := range t.subjects.of(scraped) {
+	if len(t.subjects.labels) > 0 && e.identities == nil {
+		e.identities = make([]string, len(subjects))
+		for i, s := range subjects {
+			e.identities[i] = string(appendLabels(e, nil, t.subjects.labels, s))
+		}
+	}
+	for i, s := range subjects {
 		if i%checkRows == checkRows-1 && e.over() {
 			return nil
 		}
-		subject = s
-		t.rows(subject, add)
+		if len(t.subjects.labels) > 0 {
+			identity = e.identities[i]
+		}
+		t.rows(s, add)
 	}
 	return buckets.sorted()
 }
@@ -178,18 +165,6 @@ func (t *tableOf[S, T, R]) readRow(row R, values []float64, present []bool) (som
 	return some
 }
 
-// remaining returns the labels of a row from those of its subject on.
-func (t *tableOf[S, T, R]) remaining(subject T, row R) string {
-	if len(t.subjects.labels) == 0 {
-		return "" // all labels are leading ones
-	}
-	rendered := t.subjects.rendered(subject)
-	if len(t.trailing) == 0 {
-		return rendered
-	}
-	return string(appendLabels([]byte(rendered+","), t.trailing, row))
-}
-
 // A bucket holds the rows whose leading labels have the same values. Subjects come
 // in order, so the rows of a bucket do too, and sorting a table is sorting its
 // buckets, which are few.
@@ -199,8 +174,8 @@ func (t *tableOf[S, T, R]) remaining(subject T, row R) string {
 // what is written, in one place.
 type bucket struct {
 	leadingValues []string
-	leading       string    // the leading labels as appendLabels writes them
-	remaining     []string  // for each row, the labels that follow
+	leading       string    // the leading labels, encoded
+	remaining     []string  // for each row, the labels that follow, encoded
 	values        []float64 // for each row, those of all metrics; only some are present
 	present       []bool    // whether the row has the value at the same index
 
@@ -212,6 +187,7 @@ type bucket struct {
 
 // buckets are the buckets of a table.
 type buckets[R any] struct {
+	encoder   *encoder
 	leading   []label[R]
 	all       []*bucket
 	byLeading map[string]*bucket
@@ -219,8 +195,10 @@ type buckets[R any] struct {
 	previous  *bucket // of the row before
 }
 
-func newBuckets[R any](leading []label[R]) *buckets[R] {
-	return &buckets[R]{leading: leading, byLeading: map[string]*bucket{}, previous: new(bucket)}
+func newBuckets[R any](e *encoder, leading []label[R]) *buckets[R] {
+	return &buckets[R]{
+		encoder: e, leading: leading, byLeading: map[string]*bucket{}, previous: new(bucket),
+	}
 }
 
 // of returns the bucket of the row that comes next.
@@ -246,7 +224,7 @@ func (bs *buckets[R]) holds(b *bucket, row R) bool {
 
 // find finds the bucket of a row, or makes it.
 func (bs *buckets[R]) find(row R) *bucket {
-	bs.scratch = appendLabels(bs.scratch[:0], bs.leading, row)
+	bs.scratch = appendLabels(bs.encoder, bs.scratch[:0], bs.leading, row)
 	b := bs.byLeading[string(bs.scratch)]
 	if b == nil {
 		b = &bucket{leading: string(bs.scratch), leadingValues: make([]string, len(bs.leading))}
@@ -267,40 +245,41 @@ func (bs *buckets[R]) sorted() []*bucket {
 	return bs.all
 }
 
-// appendLabels appends labels and their values, without braces.
-func appendLabels[R any](b []byte, labels []label[R], row R) []byte {
-	for i, l := range labels {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, l.name...)
-		b = append(b, '=', '"')
-		b = appendEscaped(b, l.value(row))
-		b = append(b, '"')
+// appendLabels appends labels, encoded.
+func appendLabels[R any](e *encoder, b []byte, labels []label[R], row R) []byte {
+	for _, l := range labels {
+		b = e.appendLabel(b, l.name, l.value(row))
 	}
 	return b
 }
 
-func appendEscaped(b []byte, value string) []byte {
-	for i := range len(value) {
-		if c := value[i]; c == '\\' || c == '\n' || c == '"' {
-			return append(b, quotedEscaper.Replace(value)...)
-		}
-	}
-	return append(b, value...)
-}
-
-var (
-	escaper       = strings.NewReplacer("\\", `\\`, "\n", `\n`)
-	quotedEscaper = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\"", `\"`)
-)
-
-// An encoder writes families as text.
+// An encoder writes families in a format. Labels are encoded such that one can follow
+// another.
 type encoder struct {
 	ctx         context.Context //nolint:containedctx // an encoder lasts for one call
 	w           *bufio.Writer
+	others      expfmt.Encoder // writes families that a registry has gathered
+	protobuf    bool
 	openMetrics bool
-	err         error // the first one
+	identities  []string // the labels of all subjects, encoded
+	err         error    // the first one
+}
+
+func newEncoder(ctx context.Context, w io.Writer, format expfmt.Format) *encoder {
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	return &encoder{
+		ctx: ctx, w: buffered, others: expfmt.NewEncoder(buffered, format),
+		protobuf:    format.FormatType() == expfmt.TypeProtoDelim,
+		openMetrics: format.FormatType() == expfmt.TypeOpenMetrics,
+	}
+}
+
+// close writes what ends all families.
+func (e *encoder) close() error {
+	if c, ok := e.others.(expfmt.Closer); ok {
+		e.fail(c.Close())
+	}
+	return cmp.Or(e.err, e.w.Flush())
 }
 
 // over reports whether there is no use in writing on: the context has ended, or nobody
@@ -312,54 +291,25 @@ func (e *encoder) over() bool {
 	return e.err != nil
 }
 
-func (e *encoder) gathered(f *dto.MetricFamily) {
-	var err error
-	if e.openMetrics {
-		_, err = expfmt.MetricFamilyToOpenMetrics(e.w, f)
-	} else {
-		_, err = expfmt.MetricFamilyToText(e.w, f)
-	}
-	e.err = cmp.Or(e.err, err)
-}
+func (e *encoder) fail(err error) { e.err = cmp.Or(e.err, err) }
 
-func (e *encoder) write(b []byte) {
+func (e *encoder) writeBytes(b []byte) {
 	_, err := e.w.Write(b)
-	e.err = cmp.Or(e.err, err)
+	e.fail(err)
 }
 
-func (e *encoder) writeString(s string) {
-	_, err := e.w.WriteString(s)
-	e.err = cmp.Or(e.err, err)
-}
-
-func (e *encoder) header(name, help string, kind prometheus.ValueType) {
-	help = escaper.Replace(help)
-	if e.openMetrics {
-		help = strings.ReplaceAll(help, `"`, `\"`)
-		if kind == prometheus.CounterValue {
-			name = strings.TrimSuffix(name, "_total")
-		}
+func (e *encoder) appendLabel(b []byte, name, value string) []byte {
+	if e.protobuf {
+		return appendLabelPair(b, name, value)
 	}
-	e.writeString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kindName(kind) + "\n")
+	return appendTextLabel(b, name, value)
 }
 
-// appendValue appends a value as expfmt writes it: in OpenMetrics, a whole number
-// ends in ".0".
-func (e *encoder) appendValue(b []byte, v float64) []byte {
-	begin := len(b)
-	switch {
-	case math.IsInf(v, +1):
-		return append(b, "+Inf"...)
-	case v == math.Trunc(v) && math.Abs(v) < 100_000: // most are small counts; this is faster
-		b = strconv.AppendInt(b, int64(v), 10)
-	default:
-		b = strconv.AppendFloat(b, v, 'g', -1, 64)
+// write writes a metric, if it has samples.
+func (e *encoder) write(h header, s samples) {
+	if e.protobuf {
+		e.writeProtobuf(h, s)
+	} else {
+		e.writeText(h, s)
 	}
-	if e.openMetrics && !math.IsNaN(v) && !math.IsInf(v, 0) &&
-		!slices.ContainsFunc(b[begin:], isPointOrE) {
-		b = append(b, ".0"...)
-	}
-	return b
 }
-
-func isPointOrE(c byte) bool { return c == '.' || c == 'e' }

@@ -53,9 +53,8 @@ var hostile = []table[int]{
 	// theirs; a sample that is NaN stands beside one that is absent.
 	newTable(tableOf[int, string, rune]{
 		subjects: subjects[int, string]{
-			of:       func(int) []string { return []string{"", "ab", "bca", "c", "cb"} },
-			labels:   namedSelf("middle"),
-			rendered: func(s string) string { return string(appendLabels(nil, namedSelf("middle"), s)) },
+			of:     func(int) []string { return []string{"", "ab", "bca", "c", "cb"} },
+			labels: namedSelf("middle"),
 		},
 		rows: func(subject string, add func(rune)) {
 			for _, r := range subject {
@@ -99,7 +98,9 @@ func TestTablesAreWrittenAsTheRegistryAndExpfmtWriteThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
+	for _, kind := range []expfmt.FormatType{
+		expfmt.TypeTextPlain, expfmt.TypeOpenMetrics, expfmt.TypeProtoDelim,
+	} {
 		format := expfmt.NewFormat(kind)
 		var want, got bytes.Buffer
 		encoder := expfmt.NewEncoder(&want, format)

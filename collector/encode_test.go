@@ -19,9 +19,11 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-var textFormats = []expfmt.Format{
-	expfmt.NewFormat(expfmt.TypeTextPlain), expfmt.NewFormat(expfmt.TypeOpenMetrics),
-}
+var (
+	plainText = expfmt.NewFormat(expfmt.TypeTextPlain)
+	protobuf  = expfmt.NewFormat(expfmt.TypeProtoDelim)
+	formats   = []expfmt.Format{plainText, expfmt.NewFormat(expfmt.TypeOpenMetrics), protobuf}
+)
 
 // What is written directly is, byte for byte, what client_golang makes of the
 // same catalogue.
@@ -117,7 +119,7 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// encodeBothWays compares the two ways from a snapshot to text, with families of
+// encodeBothWays compares the two ways from a snapshot to each format, with families of
 // somebody else among it.
 func encodeBothWays(t fataler, s *collector.Snapshot) {
 	t.Helper()
@@ -125,7 +127,12 @@ func encodeBothWays(t fataler, s *collector.Snapshot) {
 	registry.MustRegister(s)
 	own := prometheus.NewRegistry()
 	collector.NewMetrics(own)
-	own.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "zz_last", Help: "A \"b\" \\ c."}))
+	native := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "oms_native_seconds", Help: "Native.", NativeHistogramBucketFactor: 1.1,
+	})
+	native.Observe(3)
+	own.MustRegister(native,
+		prometheus.NewGauge(prometheus.GaugeOpts{Name: "zz_last", Help: "A \"b\" \\ c."}))
 	both, err := prometheus.Gatherers{registry, own}.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +141,7 @@ func encodeBothWays(t fataler, s *collector.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range textFormats {
+	for _, format := range formats {
 		var got bytes.Buffer
 		if err := s.Encode(context.Background(), &got, format, others, nil); err != nil {
 			t.Fatal(err)
@@ -179,7 +186,7 @@ func TestEncodeWritesOnlyWhatIsWanted(t *testing.T) {
 		c := collector.New(listOf(t, read(t, "testdata/migration.json")), collector.Options{})
 
 		var got bytes.Buffer
-		err := c.Scrape(t.Context()).Encode(t.Context(), &got, textFormats[0], nil,
+		err := c.Scrape(t.Context()).Encode(t.Context(), &got, plainText, nil,
 			func(name string) bool { return name == "oms_up" })
 
 		want := "# HELP oms_up Whether the last listing read every page of ListProjects: 1 or 0.\n" +
@@ -190,15 +197,15 @@ func TestEncodeWritesOnlyWhatIsWanted(t *testing.T) {
 	})
 }
 
-func TestEncodeRefusesFormatsThatAreNotText(t *testing.T) {
+func TestEncodeRefusesOtherFormats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := collector.New(listOf(t), collector.Options{})
 
-		err := c.Scrape(t.Context()).Encode(t.Context(), &bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoDelim),
+		err := c.Scrape(t.Context()).Encode(t.Context(), &bytes.Buffer{}, expfmt.NewFormat(expfmt.TypeProtoText),
 			nil, nil)
 
 		if err == nil {
-			t.Error("protobuf is not text")
+			t.Error("protobuf as text was written")
 		}
 	})
 }

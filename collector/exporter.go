@@ -124,19 +124,22 @@ func (m *Metrics) expect(action string) {
 // CredentialsChanged notes when the password was last changed.
 func (m *Metrics) CredentialsChanged(at time.Time) { m.credentials.Set(float64(at.Unix())) }
 
-// count counts the requests of a listing, or of another action.
-func (m *Metrics) count(action string, report *omsclient.Report) {
-	for _, r := range report.Requests {
-		m.requests.WithLabelValues(action, codeOf(r)).Inc()
-		m.duration.WithLabelValues(action).Observe(r.Duration.Seconds())
-	}
+// request counts a request.
+func (m *Metrics) request(action string, r *omsclient.Request) {
+	m.requests.WithLabelValues(action, codeOf(r)).Inc()
+	m.duration.WithLabelValues(action).Observe(r.Duration.Seconds())
+}
+
+// sums counts what the requests of a report add up to.
+func (m *Metrics) sums(action string, report *omsclient.Report) {
 	m.bytes.WithLabelValues(action).Add(float64(report.Bytes()))
 	m.retries.WithLabelValues(action).Add(float64(report.Retries()))
 }
 
-// observe counts the requests of a listing.
+// observe counts what a listing took. Its requests are counted one by one, when they are
+// done, because the report of a long listing has only some of them.
 func (m *Metrics) observe(report *omsclient.Report) {
-	m.count(omsclient.Action, report)
+	m.sums(omsclient.Action, report)
 	if expiry, ok := unix(report.CertExpiry()); ok {
 		m.certificate.Set(expiry)
 	}
@@ -146,7 +149,7 @@ func (m *Metrics) observe(report *omsclient.Report) {
 }
 
 // codeOf returns the value of the label code.
-func codeOf(r omsclient.Request) string {
+func codeOf(r *omsclient.Request) string {
 	if r.StatusCode == 0 {
 		return string(omsclient.ReasonOf(r.Err))
 	}

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -19,10 +21,12 @@ type flights struct {
 	take   func(ctx context.Context, land func() (shared bool)) *Snapshot
 	joined prometheus.Counter
 	most   time.Duration // how long a flight may take, however many join it
+	room   *Room         // for snapshots that are in use
 
 	mu       sync.Mutex
 	current  *flight         // which can be joined; nil: none
 	previous <-chan struct{} // the done of the flight that landed last
+	largest  int             // tasks of the largest snapshot so far
 }
 
 // A flight is a listing and the scrapes that wait for it.
@@ -33,28 +37,30 @@ type flight struct {
 	latest   time.Time // when it is canceled, whoever waits
 
 	// Guarded by the mutex of the flights.
-	waiting   int
+	users     int         // scrapes that wait for the snapshot or use it
+	leaveRoom func()      // nil: the snapshot is still to come
 	shared    bool        // somebody joined
 	deadline  time.Time   // the latest of all that have waited
 	abandoned *time.Timer // cancels the listing, unless somebody joins in time; nil: somebody waits
 }
 
-// wait returns the snapshot of a flight. If ctx ends first, err is why, and the listing
-// goes on for those who still wait. If nobody does because time is up, the listing is
-// canceled, and the snapshot says so. The context must have a deadline.
-func (fs *flights) wait(ctx context.Context) (s *Snapshot, err error) {
+// use calls a function with the snapshot of a flight. If ctx ends first, err is why, and
+// the listing goes on for those who still wait. If nobody does because time is up, the
+// listing is canceled, and the snapshot says so. The context must have a deadline.
+func (fs *flights) use(ctx context.Context, use func(*Snapshot)) (err error) {
 	f := fs.join(ctx)
 	select {
 	case <-f.done:
-		fs.leave(f, nil)
+		defer fs.leave(f, nil)
 	case <-ctx.Done():
 		cause := context.Cause(ctx)
 		if canceled := fs.leave(f, cause); !canceled {
-			return nil, cause
+			return cause
 		}
 		<-f.done
 	}
-	return f.snapshot, nil
+	use(f.snapshot)
+	return nil
 }
 
 // join returns the current flight, or starts one.
@@ -63,7 +69,7 @@ func (fs *flights) join(ctx context.Context) *flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f := fs.current; f != nil && time.Now().Before(f.latest) {
-		f.waiting++
+		f.users++
 		f.shared = true
 		f.extend(deadline)
 		if f.abandoned != nil {
@@ -73,7 +79,7 @@ func (fs *flights) join(ctx context.Context) *flight {
 		fs.joined.Inc()
 		return f
 	}
-	f := &flight{done: make(chan struct{}), waiting: 1, latest: time.Now().Add(fs.most)}
+	f := &flight{done: make(chan struct{}), users: 1, latest: time.Now().Add(fs.most)}
 	f.extend(deadline)
 	fs.current = f
 	bounded, stop := context.WithDeadline(context.WithoutCancel(ctx), f.latest)
@@ -82,10 +88,12 @@ func (fs *flights) join(ctx context.Context) *flight {
 	previous := fs.previous
 	go func() {
 		defer stop()
-		defer close(f.done)
 		if previous != nil {
 			<-previous // snapshots are made one after another
 		}
+		// If there is no room in time, its context has ended, and the snapshot says so.
+		leaveRoom, _ := fs.room.Enter(flightCtx, fs.expected())
+		defer fs.arrive(f, leaveRoom)
 		//nolint:contextcheck // it inherits from ctx, but must not end with it
 		f.snapshot = fs.take(movingDeadline{flightCtx, func() time.Time { return fs.deadlineOf(f) }},
 			func() (shared bool) { return fs.land(f) })
@@ -103,8 +111,29 @@ func (f *flight) extend(deadline time.Time) {
 	}
 }
 
-// leave ends the waiting of one scrape. If nobody waits anymore, the listing is
-// canceled for the given cause, unless that is that the scraper hung up.
+// expected returns how many tasks the next snapshot may have. As long as there were none,
+// anything may come.
+func (fs *flights) expected() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return cmp.Or(fs.largest, math.MaxInt)
+}
+
+// arrive hands the snapshot to those who wait for it. Its place in the room is free when
+// none of them uses it anymore.
+func (fs *flights) arrive(f *flight, leaveRoom func()) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.largest = max(fs.largest, len(f.snapshot.tasks))
+	if f.leaveRoom = leaveRoom; f.users == 0 {
+		leaveRoom()
+	}
+	close(f.done)
+}
+
+// leave ends the waiting of one scrape, or its use of the snapshot. If nobody waits
+// anymore, the listing is canceled for the given cause, unless that is that the scraper
+// hung up.
 //
 // Canceling closes connections to OMS. Whoever hangs up over and over could have them
 // made anew over and over, so the listing goes on for a while. It may end, or be shared
@@ -113,10 +142,12 @@ func (fs *flights) leave(f *flight, cause error) (canceled bool) {
 	const grace = 2 * time.Second
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	f.waiting--
+	f.users--
 	switch {
-	case f.waiting > 0:
+	case f.users > 0:
 		return false
+	case f.leaveRoom != nil:
+		f.leaveRoom()
 	case errors.Is(cause, context.Canceled) && fs.current == f:
 		f.abandoned = time.AfterFunc(grace, func() { fs.abandon(f, cause) })
 		return false
@@ -129,7 +160,7 @@ func (fs *flights) leave(f *flight, cause error) (canceled bool) {
 func (fs *flights) abandon(f *flight, cause error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f.waiting == 0 {
+	if f.users == 0 {
 		fs.end(f, cause)
 	}
 }

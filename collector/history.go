@@ -32,7 +32,7 @@ type Totals struct {
 
 func totalsOf(r *omsclient.Report) Totals {
 	return Totals{
-		Requests: len(r.Requests), Rows: r.Rows(), Retries: r.Retries(),
+		Requests: r.Sent(), Rows: r.Rows(), Retries: r.Retries(),
 		Bytes: r.Bytes(), BytesOnWire: r.BytesOnWire(),
 	}
 }

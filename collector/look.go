@@ -246,7 +246,10 @@ func (l *look[A]) end(answered, failed int) {
 func (l *look[A]) question(ctx context.Context, id string) error {
 	start := time.Now()
 	value, attempts, err := l.ask(ctx, id)
-	l.metrics.count(l.action, &omsclient.Report{Requests: attempts})
+	for i := range attempts {
+		l.metrics.request(l.action, &attempts[i])
+	}
+	l.metrics.sums(l.action, &omsclient.Report{Requests: attempts})
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

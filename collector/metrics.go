@@ -10,7 +10,7 @@ import (
 // This file is THE CATALOGUE of OMS's metrics. To add one, add it to the table here
 // that has its rows, and run go generate ./...; nothing else lists metrics by hand.
 
-// The groups of tables that can be switched off.
+// The groups of metrics that can be switched off.
 const (
 	taskGroup       = "task"
 	syncGroup       = "sync"
@@ -20,24 +20,27 @@ const (
 	tagGroup        = "tag"
 	verifyGroup     = "verify"
 	componentsGroup = "component"
+	detailGroup     = "detail"
 )
 
-// A Group is tables that can be switched off together.
+// A Group is metrics that can be switched off together.
 type Group struct {
 	Name string // what [Options].Without is called with
 	Help string // what is in it, phrased to follow a verb such as "export"
 
-	// OptIn says that the group needs requests of its own, so that it must be asked for.
+	// OptIn says that the group must be asked for: it needs requests of its own, or is not
+	// worth its series to most.
 	OptIn bool
 }
 
 // Groups returns all groups that can be switched off.
 func Groups() []Group {
 	return []Group{
-		{Name: taskGroup, Help: "status, times, phases and errors of each task"},
+		{Name: taskGroup, Help: "status, phases and errors of each task"},
 		{Name: syncGroup, Help: "synchronization delay and checkpoints of each task"},
 		{Name: stepGroup, Help: "status, progress and record counts of each step"},
-		{Name: throughputGroup, Help: "records, bytes and latency at both ends of each step"},
+		{Name: throughputGroup, Help: "records, bytes and latency at both ends of each step that has " +
+			"not finished"},
 		{Name: alarmGroup, Help: "alarms that OMS itself has raised about each task"},
 		{Name: tagGroup, Help: "tags of each task"},
 		{Name: verifyGroup, OptIn: true, Help: "what full verification has found, which takes a " +
@@ -45,7 +48,15 @@ func Groups() []Group {
 		{Name: componentsGroup, OptIn: true, Help: "status and delay of the components of tasks that " +
 			"are late, stand still or have failed, which takes a slow request for each such task, once " +
 			"in 5 minutes"},
+		{Name: detailGroup, OptIn: true, Help: "what no rule or dashboard that comes with the exporter " +
+			"uses: times of each task, progress of its running step, and order of its steps"},
 	}
+}
+
+// detail moves a metric to the group detail.
+func detail[R any](m metric[R]) metric[R] {
+	m.group = detailGroup
+	return m
 }
 
 // catalogue lists the tables in the order in which they are documented.
@@ -122,18 +133,18 @@ var (
 			func(s statusFlag) (float64, bool) { return oneIf(s.has), true }),
 	)
 	tasks = ofTasks(taskGroup, nil,
-		gauge("oms_task_created_timestamp_seconds",
+		detail(gauge("oms_task_created_timestamp_seconds",
 			"gmtCreate as a Unix time in seconds.",
-			func(t *task) (float64, bool) { return unix(t.GmtCreate) }),
-		gauge("oms_task_modified_timestamp_seconds",
+			func(t *task) (float64, bool) { return unix(t.GmtCreate) })),
+		detail(gauge("oms_task_modified_timestamp_seconds",
 			"gmtModified as a Unix time in seconds. OMS also updates it while the task runs.",
-			func(t *task) (float64, bool) { return unix(t.GmtModified) }),
-		gauge("oms_task_started_timestamp_seconds",
+			func(t *task) (float64, bool) { return unix(t.GmtModified) })),
+		detail(gauge("oms_task_started_timestamp_seconds",
 			"gmtStart as a Unix time in seconds.",
-			func(t *task) (float64, bool) { return unix(t.GmtStart) }),
-		gauge("oms_task_finished_timestamp_seconds",
+			func(t *task) (float64, bool) { return unix(t.GmtStart) })),
+		detail(gauge("oms_task_finished_timestamp_seconds",
 			"gmtFinish as a Unix time in seconds.",
-			func(t *task) (float64, bool) { return unix(t.GmtFinish) }),
+			func(t *task) (float64, bool) { return unix(t.GmtFinish) })),
 		gauge("oms_task_merging",
 			"isMerging: whether newly added objects are being merged back into the task, 1 or 0.",
 			func(t *task) (float64, bool) { return boolean(t.IsMerging) }),
@@ -150,7 +161,7 @@ var (
 	)
 	phases = ofPhases(taskGroup,
 		gauge("oms_task_phase_enabled",
-			"enableStructTransfer and similar fields: whether the task is configured to have the phase, "+
+			"enableFullTransfer and similar fields: whether the task is configured to have the phase, "+
 				"1 or 0.",
 			func(p phaseFlag) (float64, bool) { return boolean(p.enabled) }),
 	)
@@ -161,13 +172,13 @@ var (
 	)
 	runningSteps = ofTasks(taskGroup,
 		[]label[*task]{{"step", func(t *task) string { return t.ExtraInfo.RunningStep }}},
-		gauge("oms_task_running_progress_ratio",
+		detail(gauge("oms_task_running_progress_ratio",
 			"extraInfo.runningProgress of extraInfo.runningStep, from 0 to 1. Most versions of OMS leave "+
 				"it out.",
 			func(t *task) (float64, bool) {
 				ratio, ok := divided(t.ExtraInfo.RunningProgress, 100)
 				return ratio, ok && t.ExtraInfo.RunningStep != ""
-			}),
+			})),
 	)
 	thresholds = ofThresholds(taskGroup,
 		gauge("oms_task_delay_threshold_seconds",
@@ -205,9 +216,9 @@ var (
 			func(s *omsclient.Step) (float64, bool) { return 1, s.Status != "" }),
 	)
 	steps = ofSteps(stepGroup, nil,
-		gauge("oms_task_step_order",
+		detail(gauge("oms_task_step_order",
 			"steps[].order: the position of the step in the console. Numbers may be skipped.",
-			func(s *omsclient.Step) (float64, bool) { return s.Order.Get() }),
+			func(s *omsclient.Step) (float64, bool) { return s.Order.Get() })),
 		gauge("oms_task_step_progress_ratio",
 			"steps[].progress, from 0 to 1. While an incremental step is MONITORING it stays at 0.99 or "+
 				"1, however far behind the step is.",
@@ -234,7 +245,8 @@ var (
 			errorHelp("steps[].extraInfo", "step"),
 			func(stepError) (float64, bool) { return 1, true }),
 	)
-	throughputs = ofSteps(throughputGroup, nil,
+	// OMS keeps reporting the last figures of a step that has finished. They say nothing about now.
+	throughputs = ofOpenSteps(throughputGroup,
 		gauge("oms_task_step_source_records_per_second",
 			"steps[].stepInfo.srcRps: records read at the source, per second.",
 			func(s *omsclient.Step) (float64, bool) { return s.StepInfo.SrcRps.Get() }),

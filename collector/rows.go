@@ -16,9 +16,6 @@ import (
 //   - a source, named …Rows, that calls add with each row;
 //   - a constructor of tables, named of…, with the labels that tell the rows apart.
 
-// always is the group of tables that cannot be switched off.
-const always = ""
-
 // perListing makes a table about a listing as a whole.
 func perListing[R any](
 	rows func(s *Snapshot, add func(R)), labels []label[R], metrics []metric[R],
@@ -40,9 +37,8 @@ func perTask[R any](
 	return newTable(tableOf[*Snapshot, *task, R]{
 		group: group,
 		subjects: subjects[*Snapshot, *task]{
-			of:       func(s *Snapshot) []*task { return s.tasks },
-			labels:   identityLabels,
-			rendered: func(t *task) string { return t.identity },
+			of:     func(s *Snapshot) []*task { return s.tasks },
+			labels: identityLabels,
 		},
 		rows: rows, labels: labels, metrics: metrics,
 	})
@@ -169,7 +165,8 @@ type phaseFlag struct {
 	enabled omsclient.Optional[bool]
 }
 
-// ofPhases makes a table with a row for each phase that a task can have.
+// ofPhases makes a table with a row for each phase that a task can have, but for two that
+// say no more than its steps do: the copy of the schema, and the verification of changes.
 func ofPhases(group string, metrics ...metric[phaseFlag]) table[*Snapshot] {
 	return perTask(group, phaseRows, []label[phaseFlag]{
 		{"phase", func(p phaseFlag) string { return p.phase }},
@@ -177,11 +174,9 @@ func ofPhases(group string, metrics ...metric[phaseFlag]) table[*Snapshot] {
 }
 
 func phaseRows(t *task, add func(phaseFlag)) {
-	add(phaseFlag{"struct_transfer", t.EnableStructTransfer})
 	add(phaseFlag{"full_transfer", t.EnableFullTransfer})
 	add(phaseFlag{"full_verify", t.EnableFullVerify})
 	add(phaseFlag{"incr_transfer", t.EnableIncrTransfer})
-	add(phaseFlag{"incr_verify", t.EnableIncrVerify})
 	add(phaseFlag{"reverse_incr_transfer", t.EnableReverseIncrTransfer})
 }
 
@@ -329,14 +324,35 @@ func (f *flow) behind() (float64, bool) {
 func ofSteps(
 	group string, labels []label[*omsclient.Step], metrics ...metric[*omsclient.Step],
 ) table[*Snapshot] {
-	name := label[*omsclient.Step]{"step", func(s *omsclient.Step) string { return s.Name }}
-	return perTask(group, stepRows, append([]label[*omsclient.Step]{name}, labels...), metrics)
+	return perTask(group, stepRows, append([]label[*omsclient.Step]{stepName}, labels...), metrics)
 }
+
+var stepName = label[*omsclient.Step]{"step", func(s *omsclient.Step) string { return s.Name }}
 
 func stepRows(t *task, add func(*omsclient.Step)) {
 	for _, s := range t.steps {
 		add(s)
 	}
+}
+
+// ofOpenSteps is like ofSteps, without the steps that have finished.
+func ofOpenSteps(group string, metrics ...metric[*omsclient.Step]) table[*Snapshot] {
+	return perTask(group, openStepRows, []label[*omsclient.Step]{stepName}, metrics)
+}
+
+func openStepRows(t *task, add func(*omsclient.Step)) {
+	for _, s := range t.steps {
+		if !finished(s) {
+			add(s)
+		}
+	}
+}
+
+// finished reports whether a step has nothing left to do. A verification that is done may
+// stay RUNNING at 100 for as long as the task runs.
+func finished(s *omsclient.Step) bool {
+	return s.Status == "FINISHED" ||
+		slices.Contains(verifySteps, s.Name) && s.Status == "RUNNING" && s.Progress.Value >= 100
 }
 
 // An errorCode is a code by which OMS explains a failure.

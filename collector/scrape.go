@@ -21,21 +21,28 @@ const leastBudget = 50 * time.Millisecond
 // cannot read every one of them, the snapshot has no tasks, and its Err is why.
 //
 // A scrape that begins while another one's listing is under way, or is still to begin
-// because of [Options.Pace], shares that listing. A listing is canceled when the last
-// scrape that waits for it has no time left, or soon after it has hung up.
-func (c *Collector) Scrape(ctx context.Context) *Snapshot {
+// because of [Options].Pace or [Options].Room, shares that listing. A listing is canceled
+// when the last scrape that waits for it has no time left, or soon after it has hung up.
+func (c *Collector) Scrape(ctx context.Context) (s *Snapshot) {
+	c.Use(ctx, func(got *Snapshot) { s = got })
+	return s
+}
+
+// Use scrapes as Scrape does and calls a function with the snapshot. Until the function
+// returns, the snapshot takes up places in [Options].Room, and without free ones no
+// further listing begins.
+func (c *Collector) Use(ctx context.Context, use func(*Snapshot)) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	start := time.Now()
 	if deadline, _ := ctx.Deadline(); deadline.Sub(start) < leastBudget {
-		return c.gaveUp(fmt.Errorf("no time to ask OMS: a scrape needs at least %s: %w",
-			leastBudget, context.DeadlineExceeded), 0)
+		use(c.gaveUp(fmt.Errorf("no time to ask OMS: a scrape needs at least %s: %w",
+			leastBudget, context.DeadlineExceeded), 0))
+		return
 	}
-	s, err := c.flights.wait(ctx)
-	if err != nil {
-		return c.gaveUp(err, time.Since(start))
+	if err := c.flights.use(ctx, use); err != nil {
+		use(c.gaveUp(err, time.Since(start)))
 	}
-	return s
 }
 
 // gaveUp returns the snapshot of a scrape that stopped waiting for a listing that
@@ -74,6 +81,9 @@ func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool))
 
 // awaitTurn waits until the pace admits another listing.
 func (c *Collector) awaitTurn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("while waiting for a turn to list: %w", context.Cause(ctx))
+	}
 	if c.options.Pace == nil {
 		return nil
 	}
@@ -93,6 +103,8 @@ func (c *Collector) awaitTurn(ctx context.Context) error {
 
 // fill lists all projects into a snapshot.
 func (c *Collector) fill(ctx context.Context, s *Snapshot) {
+	s.report.Observe = func(r *omsclient.Request) { c.options.Metrics.request(omsclient.Action, r) }
+	defer func() { s.report.Observe = nil }()
 	for project, err := range c.list(ctx, &s.report) {
 		if err != nil {
 			s.fail(err)
@@ -144,12 +156,9 @@ func (s *Snapshot) fail(err error) {
 }
 
 // finish completes the tasks of a snapshot, in the order in which they will be written.
-// What is made for them in that order lies in memory in that order, which makes writing
-// faster.
 func (s *Snapshot) finish(thresholds *Thresholds) {
 	slices.SortFunc(s.tasks, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
 	for _, t := range s.tasks {
-		t.identity = string(appendLabels(nil, identityLabels, t))
 		t.threshold = thresholds.of(t)
 		t.steps = latestSteps(t.Steps)
 	}
@@ -192,16 +201,10 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 
 // logListing logs what a listing took, for whoever asks for that much.
 func (c *Collector) logListing(s *Snapshot) {
-	reused := 0
-	for i := range s.report.Requests {
-		if s.report.Requests[i].Reused {
-			reused++
-		}
-	}
 	level.Debug(c.options.Logger).Log("msg", "listing ended", "reason", omsclient.ReasonOf(s.err),
 		"tasks", len(s.tasks), "pages", s.report.Pages, "bytes", s.report.Bytes(),
-		"bytes_on_wire", s.report.BytesOnWire(), "requests", len(s.report.Requests),
-		"on_kept_connections", reused, "retries", s.report.Retries(),
+		"bytes_on_wire", s.report.BytesOnWire(), "requests", s.report.Sent(),
+		"on_kept_connections", s.report.Reused(), "retries", s.report.Retries(),
 		"duration", s.duration, "shared", s.shared)
 }
 

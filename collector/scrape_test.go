@@ -539,3 +539,23 @@ func TestFetchesAreTheLastTenListings(t *testing.T) {
 		}
 	})
 }
+
+// What OMS says is cut and made printable before it is logged.
+func TestOddWordsOfOMSAreLoggedShortAndPrintable(t *testing.T) {
+	var lines bytes.Buffer
+	odd := "\u009b31m\u202e" + strings.Repeat("Z", 200)
+	c := collector.New(func(context.Context, *omsclient.Report) iter.Seq2[omsclient.Project, error] {
+		return func(yield func(omsclient.Project, error) bool) {
+			yield(omsclient.Project{
+				ID: "1", Type: odd, Status: odd, Importance: odd, Steps: []omsclient.Step{{Name: odd, Status: odd}},
+			}, nil)
+		}
+	}, collector.Options{Logger: log.NewLogfmtLogger(&lines)})
+
+	_ = c.Scrape(t.Context())
+
+	want := "?31m?" + strings.Repeat("Z", 59) + "\n"
+	if n := strings.Count(lines.String(), want); n != 5 || strings.Contains(lines.String(), "\u202e") {
+		t.Errorf("%d of 5 lines end in %q:\n%q", n, want, lines.String())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,6 @@ type Snapshot struct {
 // A task is a project that has series.
 type task struct {
 	omsclient.Project
-	identity    string // its identityLabels as appendLabels writes them
 	threshold   Threshold
 	alarmTotals []omsclient.RuleCount
 	steps       []*omsclient.Step // those of Steps that have series
@@ -112,9 +112,28 @@ func (s *Snapshot) Err() error { return s.err }
 // did: "status", "name" or "tag".
 func (s *Snapshot) Excluded() map[string]int { return maps.Clone(s.excluded) }
 
+// Tasks returns how many tasks have series. A nil snapshot has none.
+func (s *Snapshot) Tasks() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.tasks)
+}
+
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
 func (s *Snapshot) Shared() bool { return s.shared }
+
+// RunningModified returns when OMS last modified each task that runs, if it says so.
+func (s *Snapshot) RunningModified() []time.Time {
+	var modified []time.Time
+	for _, t := range s.tasks {
+		if strings.HasPrefix(t.Status, "RUNNING") && !t.GmtModified.IsZero() {
+			modified = append(modified, t.GmtModified)
+		}
+	}
+	return modified
+}
 
 // Describe implements [prometheus.Collector].
 func (s *Snapshot) Describe(ch chan<- *prometheus.Desc) {
@@ -139,7 +158,8 @@ func (s *Snapshot) Encode(
 	wanted func(name string) bool,
 ) error {
 	if !CanEncode(format) {
-		return fmt.Errorf("cannot encode metrics as %q: neither the text format nor OpenMetrics", format)
+		return fmt.Errorf("cannot encode metrics as %q, only as text, OpenMetrics or delimited protobuf",
+			format)
 	}
 	var families []family
 	for _, t := range s.tables {

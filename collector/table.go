@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -13,7 +14,9 @@ import (
 // A table declares metrics that have the same rows, and so the same labels. S is
 // what a scrape found.
 type table[S any] interface {
-	groupName() string // "": the table cannot be switched off
+	// without returns the table without the metrics of groups that are to be left out,
+	// or nil if there are no others.
+	without(omit func(group string) bool) table[S]
 	describe(ch chan<- *prometheus.Desc)
 	collect(scraped S, ch chan<- prometheus.Metric)
 	families(scraped S) []family
@@ -23,7 +26,7 @@ type table[S any] interface {
 // A tableOf is a table whose rows have type R. Every row is about a subject of
 // type T. The labels of a series are those of its subject and those of its row.
 type tableOf[S, T, R any] struct {
-	group    string
+	group    string // of the metrics that are in no other
 	subjects subjects[S, T]
 	rows     func(subject T, add func(R)) // calls add with each row of a subject
 	labels   []label[R]
@@ -34,12 +37,12 @@ type tableOf[S, T, R any] struct {
 	leading, trailing []label[R]
 }
 
-// Subjects are what the rows of several tables are about. They have a rendered
-// form, so that a subject's labels are escaped once and not for each of its rows.
+// Subjects are what the rows of several tables are about. All subjects with labels are
+// the same, in all tables of a catalogue: so an encoder writes their labels once, and not
+// for each of their rows.
 type subjects[S, T any] struct {
-	of       func(S) []T // ordered by their labels
-	labels   []label[T]
-	rendered func(T) string // the labels as appendLabels writes them
+	of     func(S) []T // ordered by their labels
+	labels []label[T]
 }
 
 // A label is the name of a label and where its value comes from.
@@ -51,20 +54,29 @@ type label[R any] struct {
 // A metric is everything there is to know about a metric. Make one with [gauge]
 // or [counter].
 type metric[R any] struct {
-	name  string
-	help  string
-	kind  prometheus.ValueType
+	header
+	group string                       // by default that of the table
 	value func(R) (v float64, ok bool) // not ok: the row has no such sample
 	desc  *prometheus.Desc             // set by newTable
 }
 
+// A header is what is said of a metric before its samples.
+type header struct {
+	name string
+	help string
+	kind prometheus.ValueType
+}
+
 func gauge[R any](name, help string, value func(R) (float64, bool)) metric[R] {
-	return metric[R]{name: name, help: help, kind: prometheus.GaugeValue, value: value}
+	return metric[R]{header: header{name, help, prometheus.GaugeValue}, value: value}
 }
 
 func counter[R any](name, help string, value func(R) (float64, bool)) metric[R] {
-	return metric[R]{name: name, help: help, kind: prometheus.CounterValue, value: value}
+	return metric[R]{header: header{name, help, prometheus.CounterValue}, value: value}
 }
+
+// always is the group of metrics that cannot be switched off.
+const always = ""
 
 // newTable completes a table. The rows of a subject must differ in a label that
 // sorts before the subject's own; if it has none, in any label.
@@ -79,12 +91,22 @@ func newTable[S, T, R any](t tableOf[S, T, R]) table[S] {
 	}
 	for i := range t.metrics {
 		m := &t.metrics[i]
+		m.group = cmp.Or(m.group, t.group)
 		m.desc = prometheus.NewDesc(m.name, m.help, t.labelNames(), nil)
 	}
 	return &t
 }
 
-func (t *tableOf[S, T, R]) groupName() string { return t.group }
+func (t *tableOf[S, T, R]) without(omit func(group string) bool) table[S] {
+	left := *t
+	left.metrics = slices.DeleteFunc(slices.Clone(t.metrics), func(m metric[R]) bool {
+		return m.group != always && omit(m.group)
+	})
+	if len(left.metrics) == 0 {
+		return nil
+	}
+	return &left
+}
 
 func (t *tableOf[S, T, R]) labelNames() []string {
 	var names []string
@@ -134,7 +156,7 @@ func (t *tableOf[S, T, R]) docs() []Doc {
 	docs := make([]Doc, len(t.metrics))
 	for i, m := range t.metrics {
 		docs[i] = Doc{
-			Name: m.name, Type: kindName(m.kind), Labels: t.labelNames(), Group: t.group, Help: m.help,
+			Name: m.name, Type: kindName(m.kind), Labels: t.labelNames(), Group: m.group, Help: m.help,
 		}
 	}
 	return docs

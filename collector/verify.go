@@ -33,14 +33,12 @@ func verifications(ask LookFunc[omsclient.VerifyResult]) lookKind[omsclient.Veri
 
 var verifySteps = omsclient.FullVerifySteps()
 
-// verification returns the full verification of a task if it is done. A step that is
-// done may stay RUNNING at 100 for as long as the task runs. From V4.3.1, a verification
-// may be a task of its own, whose steps no document names.
+// verification returns the full verification of a task if it is done. From V4.3.1, a
+// verification may be a task of its own, whose steps no document names.
 func verification(t *task) (o occasion, done bool) {
 	for _, s := range t.steps {
 		if slices.Contains(verifySteps, s.Name) {
-			done := s.Status == "FINISHED" || s.Status == "RUNNING" && s.Progress.Value >= 100
-			return occasion{s.Name, s.Status, s.StartTime, s.FinishTime}, done
+			return occasion{s.Name, s.Status, s.StartTime, s.FinishTime}, finished(s)
 		}
 	}
 	done = t.Type == "VERIFY" && t.Status == "FINISHED"

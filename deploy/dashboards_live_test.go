@@ -260,8 +260,12 @@ func chosen(task, span, rate string) map[string]string {
 	}
 }
 
-// otherwise makes a count 0 if there is nothing to count. Here there always is.
-var otherwise = regexp.MustCompile(` or 0 \* count\(oms_up\{[^}]*\} == 1\)$`)
+// otherwise is what a query gives if there is nothing to count or to show. Here
+// there always is.
+var otherwise = regexp.MustCompile(`( or 0 \* count\(oms_up\{[^}]*\} == 1\)` +
+	`| or on \(\) (label_replace)?\(0 \* count\((oms_up|oms:exporter_up:bool)\{[^}]*\}.*` +
+	`| or (on \(\) )?label_replace\(vector\(-?\d+\).*` +
+	`| or on \(\) vector\(-3\))$`)
 
 // TestDashboardsShowSomething checks that every query of every panel, variable
 // and annotation has a result if there is every kind of task and of trouble.

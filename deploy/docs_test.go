@@ -209,19 +209,80 @@ func follow(pages map[string]document, from, link string) error {
 	return nil
 }
 
-// TestChineseREADME checks that both READMEs have the same sections and the same commands.
-func TestChineseREADME(t *testing.T) {
-	en, zh := readDocument(t, repository+"/README.md"), readDocument(t, repository+"/README.zh-CN.md")
-	if !slices.Equal(en.levels, zh.levels) {
-		t.Errorf("the levels of the headings are %v in English and %v in Chinese", en.levels, zh.levels)
+// chinesePages returns the pages in Chinese, each with that in English.
+func chinesePages(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{repository + "/README.zh-CN.md": repository + "/README.md"}
+	found, err := filepath.Glob(docs + "/zh/*.md")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%q, %v", found, err)
 	}
-	if len(en.code) != len(zh.code) {
-		t.Fatalf("%d blocks of code in English and %d in Chinese", len(en.code), len(zh.code))
+	for _, page := range found {
+		pages[page] = filepath.Join(docs, filepath.Base(page))
 	}
+	pages[docs+"/zh/INSTALL.md"] = "INSTALL.md"
+	return pages
+}
+
+// TestChinesePages checks that a page in Chinese has the structure of that in English: the same
+// headings, rows and steps, the same commands, names and values, and links to the same files.
+func TestChinesePages(t *testing.T) {
 	comment := regexp.MustCompile(`(?m)(^| +)#.*$`)
-	for i := range en.code {
-		if want, got := comment.ReplaceAllString(en.code[i].text, ""), comment.ReplaceAllString(zh.code[i].text, ""); want != got {
-			t.Errorf("block %d of code is\n%sin English and\n%sin Chinese", i+1, want, got)
+	parts := regexp.MustCompile(`(?m)^ *(#+|\|\||\||-|[0-9]+\.) `)
+	words := regexp.MustCompile(`[^\x00-\x7f]`)
+	for page, original := range chinesePages(t) {
+		zh, en := readDocument(t, page), readDocument(t, original)
+		equal := func(what string, zh, en []string) {
+			if !slices.Equal(zh, en) {
+				t.Errorf("%s: %s in Chinese:\n%s\nin English:\n%s", page, what, strings.Join(zh, "\n"), strings.Join(en, "\n"))
+			}
+		}
+		texts := func(of []codeBlock) (texts []string) {
+			for _, c := range of {
+				if text := comment.ReplaceAllString(c.text, ""); !words.MatchString(text) {
+					texts = append(texts, text)
+				}
+			}
+			return texts
+		}
+		targets := func(d document) (targets []string) {
+			for _, link := range d.links {
+				file, _, _ := strings.Cut(link, "#")
+				if file = filepath.Base(file); !strings.HasPrefix(file, "README") {
+					targets = append(targets, file)
+				}
+			}
+			slices.Sort(targets)
+			return targets
+		}
+		structure := func(name string) []string { return parts.FindAllString(readFile(t, name), -1) }
+		equal("the structure", structure(page), structure(original))
+		equal("the blocks of code", texts(zh.code), texts(en.code))
+		spans, spansEN := texts(zh.spans), texts(en.spans)
+		slices.Sort(spans)
+		slices.Sort(spansEN)
+		equal("names and values", spans, spansEN)
+		equal("links", targets(zh), targets(en))
+	}
+}
+
+// TestPagesSayWhatTheyAreFor: the first line after the title is a sentence.
+func TestPagesSayWhatTheyAreFor(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", docs + "/*.md", docs + "/zh/*.md", "*/README*.md", "helm/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	if len(pages) < 15 {
+		t.Errorf("only %d pages", len(pages))
+	}
+	first := regexp.MustCompile(`^# \S.*\n\n[^\s#|<\x60\-*][^\n]{20,}\n|^# \S.*\n\n\x60\w[^\n]{20,}\n`)
+	for _, page := range pages {
+		if !first.MatchString(readFile(t, page)) {
+			t.Errorf("%s does not begin with a title and a sentence", page)
 		}
 	}
 }
@@ -239,21 +300,8 @@ func alertNames(t *testing.T) []string {
 	return names
 }
 
-// TestChineseRunbooks checks that the Chinese table has every alert once, with its page.
-func TestChineseRunbooks(t *testing.T) {
-	text := readFile(t, "runbooks/README.zh-CN.md")
-	var got []string
-	for _, row := range regexp.MustCompile(`(?m)^\| \[(OMS\w+)\]\((\w+)\.md\) \| \S.* \| \S.* \| \S.* \|$`).FindAllStringSubmatch(text, -1) {
-		if row[1] != row[2] {
-			t.Errorf("%s links to the page of %s", row[1], row[2])
-		}
-		got = append(got, row[1])
-	}
-	slices.Sort(got)
-	if want := alertNames(t); !slices.Equal(want, got) {
-		t.Errorf("the alerts are\n%q, the rows\n%q", want, got)
-	}
-}
+// omsOwn matches names of OMS's own services, and of a set of logs, that look like metrics.
+var omsOwn = regexp.MustCompile(`^oms_(console|drc_cm|drc_supervisor|log)$`)
 
 // TestDocsNameWhatThereIs checks the names in the documents, of metrics, rules, alerts and flags,
 // and their queries; and that the index has every page.
@@ -262,16 +310,17 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, names, alerts := readDocument(t, "README.md"), known(t), alertNames(t)
+	index, names, alerts := readDocument(t, docs+"/README.md"), known(t), alertNames(t)
 	flags := readFile(t, docs+"/flags.md")
 	word := regexp.MustCompile(`\boms_\w+\b|\boms:\w+:\w+\b|\bOMS[A-Z][a-z]\w+\b|--(?:no-)?(?:oms|web|scrape|collector|sim|log|config|replay|record)\b[a-z.-]*`)
 	ruleFile := regexp.MustCompile(`oms_\w+\.rules\.yml`)
 	for _, name := range pages {
-		if !slices.Contains(index.links, name) {
+		if base := filepath.Base(name); base != "README.md" && !slices.Contains(index.links, base) {
 			t.Errorf("the index lacks %s", name)
 		}
 	}
-	for _, name := range append(pages, "INSTALL.md", repository+"/README.md", repository+"/README.zh-CN.md", repository+"/CONTRIBUTING.md", "runbooks/README.zh-CN.md") {
+	pages = append(pages, glob(t, "runbooks/*.md")...)
+	for _, name := range append(pages, "INSTALL.md", repository+"/README.md", repository+"/README.zh-CN.md", repository+"/CONTRIBUTING.md") {
 		page := readDocument(t, name)
 		var code strings.Builder
 		for _, b := range slices.Concat(page.spans, page.code) {
@@ -289,7 +338,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 				if flag = strings.TrimPrefix(flag, "--"); !strings.Contains(flags, "--"+flag) && !strings.Contains(flags, "--[no-]"+flag) {
 					t.Errorf("%s: there is no flag %s", name, w)
 				}
-			case w == "oms_exporter" || strings.HasPrefix(w, "oms_exporter_linux"):
+			case w == "oms_exporter" || strings.HasPrefix(w, "oms_exporter_linux") || omsOwn.MatchString(w):
 			case !names.Has(w) && !slices.Contains(alerts, w) && !strings.HasSuffix(w, "_"):
 				t.Errorf("%s: there is no %s", name, w)
 			}
@@ -482,8 +531,13 @@ func difference(want, got string) string {
 func TestReasons(t *testing.T) {
 	program := buildExporter(t)
 	reasons := []omsclient.Reason{
-		omsclient.Timeout, omsclient.DNS, omsclient.Connect, omsclient.TLS, omsclient.Auth,
-		omsclient.HTTPStatus, omsclient.API, omsclient.Decode, omsclient.Pagination, omsclient.Canceled,
+		omsclient.Timeout, omsclient.DNS, omsclient.Connect, omsclient.TLS, omsclient.Auth, omsclient.Credentials,
+		omsclient.HTTPStatus, omsclient.API, omsclient.Decode, omsclient.Pagination, omsclient.Limit, omsclient.Canceled,
+	}
+	for _, reason := range reasons {
+		if !strings.Contains(readFile(t, "runbooks/OMSDown.md"), "`"+string(reason)+"`") {
+			t.Errorf("the runbook of OMSDown lacks %s", reason)
+		}
 	}
 	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| .* \\| (?:`(--sim[^`|]*)` )?\\|$").FindAllStringSubmatch(readFile(t, docs+"/troubleshooting.md"), -1)
 	for _, row := range rows {

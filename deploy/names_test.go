@@ -36,7 +36,7 @@ func TestRunbooksNameWhatExists(t *testing.T) {
 		for _, file := range glob(t, directory+"/*.md") {
 			page := readDocument(t, file)
 			for _, code := range slices.Concat(page.code, page.spans) {
-				ours := code.language == "" && name.MatchString(code.text) && !program.MatchString(code.text)
+				ours := code.language == "" && name.MatchString(code.text) && !program.MatchString(code.text) && !omsOwn.MatchString(code.text)
 				if !ours && code.language != "promql" {
 					continue
 				}

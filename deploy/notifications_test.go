@@ -105,7 +105,7 @@ Board: BOARD`,
 			`严重 hz: 延迟严重：orders is 16m 40s behind
 SYNC task np_1, owner ops.
 开始时间：START。OMSTaskDelayCritical，抓取任务 oms
-处理手册：https://example.com/OMSTaskDelayCritical.md
+处理手册：https://example.com/zh-CN/OMSTaskDelayCritical.md
 
 大盘：BOARD`,
 			"已恢复 hz: 延迟严重：orders，已结束",

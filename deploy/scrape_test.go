@@ -9,7 +9,8 @@ import (
 )
 
 var scrapeExamples = []string{
-	"prometheus/prometheus.yml", "prometheus/prometheus-sd.yml", "prometheus/scrapeconfig-kubernetes.yml",
+	"prometheus/prometheus.yml", "prometheus/prometheus-sd.yml", "prometheus/prometheus-shards.yml",
+	"prometheus/scrapeconfig-kubernetes.yml",
 }
 
 // Debian builds Prometheus and promtool without Kubernetes.

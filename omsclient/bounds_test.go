@@ -291,7 +291,7 @@ func TestAListingHasAnAllowanceOfMemory(t *testing.T) {
 
 	e := failure(t, err)
 	checkEqual(t, "reason", e.Reason, omsclient.Limit)
-	checkEqual(t, "text", e.Err.Error(), "the projects take too much memory: the limit is 163840000 bytes for 20000 projects")
+	checkEqual(t, "text", e.Err.Error(), "the projects take too much memory: more than 156 MiB, which is 8 KiB for each of 20000")
 	if n < 1000 || n > 3000 { // of 55 kB each
 		t.Errorf("%d projects", n)
 	}
@@ -302,8 +302,8 @@ func TestAFailedAttemptGivesItsMemoryBack(t *testing.T) {
 	long := strings.Repeat("x", 200)
 	var b strings.Builder
 	b.WriteString(`{"success":true,"data":[{"id":"a"}`)
-	for i := range 900 { // about 13 kB each
-		fmt.Fprintf(&b, `,{"id":"%d","steps":[{"name":%q}%s]}`, i, long, strings.Repeat(fmt.Sprintf(`,{"name":%q}`, long), 22))
+	for i := range 900 { // about 35 kB each
+		fmt.Fprintf(&b, `,{"id":"%d","steps":[{"name":%q}%s]}`, i, long, strings.Repeat(fmt.Sprintf(`,{"name":%q}`, long), 63))
 	}
 	page := b.String()
 	calls := 0
@@ -318,7 +318,7 @@ func TestAFailedAttemptGivesItsMemoryBack(t *testing.T) {
 			return answer{body: page + `]}`}.response(), nil
 		}
 		return answer{body: sheet("null")}.response(), nil
-	}), omsclient.Options{MaxTries: 9, MaxProjects: 1000}) // so, 32 MiB
+	}), omsclient.Options{MaxTries: 9, MaxProjects: 1000}) // so, 156 MiB
 
 	got, _, err := listIDs(t.Context(), c)
 
@@ -337,12 +337,21 @@ func TestAReportOfManyRequestsKeepsTheirSums(t *testing.T) {
 		requests++
 		return answer{body: sheet("null", strconv.Itoa(requests))}.response(), nil
 	}), omsclient.Options{PageSize: 1, Concurrency: 1, MaxProjects: 1 << 20})
+	observed := 0
+	report := &omsclient.Report{Observe: func(r *omsclient.Request) {
+		if observed++; r.Page != observed {
+			t.Errorf("page %d is observed as number %d", r.Page, observed)
+		}
+	}}
 
-	_, report, err := listIDs(t.Context(), c)
+	var err error
+	for _, err = range c.List(t.Context(), report) { //nolint:revive // only the report is of interest
+	}
 
+	checkEqual(t, "observed", observed, n)
 	checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Pagination)
 	checkEqual(t, "requests told", len(report.Requests), omsclient.MaxRequests)
-	checkEqual(t, "requests", len(report.Requests)+report.Omitted, n)
+	checkEqual(t, "requests", report.Sent(), n)
 	checkEqual(t, "rows", report.Rows(), n)
 	checkEqual(t, "last page", report.Requests[omsclient.MaxRequests-1].Page, n)
 	if report.Bytes() < n*20 || report.Bytes() != report.BytesOnWire() {

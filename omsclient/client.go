@@ -39,8 +39,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,8 +98,8 @@ type Client struct {
 	http        *http.Client
 	options     Options
 	credentials credentials
-	slowest     atomic.Int64 // [time.Duration] of the slowest page of the last good listing
-	distrust    atomic.Bool  // the last listing failed or was empty
+	lastPace    atomic.Pointer[pace] // nil before the first good listing
+	distrust    atomic.Bool          // the last listing failed or was empty
 }
 
 // New returns a client for the OMS whose console is at the given URL, such as
@@ -157,6 +159,17 @@ func (o *Options) validate() error {
 	return nil
 }
 
+// isHost reports whether a text can be a host: one that has only digits and dots has to
+// be an IP address.
+func isHost(s string) bool {
+	return strings.Trim(s, "0123456789.") != "" || net.ParseIP(s) != nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
 // endpoint returns the URL of the API for a console's URL. Its errors do not
 // quote the console's URL, which may contain a password.
 func endpoint(console string) (string, error) {
@@ -168,6 +181,10 @@ func endpoint(console string) (string, error) {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return "", errors.New("not an http or https URL: want one such as https://oms.example:8089")
+	case !isHost(u.Hostname()):
+		return "", fmt.Errorf("%q is neither a host name nor an IP address", printable(u.Hostname(), maxWord))
+	case u.Port() != "" && !isPort(u.Port()):
+		return "", fmt.Errorf("there is no port %s: ports are 1 to 65535", printable(u.Port(), maxWord))
 	case u.User != nil:
 		return "", errors.New("a URL must not hold a user name or password: they end up in logs")
 	case u.RawQuery != "" || u.Fragment != "":

@@ -302,7 +302,10 @@ func TestAConnectionThatSwallowsLeavesTimeForANewOne(t *testing.T) {
 	for _, tt := range []struct{ took, wait time.Duration }{
 		{0, 2375 * time.Millisecond}, // a quarter of the budget
 		{time.Second, 2375 * time.Millisecond},
-		{2 * time.Second, 4 * time.Second}, // twice as long as OMS has ever taken
+		{2 * time.Second, 4 * time.Second},                 // twice as long as OMS takes
+		{2500 * time.Millisecond, 4750 * time.Millisecond}, // half of the budget
+		{3 * time.Second, 4750 * time.Millisecond},
+		{4500 * time.Millisecond, 4750 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			lost, requests := scrapes(t, always(tt.took), true)
@@ -313,8 +316,106 @@ func TestAConnectionThatSwallowsLeavesTimeForANewOne(t *testing.T) {
 			checkEqual(t, "reused", requests[1].Reused, true)
 			checkEqual(t, "reused", requests[2].Reused, false)
 			checkEqual(t, "reason", omsclient.ReasonOf(requests[1].Err), omsclient.Timeout)
-			checkEqual(t, "error", requests[1].Err.Error(), fmt.Sprintf("list projects: page 1: no answer"+
+			checkEqual(t, "error", requests[1].Err.Error(), fmt.Sprintf("list projects: page 1: no complete answer"+
 				" within %v on a connection kept from an earlier request", tt.wait))
+		})
+	}
+}
+
+func TestAConnectionThatSwallowsLeavesTimeForAllPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &leaky{pipes: newPipes()}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-time.After(1600 * time.Millisecond)
+			paper(func(page, size int) string {
+				return sheet("590", cut(tasks(590), page, size)...)
+			}).ServeHTTP(w, r)
+		})}
+		done := make(chan error)
+		go func() { done <- server.Serve(network) }()
+		transport := &http.Transport{DialContext: network.dial}
+		c := newClientTo(t, "http://oms.example:8088", transport, omsclient.Options{Concurrency: 1})
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+			ids, _, err := listIDs(ctx, c)
+			cancel()
+			if err != nil || len(ids) != 590 {
+				t.Errorf("%d tasks, %v", len(ids), err)
+			}
+			<-time.After(20 * time.Second)
+			network.forget()
+		}
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		<-done
+	})
+}
+
+// TestAKeptConnectionThatBreaksOffInTheMidstOfAnAnswerCostsNoListing has the other end
+// of a kept connection say something, and then nothing more.
+func TestAKeptConnectionThatBreaksOffInTheMidstOfAnAnswerCostsNoListing(t *testing.T) {
+	say := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.WriteString(conn, text)
+			_, _ = io.Copy(io.Discard, conn)
+			_ = conn.Close()
+		}
+	}
+	half := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"success":true,"data":[`)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	drip := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, " ")
+			_ = http.NewResponseController(w).Flush()
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		breaks http.HandlerFunc
+		http2  bool
+	}{
+		{"half a status line", say("HTTP/1.1 20"), false},
+		{"100 Continue", say("HTTP/1.1 100 Continue\r\n\r\n"), false},
+		{"half a body", half, false},
+		{"half a body, HTTP/2", half, true},
+		{"a body without end", drip, false},
+		{"a body without end, HTTP/2", drip, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			good := paper(func(int, int) string { return sheet("1", "np_1") })
+			var old sync.Map // addresses of clients, by whose connections nothing good comes any more
+			var broken atomic.Bool
+			server, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !broken.Load() {
+					old.Store(r.RemoteAddr, true)
+				}
+				if _, isOld := old.Load(r.RemoteAddr); isOld && broken.Load() {
+					tt.breaks(w, r)
+					return
+				}
+				good.ServeHTTP(w, r)
+			}), tt.http2)
+			c := newClientTo(t, server.URL, transport, omsclient.Options{})
+			for range 2 {
+				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+				_, _, err := list(ctx, c)
+				cancel()
+				if err != nil {
+					t.Fatal(err)
+				}
+				broken.Store(true)
+				<-time.After(1100 * time.Millisecond) // a connection in use is not given up
+			}
 		})
 	}
 }
@@ -346,56 +447,90 @@ func TestAPageThatIsSlowForOnceCostsNoListing(t *testing.T) {
 	}
 }
 
-func TestANameThatMovedIsFollowed(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		old  http.HandlerFunc // what the old node answers once the name has moved
-		lost int
-	}{
-		{"502", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, 0},
-		{"503", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, 0},
-		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, 1},
-		{"403", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, 1},
-		{"success:false", paper(func(int, int) string { return `{"success":false}` }).ServeHTTP, 1},
-		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
+func TestANameThatMovedCostsNoListing(t *testing.T) {
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	for name, old := range map[string]http.HandlerFunc{ // what the old node answers once the name has moved
+		"302": status(302), "400": status(400), "401": status(401), "403": status(403),
+		"404": status(404), "421": status(421), "502": status(502), "503": status(503),
+		"503, come back tomorrow": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "86400")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+		"success:false": paper(func(int, int) string { return `{"success":false}` }).ServeHTTP,
+		"HTML": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, "<html>")
-		}, 1},
-		{"an empty list", paper(func(int, int) string { return sheet("0") }).ServeHTTP, 1},
+		},
+		"half a document": paper(func(int, int) string { return `{"success":true,"data":[{` }).ServeHTTP,
+		"no data":         paper(func(int, int) string { return `{"success":true}` }).ServeHTTP,
+		"an empty list":   paper(func(int, int) string { return sheet("0") }).ServeHTTP,
 	} {
 		for _, http2 := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, HTTP/2 %t", tt.name, http2), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", name, http2), func(t *testing.T) {
 				t.Parallel()
-				listing := paper(func(int, int) string { return sheet("1", "np_1") })
-				var moved atomic.Bool
-				old, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if moved.Load() {
-						tt.old(w, r)
-						return
-					}
-					listing.ServeHTTP(w, r)
-				}), http2)
-				other, _ := newServer(t, listing, http2)
-				leadTo(transport, func() string {
-					if moved.Load() {
-						return other.Listener.Addr().String()
-					}
-					return old.Listener.Addr().String()
-				})
-				c := newClientTo(t, old.URL, transport, omsclient.Options{})
-				lost := 0
-				for i := range 4 {
-					if got, _, err := listIDs(t.Context(), c); err != nil || len(got) == 0 {
-						lost++
-					}
-					moved.Store(i >= 1)
-					<-time.After(20 * time.Millisecond) // HTTP/2 ends a stream in the background
-				}
-
-				checkEqual(t, "listings lost", lost, tt.lost)
+				checkMove(t, old, http2)
 			})
 		}
 	}
+}
+
+func checkMove(t *testing.T, afterwards http.Handler, http2 bool) {
+	t.Helper()
+	listing := paper(func(page, size int) string { return sheet("450", cut(tasks(450), page, size)...) })
+	var moved atomic.Bool
+	old, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if moved.Load() {
+			afterwards.ServeHTTP(w, r)
+			return
+		}
+		listing.ServeHTTP(w, r)
+	}), http2)
+	other, _ := newServer(t, listing, http2)
+	leadTo(transport, func() string {
+		if moved.Load() {
+			return other.Listener.Addr().String()
+		}
+		return old.Listener.Addr().String()
+	})
+	c := newClientTo(t, old.URL, transport, omsclient.Options{})
+	for i := range 4 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		got, report, err := listIDs(ctx, c)
+		cancel()
+		if err != nil || len(got) != 450 {
+			t.Errorf("listing %d: %d tasks, %v", i+1, len(got), err)
+		}
+		checkEqual(t, "distrusts", i == 2, report.Retries() > 0)
+		moved.Store(i >= 1)
+	}
+}
+
+// TestBadNewsOverANewConnectionCountsAtOnce has an OMS whose answers stay bad.
+func TestBadNewsOverANewConnectionCountsAtOnce(t *testing.T) {
+	var bad atomic.Bool
+	good := paper(func(int, int) string { return sheet("1", "np_1") })
+	server, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if bad.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		good.ServeHTTP(w, r)
+	}), false)
+	c := newClientTo(t, server.URL, transport, omsclient.Options{})
+	if _, _, err := list(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	bad.Store(true)
+	_, report, err := list(t.Context(), c)
+
+	checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Auth)
+	checkEqual(t, "requests", len(report.Requests), 2)
+	checkEqual(t, "first reused", report.Requests[0].Reused, true)
+	checkEqual(t, "second reused", report.Requests[1].Reused, false)
+	refusal, _ := c.Refused()
+	checkEqual(t, "refusals", refusal.Count, 1)
 }
 
 func TestAScraperThatHungUpCostsNoConnection(t *testing.T) {

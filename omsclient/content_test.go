@@ -221,12 +221,14 @@ func TestTimesWithoutAZoneAreInTheLocation(t *testing.T) {
 	checkEqual(t, "Dropped", report.Dropped, map[string]int{})
 }
 
-func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
+// TestAFailureOfThePageAfterTheLastIsTheEnd has OMS count the tasks, and fail in
+// whatever way, or the pages, and say in some way that there is no such page.
+func TestAFailureOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 	html := http.Header{"Content-Type": {"text/html"}}
 	for _, tt := range []struct {
 		name    string
 		refusal answer
-		end     bool
+		refuses bool // the page, and not who asks or when
 		reason  omsclient.Reason
 	}{
 		{"success:false", answer{body: `{"success":false,"code":"PARAM_ERROR"}`}, true, omsclient.API},
@@ -253,6 +255,8 @@ func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 		{"a timeout", answer{err: slowness{}}, false, omsclient.Timeout},
 		{"half a document", answer{body: `{"success":true`}, false, omsclient.Decode},
 		{"a login page", answer{header: html, body: `<html>`}, false, omsclient.Decode},
+		{"no body", answer{body: " "}, false, omsclient.Decode},
+		{"405", answer{status: 405}, false, omsclient.HTTPStatus},
 	} {
 		for _, fleet := range []struct{ n, served int }{
 			{150, 150}, {300, 150}, {450, 150}, {100, 50},
@@ -266,11 +270,97 @@ func TestARefusalOfThePageAfterTheLastIsTheEnd(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %d tasks by %d, totalCount %d", tt.name, fleet.n, fleet.served, total),
 					func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							checkEnd(t, fleet.n, fleet.served, total, tt.refusal, tt.end && all, tt.reason)
+							end := all && (tt.refuses || total == fleet.n)
+							checkEnd(t, fleet.n, fleet.served, total, tt.refusal, end, tt.reason)
 						})
 					})
 			}
 		}
+	}
+}
+
+// TestWithoutACountARefusalIsTheEndAfterAPageThatWasNotFull, and only then: neither the
+// refusal nor the page alone says that there are no more tasks.
+func TestWithoutACountARefusalIsTheEndAfterAPageThatWasNotFull(t *testing.T) {
+	for _, tt := range []struct {
+		tasks, status int
+		reason        omsclient.Reason
+	}{
+		{100, 400, ""}, {200, 400, ""}, {200, 500, ""},
+		{150, 400, omsclient.HTTPStatus}, {300, 404, omsclient.HTTPStatus},
+		{200, 502, omsclient.HTTPStatus}, {200, 403, omsclient.Auth},
+	} {
+		t.Run(fmt.Sprintf("%d tasks, then %d", tt.tasks, tt.status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClientOver(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+					refused := false
+					response, err := direct{paper(func(page, size int) string {
+						ids := cut(tasks(tt.tasks), page, size)
+						refused = len(ids) == 0
+						return sheet("", ids...)
+					})}.RoundTrip(r)
+					if refused {
+						return answer{status: tt.status}.response(), nil
+					}
+					return response, err
+				}), omsclient.Options{})
+
+				got, _, err := listIDs(t.Context(), c)
+
+				checkEqual(t, "reason", omsclient.ReasonOf(err), tt.reason)
+				checkEqual(t, "ids", got, tasks(tt.tasks))
+			})
+		})
+	}
+}
+
+// TestAPageAfterTheLastThatHasTasksIsNoEnd though it fails.
+func TestAPageAfterTheLastThatHasTasksIsNoEnd(t *testing.T) {
+	whole := sheet("150", "np_more")
+	for name, body := range map[string]string{
+		"cut off":  whole[:len(whole)-1],
+		"too many": sheet("150", tasks(151)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, paper(func(page, size int) string {
+				if page == 2 {
+					return body
+				}
+				return sheet("150", cut(tasks(150), page, size)...)
+			}), omsclient.Options{MaxProjects: 150})
+
+			if _, _, err := listIDs(t.Context(), c); err == nil {
+				t.Error("the listing is said to be complete")
+			}
+		})
+	}
+}
+
+// TestAPageAfterTheLastThatHangsTakesAShortTime that is long enough for a page.
+func TestAPageAfterTheLastThatHangsTakesAShortTime(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: time.Second, 2 * time.Second: 4 * time.Second, 4 * time.Second: 3 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			transport, url := serveOverPipes(t, paper(func(page, size int) string {
+				if page == 2 {
+					<-time.After(20 * time.Second)
+				}
+				<-time.After(took)
+				return sheet("150", cut(tasks(150), page, size)...)
+			}))
+			c := newClientTo(t, url, transport, omsclient.Options{})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			start := time.Now()
+
+			got, _, err := listIDs(ctx, c)
+
+			checkEqual(t, "error", err, nil)
+			checkEqual(t, "tasks", len(got), 150)
+			checkEqual(t, "took", time.Since(start), took+want)
+			<-time.After(time.Minute) // the server notices
+		})
 	}
 }
 
@@ -305,7 +395,9 @@ func checkEnd(
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkEqual(t, "requests", len(report.Requests), pages+1)
+		if total == n {
+			checkEqual(t, "requests", len(report.Requests), pages+1)
+		}
 		checkEqual(t, "reason of the last request", omsclient.ReasonOf(last.Err), reason)
 		checkEqual(t, "Inconsistent", report.Inconsistent, false)
 		return

@@ -45,15 +45,22 @@ type allowance struct {
 	exceeded error
 }
 
-// newAllowance returns the allowance for a number of projects.
+// Memory that a listing may take: that of its projects while they are read, and that of
+// whatever is made of them.
+const (
+	BytesPerProject = 8 << 10 // on average; usual projects, which have eight steps, take less
+	LeastProjects   = 20_000  // for which there is room even if fewer are admitted
+)
+
+// MemoryFor returns how many bytes a listing may take that may have so many projects.
+func MemoryFor(projects int) int64 {
+	return int64(min(max(projects, LeastProjects), maxTotal)) * BytesPerProject
+}
+
 func newAllowance(projects int) *allowance {
-	const (
-		least = 32 << 20
-		each  = 8 << 10 // a usual project, which has eight steps, takes half of that
-	)
-	limit := max(least, int64(min(projects, maxTotal))*each)
-	a := &allowance{exceeded: fmt.Errorf("%w: the limit is %d bytes for %d projects",
-		errAllowance, limit, projects)}
+	limit := MemoryFor(projects)
+	a := &allowance{exceeded: fmt.Errorf("%w: more than %d MiB, which is %d KiB for each of %d",
+		errAllowance, limit>>20, BytesPerProject>>10, limit/BytesPerProject)}
 	a.left.Store(limit)
 	return a
 }

@@ -74,11 +74,9 @@ func TestTheVendorsExampleReadsTheSameInNativeTypes(t *testing.T) {
 		SinkConnectInfo: omsclient.ConnectInfo{
 			EndpointName: "ation129***9apimysql5616****", Region: "cn-anhui",
 		},
-		EnableStructTransfer:      omsclient.Some(true),
 		EnableFullTransfer:        omsclient.Some(true),
 		EnableFullVerify:          omsclient.Some(true),
 		EnableIncrTransfer:        omsclient.Some(true),
-		EnableIncrVerify:          omsclient.Some(false),
 		EnableReverseIncrTransfer: omsclient.Some(true),
 		Steps: []omsclient.Step{{
 			Order: omsclient.Some(1.0), Name: "TRANSFER_PRECHECK", Status: "FINISHED",
@@ -134,11 +132,9 @@ func everythingRead(t *testing.T) omsclient.Project {
 		SourceEndpointType: "ORACLE", SinkEndpointType: "KAFKA",
 		SourceConnectInfo:         omsclient.ConnectInfo{EndpointName: "source", Region: "r1"},
 		SinkConnectInfo:           omsclient.ConnectInfo{EndpointName: "sink", Region: "r2"},
-		EnableStructTransfer:      omsclient.Some(true),
 		EnableFullTransfer:        omsclient.Some(false),
 		EnableFullVerify:          omsclient.Some(true),
 		EnableIncrTransfer:        omsclient.Some(false),
-		EnableIncrVerify:          omsclient.Some(true),
 		EnableReverseIncrTransfer: omsclient.Some(false),
 		Steps: []omsclient.Step{{
 			Order: omsclient.Some(4.0), Name: "FULL_VERIFIER", Status: "RUNNING",

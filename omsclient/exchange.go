@@ -147,7 +147,7 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 		e.Reason = Auth
-	case response.StatusCode >= 300 && response.StatusCode < 400:
+	case response.StatusCode >= 300 && response.StatusCode < 400 && response.StatusCode != http.StatusNotModified:
 		e.Err = fmt.Errorf("%s: redirects are not followed, use the final URL of the console",
 			statusText(response.StatusCode))
 	}

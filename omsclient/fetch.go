@@ -1,9 +1,11 @@
 package omsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -28,6 +30,8 @@ type Request struct {
 	ClockSkew  Optional[time.Duration] // OMS's clock minus the client's, in whole seconds
 	CertExpiry time.Time               // see [CertExpiry]
 	Err        error                   // an *Error, or nil
+
+	doubtful bool // not trusted; see the function ask
 }
 
 // An order is an answer to get: a page, or what is known of one project.
@@ -38,9 +42,20 @@ type order struct {
 	page   int           // of a listing, from 1
 	memory *allowance
 
-	// mayBeTooMany says that everything that OMS counts has been listed. If OMS
-	// refuses the page, it is not asked again.
-	mayBeTooMany bool
+	// conns are the connections that the listing has used. They are nil for other
+	// actions.
+	conns *connections
+
+	// lookFor is how long to look for a page after everything that OMS counts has been
+	// listed. It is asked for once, and without it the listing is complete. It is 0 for
+	// a page that there has to be.
+	lookFor time.Duration
+}
+
+// isBadNews reports whether an answer is one that a node could give that is OMS no
+// longer: a failure or an empty listing.
+func (o *order) isBadNews(p *page, err *Error) bool {
+	return err != nil || o.page == 1 && p.elements() == 0
 }
 
 // fetch gets an answer and retries if that may help. It returns every attempt, even
@@ -54,6 +69,10 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 	)
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 200 * time.Millisecond
+	tries := c.options.MaxTries
+	if o.lookFor > 0 {
+		tries = 1
+	}
 	p, err := backoff.Retry(ctx, func() (*page, error) {
 		if len(attempts) > 0 {
 			// Whoever failed to answer may have been behind a connection that is no
@@ -65,13 +84,11 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 			refused.Action, refused.Page, failed = o.action, o.page, refused
 			return nil, backoff.Permanent(refused)
 		}
-		p, attempt, pause, err := c.attempt(ctx, o)
-		attempt.Attempt = len(attempts) + 1
-		attempts = append(attempts, attempt)
+		p, pause, err := c.ask(ctx, o, &attempts)
 		// Only a listing tells whether the credentials are right: OMS may refuse
 		// other actions to accounts that may list.
-		listing := o.action == ""
-		if listing && attempt.StatusCode == http.StatusOK {
+		listing := o.action == "" && o.lookFor == 0
+		if listing && attempts[len(attempts)-1].StatusCode == http.StatusOK {
 			c.credentials.accepted(fingerprint)
 		}
 		if failed = err; err == nil {
@@ -84,20 +101,50 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 				return nil, retryAfter(0, err)
 			}
 			return nil, backoff.Permanent(err)
-		case ctx.Err() != nil, !worthRetrying(err), o.mayBeTooMany && err.refusesPage(),
-			endsWithin(ctx, pause):
+		case ctx.Err() != nil, !worthRetrying(err), endsWithin(ctx, pause):
 			return nil, backoff.Permanent(err)
 		case pause > 0:
 			return nil, retryAfter(pause, err)
 		}
 		return nil, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(c.options.MaxTries)),
-		backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(tries)), backoff.WithMaxElapsedTime(0))
 	if err != nil {
 		// err may only say that time ran out while waiting for the next attempt.
 		return nil, attempts, failed
 	}
 	return p, attempts, nil
+}
+
+// ask makes an attempt. A connection kept from an earlier listing is not trusted with
+// bad news until it has brought good news in this one: at its other end may be a node
+// that is OMS no longer, or nobody. Idle connections are then closed and the page is
+// asked for again at once, which is over another connection. This ends, because the kept
+// connections do. A wait that OMS asks for is kept all the same.
+func (c *Client) ask(ctx context.Context, o order, attempts *[]Request) (*page, time.Duration, *Error) {
+	for {
+		p, attempt, pause, err := c.attempt(ctx, o)
+		attempt.Attempt = len(*attempts) + 1
+		*attempts = append(*attempts, attempt)
+		waits := pause > 0 && !endsWithin(ctx, pause)
+		if !attempt.doubtful || waits || o.lookFor > 0 || !wait(ctx, streamEnds) {
+			return p, pause, err
+		}
+		c.http.CloseIdleConnections()
+	}
+}
+
+// streamEnds is how long net/http may need to notice that nothing is left to do on an
+// HTTP/2 connection. Until then, the connection is not idle.
+const streamEnds = 20 * time.Millisecond
+
+// wait waits, and reports whether there is time left.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // attempt requests a page once. If it fails, the duration is how long OMS asks to
@@ -107,18 +154,20 @@ func (c *Client) attempt(
 ) (*page, Request, time.Duration, *Error) {
 	r := Request{Action: o.action, Page: o.page, Start: time.Now()}
 	bounded, cancel := ctx, context.CancelFunc(func() {})
-	if c.options.PageTimeout > 0 {
-		bounded, cancel = context.WithTimeout(ctx, c.options.PageTimeout)
+	if limit := cmp.Or(o.lookFor, c.options.PageTimeout); limit > 0 {
+		bounded, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
 	bounded, abandon := context.WithCancelCause(bounded)
 	defer abandon(nil)
 	w := &watch{abandon: abandon}
 	if o.action == "" {
-		w.patience = c.patience(ctx)
+		w.patience = c.patience(ctx, o.page)
 	}
 	p, pause, err := c.exchange(w.traced(bounded), o, &r)
-	r.Reused = w.end()
+	var conn net.Conn
+	conn, r.Reused = w.end()
+	r.doubtful = !o.conns.trust(conn, o.isBadNews(p, err)) && r.Reused
 	r.Duration = time.Since(r.Start)
 	if err == nil {
 		return p, r, 0, nil
@@ -155,35 +204,86 @@ func worthRetrying(err *Error) bool {
 	return false
 }
 
-// patience returns how long a connection that was idle may stay silent before it
-// is given up for a new one; 0 for as long as the attempt may take. A firewall or a
-// balancer may have forgotten the connection and swallow what is sent on it, which
-// must not use up the time of the whole listing. An OMS that needs more than a
-// quarter of that time for a page is not suspected: a second request could not be
-// answered in what would be left.
-func (c *Client) patience(ctx context.Context) time.Duration {
+// A pace is how fast OMS has answered of late.
+type pace struct {
+	pages         int           // of the last good listing
+	mean, slowest time.Duration // of a page
+}
+
+// pace returns the pace of OMS, which is zero before the first good listing.
+func (c *Client) pace() pace {
+	if p := c.lastPace.Load(); p != nil {
+		return *p
+	}
+	return pace{}
+}
+
+// learn takes the pace of a listing that went well. The slowest page is forgotten only
+// slowly: an OMS whose answers vary shall not be suspected of silence.
+func (p pace) learn(requests []Request) pace {
+	slowest, sum, n := p.slowest-p.slowest/8, time.Duration(0), 0
+	for i := range requests {
+		if r := &requests[i]; r.Err == nil {
+			slowest = max(slowest, r.Duration)
+			sum += r.Duration
+			n++
+		}
+	}
+	return pace{pages: n, mean: sum / time.Duration(max(n, 1)), slowest: slowest}
+}
+
+// patience returns how long the answer over a connection that was idle may take before
+// the connection is given up for a new one; 0 for as long as the attempt may take. A
+// firewall or a balancer may have forgotten the connection and swallow what is sent on
+// it. A new one must then have the time to get this page and all that follow. The rest
+// is shared between the two, but nothing is given up within the time that OMS needs for
+// a page, and so there is no limit if the time does not suffice for both.
+func (c *Client) patience(ctx context.Context, pageNumber int) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return 0
 	}
-	left := time.Until(deadline)
-	patience := max(left/4, 2*time.Duration(c.slowest.Load()))
-	if patience > left/2 {
+	left, last := time.Until(deadline), c.pace()
+	following := max(last.pages-pageNumber, 0)
+	rounds := (following + c.options.Concurrency - 1) / c.options.Concurrency
+	needed := last.slowest + last.mean*time.Duration(rounds)
+	spare := left - last.slowest - needed
+	if spare <= 0 {
 		return 0
 	}
-	return patience
+	return min(max(left/4, 2*last.slowest), last.slowest+spare/2)
 }
 
 // A silence is for how long nothing came over a connection that had been idle.
 type silence time.Duration
 
 func (s silence) Error() string {
-	return fmt.Sprintf("no answer within %v on a connection kept from an earlier request",
+	return fmt.Sprintf("no complete answer within %v on a connection kept from an earlier request",
 		time.Duration(s).Round(time.Millisecond))
 }
 
 // Is makes a silence a kind of timeout.
 func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// Connections are those that a listing has used.
+type connections struct {
+	mu     sync.Mutex
+	credit map[net.Conn]int // grows with bad news, and is enough after good news
+}
+
+// trust notes an answer over a connection and reports whether it is to be believed.
+func (c *connections) trust(conn net.Conn, isBad bool) bool {
+	const enough = 3 // the connection could not be closed in between
+	if c == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.credit[conn]++; !isBad {
+		c.credit[conn] = enough
+	}
+	return c.credit[conn] >= enough
+}
 
 // A watch follows an attempt on its way over one connection or several. net/http
 // itself moves on to the next one if a connection turns out to be closed.
@@ -191,43 +291,40 @@ type watch struct {
 	patience time.Duration // with a connection that was idle; 0: unlimited
 	abandon  context.CancelCauseFunc
 
-	mu     sync.Mutex
-	timer  *time.Timer // runs while a connection that was idle is silent
-	reused bool        // the last connection
-	ended  bool
+	mu    sync.Mutex
+	timer *time.Timer           // runs while the answer is awaited over a connection that was idle
+	last  httptrace.GotConnInfo // about the last connection
+	ended bool
 }
 
 // traced returns a context whose requests the watch follows.
 func (w *watch) traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: w.gotConnection, GotFirstResponseByte: w.stop,
-	})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: w.gotConnection})
 }
 
 func (w *watch) gotConnection(info httptrace.GotConnInfo) {
 	const fresh = time.Second // nobody forgets a connection that was in use so recently
-	w.stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reused = info.Reused
+	w.stop()
+	w.last = info
 	if info.IdleTime >= fresh && w.patience > 0 && !w.ended {
 		w.timer = time.AfterFunc(w.patience, func() { w.abandon(silence(w.patience)) })
 	}
 }
 
 func (w *watch) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.timer != nil {
 		w.timer.Stop()
 	}
 }
 
-// end stops watching and returns whether the last connection had been kept.
-func (w *watch) end() (reused bool) {
-	w.stop()
+// end stops watching. It returns the last connection, nil if there was none, and
+// whether it had been kept.
+func (w *watch) end() (conn net.Conn, reused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.stop()
 	w.ended = true
-	return w.reused
+	return w.last.Conn, w.last.Reused
 }

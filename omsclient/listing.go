@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"net/http"
 	"time"
 )
 
 // List iterates over every project that OMS lists for the client's filter. It
 // yields each project once, in the order of creation, and fills in the report,
-// which must not be nil.
+// which must not be nil. It keeps nothing of it but [Report.Observe].
 //
 // An error ends the iteration. It is always an [*Error] and comes with a zero
 // Project; the projects yielded before it are only part of the listing. Leaving
@@ -28,11 +29,12 @@ import (
 // [Report.Inconsistent] is set.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
-		*report = Report{Dropped: map[string]int{}}
+		*report = Report{Dropped: map[string]int{}, Observe: report.Observe}
 		if c.distrust.Swap(false) {
 			c.http.CloseIdleConnections() // those that were still in use the last time
 		}
 		l := &listing{client: c, report: report, seen: map[string]int{}, yield: yield}
+		l.conns = connections{credit: map[net.Conn]int{}}
 		start := time.Now()
 		consistent, err := l.pass(ctx)
 		defer func() { c.learn(report, err, len(l.seen)) }()
@@ -66,14 +68,9 @@ func (c *Client) learn(report *Report, err error, seen int) {
 		c.distrust.Store(true)
 		c.http.CloseIdleConnections()
 	}
-	slowest := time.Duration(0)
-	for i := range report.Requests {
-		if report.Requests[i].Err == nil {
-			slowest = max(slowest, report.Requests[i].Duration)
-		}
-	}
 	if err == nil {
-		c.slowest.Store(int64(slowest))
+		learned := c.pace().learn(report.FirstListing())
+		c.lastPace.Store(&learned)
 	}
 }
 
@@ -102,19 +99,24 @@ type listing struct {
 	yield  func(Project, error) bool
 	passes int            // passes begun
 	seen   map[string]int // the last pass in which a project was seen, by id
+	conns  connections
 }
 
 // pass reads every page once and reports whether it saw what OMS counts.
 func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	l.passes++
-	pages := newPrefetch(ctx, l.client)
+	pages := newPrefetch(ctx, l.client, &l.conns)
 	defer func() { l.report.add(pages.stop()) }()
 	plan := plan{size: l.client.options.PageSize}
 	for n := 1; !plan.ended; n++ {
 		if n > l.client.options.MaxPages {
 			return false, endless(n, fmt.Sprintf("the listing does not end after %d pages", n-1))
 		}
-		got := pages.get(n, min(plan.promised(), l.client.options.MaxPages), plan.listedAll())
+		lookFor := time.Duration(0)
+		if plan.hasAll() {
+			lookFor = l.lookFor(ctx)
+		}
+		got := pages.get(n, min(plan.promised(), l.client.options.MaxPages), lookFor)
 		if got.err == nil && !got.page.hasData && !plan.mayEnd(got.page) {
 			got.fail(&Error{
 				Reason: Decode, StatusCode: http.StatusOK, RequestID: got.page.requestID,
@@ -123,7 +125,8 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 		}
 		l.report.add(got.attempts)
 		switch {
-		case got.err != nil && plan.listedAll() && got.err.refusesPage():
+		case got.err != nil && ctx.Err() == nil && got.isMissing() &&
+			(plan.hasAll() || plan.mayHaveAll() && got.err.refusesPage()):
 			return plan.consistent(), nil
 		case got.err != nil:
 			return false, got.err
@@ -142,6 +145,22 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 		}
 	}
 	return plan.consistent(), nil
+}
+
+// lookFor returns how long to look for a page after the last: as long as is likely to
+// suffice if there is one, and not so long that nothing is left of the context.
+func (l *listing) lookFor(ctx context.Context) time.Duration {
+	limit := time.Second
+	for i := range l.report.Requests {
+		limit = max(limit, 2*l.report.Requests[i].Duration)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, max(time.Until(deadline)/2, 1))
+	}
+	if own := l.client.options.PageTimeout; own > 0 {
+		limit = min(limit, own)
+	}
+	return limit
 }
 
 // admits returns an error if the first page says that the listing will have too
@@ -213,6 +232,7 @@ type plan struct {
 	unique   int  // different projects, and elements without an id
 	total    int  // totalCount of the last page with elements; 0 if OMS has no count
 	moved    bool // totalCount has changed during the pass
+	short    bool // OMS has no count, but the last page with elements was not full
 	ended    bool
 }
 
@@ -253,6 +273,7 @@ func (p *plan) add(got *page, fresh int) bool {
 	p.pages++
 	p.elements += elements
 	p.unique += fresh + got.invalid
+	p.short = !full && total == 0
 	p.ended = !full && p.complete()
 	return true
 }
@@ -295,10 +316,14 @@ func (p *plan) learnSize(elements, reported int) {
 	}
 }
 
-// listedAll reports whether there are as many projects as OMS counts, or as many
-// pages, if there are more projects than it counts.
-func (p *plan) listedAll() bool {
-	return p.total > 0 && (p.unique == p.total || p.elements > p.total && p.pages >= p.total)
+// hasAll reports whether there are as many projects as OMS counts.
+func (p *plan) hasAll() bool { return p.total > 0 && p.unique == p.total }
+
+// mayHaveAll reports whether there are as many pages as OMS counts, if its count is not
+// that of projects, or whether the last page was not full, if OMS has no count. Either
+// may also mean something else, and a page that is full means nothing.
+func (p *plan) mayHaveAll() bool {
+	return p.short || p.total > 0 && p.elements > p.total && p.pages >= p.total
 }
 
 // counted reports whether OMS's count is the number of projects, or of pages.
@@ -313,6 +338,7 @@ type prefetch struct {
 	cancel  context.CancelFunc
 	client  *Client
 	memory  *allowance
+	conns   *connections
 	waiting []chan fetched // for the pages that were requested and not got yet
 	next    int            // the first page that was not requested yet
 }
@@ -324,6 +350,16 @@ type fetched struct {
 	err      *Error
 }
 
+// isMissing reports whether an answer, which failed, had nothing of a page. Tasks that
+// could not be read are tasks all the same.
+func (f *fetched) isMissing() bool {
+	rows := 0
+	for i := range f.attempts {
+		rows += f.attempts[i].Rows
+	}
+	return rows == 0
+}
+
 // fail makes an error of an answer.
 func (f *fetched) fail(err *Error, pageNumber int) {
 	err.Page = pageNumber
@@ -331,20 +367,21 @@ func (f *fetched) fail(err *Error, pageNumber int) {
 	f.attempts[len(f.attempts)-1].Err = err
 }
 
-func newPrefetch(ctx context.Context, c *Client) *prefetch {
+func newPrefetch(ctx context.Context, c *Client, conns *connections) *prefetch {
 	ctx, cancel := context.WithCancel(ctx)
 	return &prefetch{
-		ctx: ctx, cancel: cancel, client: c, next: 1, memory: newAllowance(c.options.MaxProjects),
+		ctx: ctx, cancel: cancel, client: c, conns: conns, next: 1,
+		memory: newAllowance(c.options.MaxProjects),
 	}
 }
 
 // get waits for a page and meanwhile requests those after it, up to the promised
 // one. Call it with 1, 2, 3, … in order. The last argument is that of an [order].
-func (p *prefetch) get(pageNumber, promised int, mayBeTooMany bool) fetched {
+func (p *prefetch) get(pageNumber, promised int, lookFor time.Duration) fetched {
 	for p.next <= max(promised, pageNumber) && len(p.waiting) < p.client.options.Concurrency {
 		p.start(order{
 			body: p.client.listBody(p.next), fields: answerFields,
-			page: p.next, memory: p.memory, mayBeTooMany: mayBeTooMany,
+			page: p.next, memory: p.memory, conns: p.conns, lookFor: lookFor,
 		})
 		p.next++
 	}

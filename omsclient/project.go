@@ -44,12 +44,10 @@ type Project struct {
 	SourceConnectInfo  ConnectInfo
 	SinkConnectInfo    ConnectInfo
 
-	// The phases that the project is configured to run.
-	EnableStructTransfer      Optional[bool]
+	// Whether the project is configured to run these phases.
 	EnableFullTransfer        Optional[bool]
 	EnableFullVerify          Optional[bool]
 	EnableIncrTransfer        Optional[bool]
-	EnableIncrVerify          Optional[bool]
 	EnableReverseIncrTransfer Optional[bool]
 
 	Steps      []Step

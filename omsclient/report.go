@@ -25,8 +25,13 @@ type Report struct {
 	// them, and still did after a second pass or when there was no time for one.
 	Inconsistent bool
 
+	// Observe is called for each attempt when its page is done, also for those beyond
+	// MaxRequests, by the goroutine that iterates. Nil: it is not.
+	Observe func(*Request)
+
 	omitted struct {
 		rows, retries    int
+		reused           int
 		bytes, wireBytes int64
 	}
 }
@@ -38,6 +43,9 @@ const MaxRequests = 1000
 // add notes attempts.
 func (r *Report) add(attempts []Request) {
 	for _, a := range attempts {
+		if r.Observe != nil {
+			r.Observe(&a)
+		}
 		if len(r.Requests) < MaxRequests {
 			r.Requests = append(r.Requests, a)
 			continue
@@ -52,8 +60,14 @@ func (r *Report) add(attempts []Request) {
 		if a.Attempt > 1 {
 			r.omitted.retries++
 		}
+		if a.Reused {
+			r.omitted.reused++
+		}
 	}
 }
+
+// Sent returns the number of requests.
+func (r *Report) Sent() int { return len(r.Requests) + r.Omitted }
 
 // Rows returns the number of elements of data in all answers.
 func (r *Report) Rows() int {
@@ -91,6 +105,17 @@ func (r *Report) Retries() int {
 		}
 	}
 	return retries
+}
+
+// Reused returns the number of requests that went over kept connections.
+func (r *Report) Reused() int {
+	reused := r.omitted.reused
+	for i := range r.Requests {
+		if r.Requests[i].Reused {
+			reused++
+		}
+	}
+	return reused
 }
 
 // ClockSkew returns how far OMS's clock is ahead of this one, as the first

@@ -5,10 +5,15 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-kit/log"
 
 	"oms_exporter/collector"
 	"oms_exporter/omsclient"
@@ -31,13 +36,9 @@ func boundReference(t *testing.T) string {
 	for _, row := range [][4]string{
 		{"tasks of a listing", "`max_tasks`, by default " + thousands(int64(client.MaxProjects)), fails(omsclient.Limit), "omsclient/" + listing},
 		{
-			"memory of the tasks that were read", fmt.Sprintf("%s for each of `max_tasks`, and at least %s", inUnits(of(decode, "each")), inUnits(of(decode, "least"))),
-			fails(omsclient.Limit), "omsclient/" + decode,
-		},
-		{
-			"memory and text of their series",
-			fmt.Sprintf("%s for each of `max_tasks`, and at least for %s", inUnits(collector.BytesPerTask), thousands(collector.UsualTasks)),
-			fails(omsclient.Limit), "collector/budget.go",
+			"memory of the tasks, as they are read, and of their series",
+			fmt.Sprintf("%s for each of `max_tasks`, and at least for %s", inUnits(omsclient.BytesPerProject), thousands(omsclient.LeastProjects)),
+			fails(omsclient.Limit), "omsclient/" + decode + ", collector/budget.go",
 		},
 		{"pages of a listing", thousands(int64(client.MaxPages)), fails(omsclient.Pagination), "omsclient/" + listing},
 		{"rows of a page", thousands(of(decode, "maxElements")), fails(omsclient.Decode), "omsclient/" + decode},
@@ -83,6 +84,50 @@ func boundReference(t *testing.T) string {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))
 	}
 	return b.String()
+}
+
+// TestClientBounds checks the table of what a client can make grow.
+func TestClientBounds(t *testing.T) {
+	server := newServer(http.NotFoundHandler(), log.NewNopLogger())
+	seconds := func(d time.Duration) string { return fmt.Sprintf("%g seconds", d.Seconds()) }
+	closed := "the connection is closed"
+	var b strings.Builder
+	b.WriteString("| what a client can make grow | bound | what happens beyond it |\n| --- | --- | --- |\n")
+	for _, row := range [][3]string{
+		{
+			"connections", fmt.Sprintf("%d, or half of the files that the process may have open", maxConnections),
+			"the one that has been without a request for longest is closed; if all have one, the new one is",
+		},
+		{"requests at the same time on a connection", fmt.Sprintf("%d with HTTP/2", server.HTTP2.MaxConcurrentStreams), "clients open another connection"},
+		{"bytes of the headers of a request", inUnits(int64(server.MaxHeaderBytes)), "HTTP status 431, or " + closed},
+		{
+			"requests about a target that are in progress",
+			fmt.Sprintf("twice `--web.max-requests`, so %d", cap(newLimits(defaultAnswers(t)).requests)), "HTTP status 503",
+		},
+		{
+			"answers of a target that are sent at the same time, and listings that they are made from",
+			fmt.Sprintf("`--web.max-requests`, so %d; one with more than %d tasks counts as several", defaultAnswers(t), collector.TasksPerPlace),
+			"later scrapes wait, share the next listing, and get HTTP status 503 or the reason `timeout` if their time is up",
+		},
+		{"time to send a request", fmt.Sprintf("%s for its headers, %s for all of it", seconds(server.ReadHeaderTimeout), seconds(server.ReadTimeout)), closed},
+		{"time to read an answer", fmt.Sprintf("the scrape timeout and %s more; none of it may pass for %s", seconds(grace), seconds(mostStalled)), closed},
+		{"time without a request", fmt.Sprintf("%g minutes", server.IdleTimeout.Minutes()), closed},
+	} {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))
+	}
+	checkPart(t, "../../deploy/docs/security.md", "client bounds", b.String())
+}
+
+// defaultAnswers returns the default of --web.max-requests.
+func defaultAnswers(t *testing.T) int {
+	t.Helper()
+	var s webSettings
+	app := kingpin.New("test", "")
+	addWebFlags(app.Command("serve", ""), &s, ":0")
+	if _, err := app.Parse([]string{"serve"}); err != nil {
+		t.Fatal(err)
+	}
+	return s.maxRequests
 }
 
 func inUnits(bytes int64) string {

@@ -22,6 +22,8 @@ import (
 type party struct {
 	name string
 	key  *ecdsa.PrivateKey
+
+	clientsOnly bool // its certificates are not for servers
 }
 
 func newParty(t *testing.T, name string) party {
@@ -30,7 +32,7 @@ func newParty(t *testing.T, name string) party {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return party{name, key}
+	return party{name: name, key: key}
 }
 
 // certify has one party certify another for so many days from now on.
@@ -41,10 +43,15 @@ func (by party) certify(t *testing.T, about party, days int, isCA bool) []byte {
 		NotBefore: time.Now().AddDate(-2, 0, 0), NotAfter: inDays(days),
 		IsCA: isCA, BasicConstraintsValid: true,
 	}
+	if about.clientsOnly {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
 	if isCA {
 		template.KeyUsage = x509.KeyUsageCertSign
 	} else {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
+	if !isCA && !about.clientsOnly {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	}
 	issuer := &x509.Certificate{Subject: pkix.Name{CommonName: by.name}}
@@ -53,6 +60,17 @@ func (by party) certify(t *testing.T, about party, days int, isCA bool) []byte {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// serve starts an OMS of three tasks that presents certificates of a party.
+func (by party) serve(t *testing.T, presented ...[]byte) (url string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(fleetOf(3))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: presented, PrivateKey: by.key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // today is one instant for all certificates, in whole seconds.
@@ -66,6 +84,16 @@ func pemOf(kind string, raw ...[]byte) string {
 		_ = pem.Encode(&text, &pem.Block{Type: kind, Bytes: r})
 	}
 	return text.String()
+}
+
+// pemContent returns what is in the first block of a text.
+func pemContent(t *testing.T, text string) string {
+	t.Helper()
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		t.Fatal("no block")
+	}
+	return string(block.Bytes)
 }
 
 // newIdentity returns what a client shows who it is with.
@@ -131,12 +159,7 @@ func TestTheExpiryIsThatOfTheChainThatLastsLongest(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewUnstartedServer(fleetOf(3))
-			server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: row.presented, PrivateKey: leaf.key}}}
-			server.Config.ErrorLog = log.New(io.Discard, "", 0)
-			server.StartTLS()
-			t.Cleanup(server.Close)
-			args := []string{"--oms.url=" + server.URL, "--oms.insecure-skip-verify"}
+			args := []string{"--oms.url=" + leaf.serve(t, row.presented...), "--oms.insecure-skip-verify"}
 			if row.trusted != nil {
 				args[1] = "--oms.ca-file=" + writeFile(t, pemOf("CERTIFICATE", row.trusted...))
 			}

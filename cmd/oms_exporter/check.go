@@ -45,7 +45,7 @@ func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) erro
 		return err
 	}
 	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap)
+		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap, 0)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (e *evidence) gather(ctx context.Context) error {
 	e.Tasks = countTasks(scraped)
 	e.Tasks.Excluded = snapshot.Excluded()
 	e.looks = e.lookCloser(ctx, scraped)
-	e.zone = findOffset(runningSince(scraped, e.omsTime()))
+	e.zone = findOffset(runningSince(snapshot.RunningModified(), e.omsTime()))
 	e.Pages = measurePages(&e.fetch, values(counted, "oms_exporter_unknown_values_total", "field"))
 	e.Scrape, err = e.measureScrape(scraped)
 	return err

@@ -98,8 +98,7 @@ func (e *evidence) setting(key string) string { return settingsOf(e.target.name)
 
 func findConfiguration(e *evidence) finding {
 	if e.failedAtOnce(omsclient.Credentials) {
-		return fails("nothing was sent to OMS: create the file, or let the user that runs this read it",
-			"%s", e.cause())
+		return fails("nothing was sent to OMS: "+adviseFile(e.cause()), "%s", e.cause())
 	}
 	unknown := e.target.config.unknownStatuses()
 	if unknown == nil {
@@ -111,6 +110,17 @@ func findConfiguration(e *evidence) finding {
 	}
 	return warns("unless they are new in OMS, correct "+where,
 		"%s; unknown statuses: %s", e.source, strings.Join(unknown, ", "))
+}
+
+// adviseFile says what to do about a file that cannot be used.
+func adviseFile(why string) string {
+	switch {
+	case strings.Contains(why, "no such file"):
+		return "create the file"
+	case strings.Contains(why, "permission denied"):
+		return "let the user that runs this read it"
+	}
+	return "correct the file"
 }
 
 func findName(e *evidence) finding {
@@ -150,6 +160,9 @@ func findConnection(e *evidence) finding {
 		whose = " of the proxy " + proxy
 	}
 	switch {
+	case !c.dial.ok() && e.proxy() != "":
+		return fails("check that the proxy is running and listening there, and proxy_url",
+			"no connection to %s%s: %s", c.to, whose, e.cause())
 	case !c.dial.ok():
 		return fails("check that OMS is running and listening there, the port in "+
 			e.addressSetting()+", and firewalls in between",
@@ -177,7 +190,8 @@ func findTLS(e *evidence) finding {
 		return warns("trust OMS's certificate authority instead, with "+e.setting("tls_config.ca_file"),
 			"%s; not verified: anyone in between can read the password", described)
 	case left < 30*24*time.Hour:
-		return warns("renew the certificate", "%s, which is soon", described)
+		return warns("renew the certificate that expires first: the server's or that of an authority",
+			"%s, which is soon", described)
 	}
 	return passes("%s", described)
 }
@@ -197,12 +211,15 @@ func adviseTLS(e *evidence, err error) string {
 	switch {
 	case errors.As(err, &authority):
 		return "trust the authority that issued the certificate: give its PEM file as " +
-			e.setting("tls_config.ca_file")
+			e.setting("tls_config.ca_file") + "; if it is there, the server does not send the certificates " +
+			"between its own and the authority's: have it send the whole chain"
 	case errors.As(err, &host):
 		return "use a name that the certificate covers in " + e.setting("url") +
 			", or set tls_config.server_name in a configuration file"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew the certificate, or check the clock of this host"
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return "OMS, or a proxy in front of it, needs a certificate for servers: this one is for clients"
 	case errors.As(err, &record):
 		return "the server does not speak TLS: check the port, or use http"
 	}
@@ -217,7 +234,11 @@ func rejected(err error) string {
 		return ""
 	}
 	chain := e.UnverifiedCertificates
-	return "; the certificate is " + describeCertificates(chain, omsclient.FirstExpiry(chain))
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Cert != nil { // which may be another one
+		chain = []*x509.Certificate{invalid.Cert}
+	}
+	return "; the certificate is " + describeCertificates(chain, omsclient.FirstExpiry(chain[:min(len(chain), 1)]))
 }
 
 func describeTLS(state *tls.ConnectionState) string {
@@ -244,8 +265,11 @@ func describeCertificates(chain []*x509.Certificate, expiry time.Time) string {
 	if time.Now().After(expiry) {
 		verb = "expired"
 	}
-	return fmt.Sprintf("for %s, issued by %s, %s on %s", strings.Join(names, ", "),
-		cmp.Or(chain[0].Issuer.CommonName, chain[0].Issuer.String()), verb,
+	issuer := cmp.Or(chain[0].Issuer.CommonName, chain[0].Issuer.String())
+	if !expiry.Equal(chain[0].NotAfter) { // another certificate of the chain expires first
+		verb = "with a chain that " + verb
+	}
+	return fmt.Sprintf("for %s, issued by %s, %s on %s", strings.Join(names, ", "), issuer, verb,
 		expiry.UTC().Format(time.DateOnly))
 }
 
@@ -534,12 +558,13 @@ func (e *evidence) advise() string {
 		return e.adviseAuth()
 	case omsclient.HTTPStatus:
 		return e.adviseStatus()
+	case omsclient.Decode, omsclient.Connect:
+		if f.Page > 1 {
+			return adviseLaterPage
+		}
 	case omsclient.API:
 		return "check that the account may call the API, that OMS accepts the configured filter, " +
 			"if any, and what OMS's log says about the requestId"
-	case omsclient.Decode:
-		return "check that " + e.setting("url") + " is that of an OMS console, V4.1.0 or later, " +
-			"and that nothing in front of it answers instead"
 	case omsclient.Limit:
 		return "raise " + e.setting("max_tasks") + ", or list fewer tasks with a filter"
 	case omsclient.Pagination:
@@ -547,12 +572,20 @@ func (e *evidence) advise() string {
 	case omsclient.TLS:
 		return adviseTLS(e, f)
 	}
+	if e.failure.Reason == omsclient.Decode {
+		return "check that " + e.setting("url") + " is that of an OMS console, V4.1.0 or later, " +
+			"and that nothing in front of it answers instead"
+	}
 	if e.isPlainHTTP() && e.failure.StatusCode == 0 {
 		return "try https in " + e.setting("url") + ": a port for TLS ends connections like this; " +
 			"otherwise look at OMS, and at proxies and firewalls in between"
 	}
 	return "check again; if it persists, look at OMS, and at proxies and firewalls in between"
 }
+
+// adviseLaterPage is for pages after one that came from OMS.
+const adviseLaterPage = "OMS has answered before, so the settings are right: check again, and if it " +
+	"persists, look at OMS's log, and at proxies and balancers in between"
 
 func (e *evidence) adviseTimeout() string {
 	limit := time.Duration(e.target.config.PageTimeout)
@@ -580,13 +613,19 @@ func (e *evidence) adviseAuth() string {
 func (e *evidence) adviseStatus() string {
 	where := e.setting("url")
 	switch status := e.failure.StatusCode; {
+	case status == http.StatusTooManyRequests:
+		return "OMS or a proxy limits requests: lower " + e.setting("concurrency") +
+			", or scrape less often"
+	case status == http.StatusProxyAuthRequired:
+		return "a proxy asks for an account: write it in proxy_url, or have the proxy let OMS through"
+	case e.failure.Page > 1:
+		return adviseLaterPage
+	case status == http.StatusNotModified:
+		return "a cache in between answers instead of OMS: have it let POST requests through"
 	case status >= 300 && status < 400:
 		return "use the URL that it redirects to, without the path of a login page, as " + where
 	case status == http.StatusBadRequest && e.isPlainHTTP():
 		return "try https in " + where
-	case status == http.StatusTooManyRequests:
-		return "OMS or a proxy limits requests: lower " + e.setting("concurrency") +
-			", or scrape less often"
 	case status >= http.StatusInternalServerError:
 		return "check that OMS is running: a proxy in front of it may have answered instead"
 	}

@@ -3,10 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	dto "github.com/prometheus/client_model/go"
 )
 
 // An offset is how far the times of tasks are ahead of those that OMS's clock shows.
@@ -46,24 +43,14 @@ func (e *evidence) omsTime() time.Time {
 	return e.fetch.Start.Add(skew)
 }
 
-// runningSince returns by how much the last modifications of running tasks are after
-// the present.
-func runningSince(scraped []*dto.MetricFamily, present time.Time) []time.Duration {
+// runningSince returns by how much times of modification are after the present.
+func runningSince(modified []time.Time, present time.Time) []time.Duration {
 	if present.IsZero() {
 		return nil
 	}
-	running := map[string]bool{}
-	for _, m := range series(scraped, "oms_task_status") {
-		if m.GetGauge().GetValue() == 1 && strings.HasPrefix(labelOf(m, "status"), "RUNNING") {
-			running[labelOf(m, "task_id")] = true
-		}
-	}
-	var ahead []time.Duration
-	for _, m := range series(scraped, "oms_task_modified_timestamp_seconds") {
-		if running[labelOf(m, "task_id")] {
-			modified := time.Duration(m.GetGauge().GetValue() * float64(time.Second))
-			ahead = append(ahead, modified-time.Duration(present.UnixNano()))
-		}
+	ahead := make([]time.Duration, len(modified))
+	for i, m := range modified {
+		ahead[i] = m.Sub(present)
 	}
 	return ahead
 }

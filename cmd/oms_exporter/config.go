@@ -38,6 +38,7 @@ type (
 		Component   bool                    `yaml:"component"` // beside --collector.component
 		// PasswordChanged is the date since which the password is the one it is; may be empty.
 		PasswordChanged string            `yaml:"password_changed"`
+		ConsoleURL      string            `yaml:"console_url"` // that the page links to; may be empty
 		Labels          map[string]string `yaml:"labels"`
 	}
 	// A filterConfig has the fields of an [omsclient.Filter].
@@ -76,18 +77,25 @@ type (
 // none.
 type pattern struct{ *regexp.Regexp }
 
+// String returns the expression, or nothing.
+func (p pattern) String() string {
+	if p.Regexp == nil {
+		return ""
+	}
+	return p.Regexp.String()
+}
+
 // UnmarshalYAML unmarshals a regular expression.
 func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
 	var expression string
 	if err := unmarshal(&expression); err != nil || expression == "" {
 		return err
 	}
-	re, err := regexp.Compile("^(?:" + expression + ")$")
-	if err != nil {
-		return err
+	_, err := regexp.Compile(expression) // what follows could close a bracket that it does not open
+	if err == nil {
+		p.Regexp, err = regexp.Compile("^(?:" + expression + ")$")
 	}
-	p.Regexp = re
-	return nil
+	return err
 }
 
 // UnmarshalYAML begins with the defaults.

@@ -143,7 +143,18 @@ var misconfigurations = []misconfiguration{
 	{"a URL of a variable", "targets:\n  a:\n    url: ${OMS_URL}\n", "3", "url", []string{"https://"}},
 	{"a URL of the API", "targets:\n  a:\n    url: http://oms.example/api/v2\n", "3", "url", []string{"/api/v2"}},
 	{"the second target", "targets:\n  a:\n    url: http://a.example\n  b:\n    url: b.example\n", "5", "url", nil},
+	{"port 0", "targets:\n  a:\n    url: http://a.example:0\n", "3", "url", []string{"no port 0", "65535"}},
+	{"port 99999", "targets:\n  a:\n    url: http://a.example:99999\n", "3", "url", []string{"no port 99999"}},
+	{"a host of a dot", "targets:\n  a:\n    url: http://.\n", "3", "url", []string{"host"}},
+	{"an IP address that is none", "targets:\n  a:\n    url: http://256.1.1.1\n", "3", "url", []string{`"256\.1\.1\.1"`}},
+	{"a name with a colon", oneTarget + "    http_client:\n      basic_auth: {username: 'a:b', password: canary}\n", "5", "username", []string{"colon"}},
+	{"a type of two words", oneTarget + "    http_client:\n      authorization: {type: 'Bea rer', credentials: canary}\n", "5", "type", []string{"word"}},
+	{"a header of the message", oneTarget + "    http_client:\n      http_headers:\n        transfer-encoding: {values: [chunked]}\n", "6", "transfer-encoding", []string{"connection"}},
+	{"a header that waits", oneTarget + "    http_client:\n      http_headers:\n        Expect: {values: [100-continue]}\n", "6", "Expect", []string{"connection"}},
+	{"a header of another protocol", oneTarget + "    http_client:\n      http_headers:\n        Upgrade: {values: [h2c]}\n", "6", "Upgrade", []string{"connection"}},
+	{"an expression that breaks out", oneTarget + "    exclude: {names: 'a)|(b'}\n", "4", "names", []string{"expression"}},
 	// Numbers.
+	{"an octal number", oneTarget + "    page_size: 0100\n", "4", "page_size", []string{"octal"}},
 	{"page size too large", oneTarget + "    page_size: 151\n", "4", "page_size", []string{"150"}},
 	{"page size 0", oneTarget + "    page_size: 0\n", "4", "page_size", []string{"150"}},
 	{"concurrency 0", oneTarget + "    concurrency: 0\n", "4", "concurrency", []string{"1"}},
@@ -216,6 +227,15 @@ func expectMistake(t *testing.T, err error, said string) {
 	}
 }
 
+// overrides are thresholds for tasks, by the beginnings of the entries.
+func overrides(entries ...string) string {
+	text := "delay_thresholds:\n  overrides:\n"
+	for _, entry := range entries {
+		text += "    - " + entry + "warning: 1m, critical: 2m}\n"
+	}
+	return text
+}
+
 // TestWhatMayBeMeantIsAWarning has files that start, with a line about what may
 // not be meant, or without.
 func TestWhatMayBeMeantIsAWarning(t *testing.T) {
@@ -236,6 +256,14 @@ func TestWhatMayBeMeantIsAWarning(t *testing.T) {
 		{"offset longer than the timeout of a target", "  a: {url: https://a.example, timeout: 400ms" + account, nil, "scrape.timeout-offset"},
 		{"offset shorter than the timeout", "  a: {url: https://a.example, timeout: 10s" + account, []string{"--scrape.timeout-offset=9s"}, ""},
 		{"a status that is unknown", "  a: {url: https://a.example, exclude: {statuses: [NAPPING]}" + account, nil, "NAPPING"},
+		{"every status that is asked for is excluded", "  a: {url: https://a.example, filter: {statuses: [RELEASED, DELETED]}" + account, nil, `exclude\.statuses: .*no task`},
+		{"alarming tasks are running ones", "  a: {url: https://a.example, filter: {statuses: [RUNNING_ALARMING]}, exclude: {statuses: [RUNNING]}" + account, nil, `no task`},
+		{"not every status is excluded", "  a: {url: https://a.example, filter: {statuses: [RELEASED, RUNNING]}" + account, nil, ""},
+		{"https on the port of http", "  a: {url: 'https://a.example:80'" + account, nil, `url: https on port 80`},
+		{"http on the port of https", "  a: {url: 'http://localhost:443'" + account, nil, `url: http on port 443`},
+		{"an override of a task twice", "  a: {url: https://a.example" + account + overrides("{id: np_1, ", "{tag: gold, ", "{id: np_1, "), nil, `overrides\[2\]: never used: .*overrides\[0\]`},
+		{"an override after one for all", "  a: {url: https://a.example" + account + overrides("{name: '.*', ", "{tag: gold, "), nil, `overrides\[1\]: never used`},
+		{"overrides of tasks with a tag", "  a: {url: https://a.example" + account + overrides("{id: np_1, tag: gold, ", "{id: np_1, ", "{tag: gold, ", "{name: 'a.*', ", "{name: 'ab.*', "), nil, ""},
 		{"a BOM before the file", "  a: {url: https://a.example" + account, nil, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

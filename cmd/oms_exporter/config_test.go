@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -186,6 +185,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"label of a histogram", one + "    labels: {le: c}\n", ":4: targets.a.labels.le: Prometheus sets it: use another name"},
 		{"hidden label", one + "    labels: {__a: c}\n", ":4: targets.a.labels.__a: Prometheus keeps names that begin with __ to itself: use another name"},
 		{"name that is a URL", "targets:\n  http://a: {url: http://a.example}\n", `:2: targets.http://a: "http://a" cannot name a target: use printable characters without spaces and / \ ? # & = %, and not only dots`},
+		{"name that is a URL with a password", "targets:\n  https://u:CAN/ARY@a: {url: http://a.example}\n", `:2: targets.https://…@a: "https://…@a" cannot name a target: `},
 		{"name of dots", "targets:\n  ..: {url: http://a.example}\n", `:2: targets...: ".." cannot name a target: `},
 		{"name of nothing", "targets:\n  '': {url: http://a.example}\n", `:2: targets."": "" cannot name a target: `},
 		{"name with a color", "targets:\n  \"a\\e[31m\": {url: http://a.example}\n", `:2: targets."a\x1b[31m": "a\x1b[31m" cannot name a target: `},
@@ -249,22 +249,24 @@ FILE:5: targets.b.concurrency: must be 1 or more, not 0`, "FILE", path)
 
 const (
 	exampleConfig = "../../deploy/oms_exporter.yml"
-	chartSchema   = "../../deploy/helm/oms-exporter/values.schema.json"
+	chartShapes   = "../../deploy/helm/oms-exporter/files/shapes.yaml"
 )
 
-func TestEveryKeyIsInTheExampleAndInTheSchemaOfTheChart(t *testing.T) {
+func TestEveryKeyIsInTheExampleAndInTheShapesOfTheChart(t *testing.T) {
 	var example any
 	if err := yaml.Unmarshal([]byte(readFile(t, exampleConfig)), &example); err != nil {
 		t.Fatal(err)
 	}
-	var schema map[string]any
-	if err := json.Unmarshal([]byte(readFile(t, chartSchema)), &schema); err != nil {
+	var chart struct{ Shapes map[string]any }
+	if err := yaml.Unmarshal([]byte(readFile(t, chartShapes)), &chart); err != nil {
 		t.Fatal(err)
 	}
 	config := reflect.TypeFor[fileConfig]()
 
 	expectKeys(t, exampleConfig, config, "", []any{example}, exampleBelow)
-	expectKeys(t, chartSchema, config, "", schemaBelow([]any{schema}, "config"), schemaBelow)
+	expectKeys(t, chartShapes, config, "", []any{"configuration"}, func(nodes []any, key string) []any {
+		return shapesBelow(chart.Shapes, nodes, key)
+	})
 }
 
 // TestTheDefaultsInTheExampleAreThoseOfTheProgram leaves out every line that is marked as a
@@ -350,23 +352,16 @@ func exampleBelow(nodes []any, key string) []any {
 	return found
 }
 
-// schemaBelow leads through a JSON schema.
-func schemaBelow(nodes []any, key string) []any {
-	var found []any
+// shapesBelow leads through the shapes of the chart. One may stand for another, by name.
+func shapesBelow(shapes map[string]any, nodes []any, key string) []any {
+	var named []any
 	for _, node := range nodes {
-		schema, _ := node.(map[string]any)
-		candidates := []any{schema["items"], schema["additionalProperties"]}
-		if key != "*" {
-			properties, _ := schema["properties"].(map[string]any)
-			candidates = []any{properties[key]}
+		if name, ok := node.(string); ok && shapes[name] != nil {
+			node = shapes[name]
 		}
-		for _, candidate := range candidates {
-			if _, ok := candidate.(map[string]any); ok {
-				found = append(found, candidate)
-			}
-		}
+		named = append(named, node)
 	}
-	return found
+	return exampleBelow(named, key)
 }
 
 func TestTheExampleOfTheDeploymentLoads(t *testing.T) {

@@ -93,6 +93,10 @@ func (t *targetConfig) validate() []problem {
 		found.addf("password_changed", "%s is in the future: write when the password was last changed",
 			t.PasswordChanged)
 	}
+	if !isLink(t.ConsoleURL) {
+		found.addf("console_url", "must be an http or https URL without user name and "+
+			"password, such as https://oms.example:8089")
+	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
 	found = append(found, validateLabels(t.Labels)...)
@@ -106,6 +110,13 @@ func location(name string) (*time.Location, error) {
 		return nil, fs.ErrNotExist
 	}
 	return time.LoadLocation(name)
+}
+
+// isLink reports whether a page can link to an address. None at all is fine.
+func isLink(address string) bool {
+	u, err := url.Parse(strings.ReplaceAll(address, taskIDInLink, "id"))
+	return address == "" ||
+		err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
 }
 
 // maxLabelIDs is how many tags the filter of ListProjects takes.
@@ -170,6 +181,13 @@ func validateLabels(labels map[string]string) []problem {
 	return found
 }
 
+// connectionHeaders are about the connection or the message, which are not the
+// configuration's. The library refuses others.
+var connectionHeaders = []string{
+	"Expect", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
+}
+
 var headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 
 // validateClient checks what the library does not.
@@ -183,12 +201,18 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 		if a.Password == "" && a.PasswordFile == "" {
 			found.addf(key+"basic_auth", "an account without a password: write password_file")
 		}
+		if strings.Contains(a.Username, ":") {
+			found.addf(key+"basic_auth.username", colonInName)
+		}
 		found.oneLine(key+"basic_auth.username", a.Username)
 		found.oneLine(key+"basic_auth.password", string(a.Password))
 	}
 	if a := c.Authorization; a != nil {
 		if a.Credentials == "" && a.CredentialsFile == "" {
 			found.addf(key+"authorization", "no token: write credentials_file")
+		}
+		if !headerName.MatchString(a.Type) {
+			found.addf(key+"authorization.type", "must be a single word, such as Bearer, not %.50q", a.Type)
 		}
 		found.oneLine(key+"authorization.credentials", string(a.Credentials))
 	}
@@ -201,6 +225,9 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 			if !headerName.MatchString(name) {
 				found.addf(joinKey(key+"http_headers", name), "not the name of a header")
 			}
+			if slices.Contains(connectionHeaders, http.CanonicalHeaderKey(name)) {
+				found.addf(key+"http_headers."+name, "is about the connection, which it would break: remove it")
+			}
 			found.oneLine(key+"http_headers."+name, h.Values...)
 			for _, secret := range h.Secrets {
 				found.oneLine(key+"http_headers."+name, string(secret))
@@ -211,6 +238,8 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 	found.versions(key+"tls_config", &c.TLSConfig)
 	return append(found, unusableKeys(c, c)...)
 }
+
+const colonInName = "has a colon, which HTTP Basic authentication cannot send in a name"
 
 func validateOAuth2(o *config.OAuth2) []problem {
 	var found problems
@@ -324,6 +353,7 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 				"can read it: chmod o= the file", c.source.path)
 		}
 	}
+	found = append(found, c.DelayThresholds.warnings()...)
 	var texts []string
 	for _, p := range found {
 		texts = append(texts, c.source.say(p))
@@ -342,6 +372,12 @@ func (t *targetConfig) warnings() []problem {
 	if err == nil && hasSecret(c) && sentInClear(console) {
 		found.addf("url", "the password is sent over plain HTTP, where anyone in between can read it: "+
 			"use https")
+	}
+	if err == nil && slices.Contains([]string{"http443", "https80"}, console.Scheme+console.Port()) {
+		found.addf("url", "%s on port %s, which is usually the other one's: check both", console.Scheme, console.Port())
+	}
+	if t.excludesAll() {
+		found.addf("exclude.statuses", "it has every status of filter.statuses, so no task can have series")
 	}
 	if o := c.OAuth2; o != nil {
 		if server, err := url.Parse(o.TokenURL); err == nil && sentInClear(server) {
@@ -368,6 +404,39 @@ func (t *targetConfig) warnings() []problem {
 		}
 	}
 	return found
+}
+
+// excludesAll reports whether every status that OMS is asked for is excluded.
+func (t *targetConfig) excludesAll() bool {
+	return len(t.Filter.Statuses) > 0 && !slices.ContainsFunc(t.Filter.Statuses, func(status string) bool {
+		if status == "RUNNING_ALARMING" { // in a filter only
+			status = "RUNNING"
+		}
+		return !slices.Contains(t.Exclude.Statuses, status)
+	})
+}
+
+// warnings finds overrides that an earlier one always takes precedence over.
+func (t *thresholdsConfig) warnings() []problem {
+	var found problems
+	for i := range t.Overrides {
+		for j := range i {
+			if t.Overrides[j].covers(&t.Overrides[i]) {
+				found.addf(fmt.Sprintf("delay_thresholds.overrides[%d]", i),
+					"never used: delay_thresholds.overrides[%d] applies to all that it matches", j)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// covers reports whether an override surely matches every task that another one
+// matches.
+func (o *overrideConfig) covers(other *overrideConfig) bool {
+	name, otherName := o.Name.String(), other.Name.String()
+	return (o.ID == "" || o.ID == other.ID) && (o.Tag == "" || o.Tag == other.Tag) &&
+		(name == "" || name == otherName || name == "^(?:.*)$")
 }
 
 // normalized returns a URL in one of its spellings.

@@ -36,8 +36,15 @@ type source struct {
 	lines map[string]int // by key
 }
 
+// userInfo is that of a URL, which may stand anywhere, even as the name of a target.
+var userInfo = regexp.MustCompile(`//[^\s"']*@`)
+
 // say tells people about a problem, and where it is.
 func (s *source) say(p problem) string {
+	return userInfo.ReplaceAllString(s.sayAll(p), "//…@")
+}
+
+func (s *source) sayAll(p problem) string {
 	if s.path == "" {
 		return flagOf(p.key) + ": " + p.text
 	}
@@ -323,6 +330,8 @@ func (k *keyReader) readValue(node *yaml.Node, t reflect.Type, key string) {
 	}
 	var expression *syntax.Error
 	switch {
+	case t.Kind() == reflect.Int && leadingZero.MatchString(node.Value):
+		k.problemf(key, "%.30q is an octal number in YAML: leave out the zeros in front", node.Value)
 	case err == nil:
 	case errors.As(err, &expression):
 		k.problemf(key, "not a regular expression in RE2 syntax: %s", expression.Code)
@@ -332,6 +341,8 @@ func (k *keyReader) readValue(node *yaml.Node, t reflect.Type, key string) {
 		k.problemf(key, "must be %s", valueOf(t))
 	}
 }
+
+var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // keysBelow returns the keys that a type has in a file, and the type of what any
 // other key has.

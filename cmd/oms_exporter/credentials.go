@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +30,7 @@ import (
 type credentials struct {
 	config  config.HTTPClientConfig
 	setting settingName
+	styles  authStyles // stay the same when the secret changes
 
 	mu          sync.Mutex
 	fingerprint string            // of the contents of the files
@@ -73,7 +77,7 @@ func (c *credentials) current() (http.RoundTripper, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.transport == nil || fingerprint != c.fingerprint {
-		transport, err := newTransport(*inline)
+		transport, err := newTransport(*inline, &c.styles)
 		if err != nil {
 			return nil, "", fmt.Errorf("%s: %w", c.setting("http_client"), err)
 		}
@@ -90,7 +94,7 @@ func (c *credentials) Fingerprint() (string, error) {
 }
 
 // newTransport returns a transport for a configuration without files.
-func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
+func newTransport(c config.HTTPClientConfig, styles *authStyles) (http.RoundTripper, error) {
 	rt, err := newConnections(c)
 	if err != nil {
 		return nil, err
@@ -109,7 +113,7 @@ func newTransport(c config.HTTPClientConfig) (http.RoundTripper, error) {
 	if c.OAuth2 == nil {
 		return rt, nil
 	}
-	return newTokenTransport(c.OAuth2, rt)
+	return newTokenTransport(c.OAuth2, styles, rt)
 }
 
 // maxResponseHeader is how many bytes of headers an answer may have.
@@ -130,6 +134,13 @@ func newConnections(c config.HTTPClientConfig) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("the transport is a %T", rt)
 	}
 	transport.MaxResponseHeaderBytes = maxResponseHeader
+	transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+		if r.StatusCode == http.StatusOK {
+			return nil
+		}
+		return &omsclient.Error{Reason: omsclient.Connect, Err: fmt.Errorf(
+			"the proxy answers %d %s", r.StatusCode, http.StatusText(r.StatusCode))}
+	}
 	return config.NewUserAgentRoundTripper(userAgent(), transport), nil
 }
 
@@ -159,12 +170,19 @@ func (f *secretFile) read() (string, error) {
 	switch {
 	case err != nil:
 		return "", err
+	case text == "" && isPipe(f.name):
+		return "", fmt.Errorf("%s is a pipe, which can be read only once: use a file", f.name)
 	case text == "":
 		return "", fmt.Errorf("%s is empty", f.name)
 	case f.kind == oneSecret && strings.ContainsAny(text, "\r\n\x00"):
 		return "", fmt.Errorf("%s has more than one line", f.name)
 	}
 	return text, nil
+}
+
+func isPipe(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }
 
 // trimmed removes white space, line breaks and byte order marks around a text.
@@ -265,6 +283,10 @@ func cloned(c *config.HTTPClientConfig) *config.HTTPClientConfig {
 // found if both are the same.
 func unusableKeys(c, filled *config.HTTPClientConfig) []problem {
 	problems := unusablePair("http_client.tls_config", &c.TLSConfig, &filled.TLSConfig)
+	if a := filled.BasicAuth; a != nil && c.BasicAuth.UsernameFile != "" && strings.Contains(a.Username, ":") {
+		problems = append(problems, problem{"http_client.basic_auth.username_file",
+			c.BasicAuth.UsernameFile + ": " + colonInName})
+	}
 	if c.OAuth2 == nil {
 		return problems
 	}
@@ -281,7 +303,7 @@ func unusableKeys(c, filled *config.HTTPClientConfig) []problem {
 func unusablePair(key string, c, filled *config.TLSConfig) []problem {
 	var problems []problem
 	if filled.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(filled.CA)) {
-		problems = append(problems, ofFile(key+".ca", c.CAFile, "not a certificate in PEM format"))
+		problems = append(problems, ofFile(key+".ca", c.CAFile, notCertificate(filled.CA)))
 	}
 	if filled.Cert == "" || filled.Key == "" {
 		return problems
@@ -290,10 +312,22 @@ func unusablePair(key string, c, filled *config.TLSConfig) []problem {
 		return problems
 	}
 	if block, _ := pem.Decode([]byte(filled.Cert)); block == nil {
-		return append(problems, ofFile(key+".cert", c.CertFile, "not a certificate in PEM format"))
+		return append(problems, ofFile(key+".cert", c.CertFile, notCertificate(filled.Cert)))
 	}
 	return append(problems, ofFile(key+".key", c.KeyFile,
 		"not the private key of the certificate, in PEM format"))
+}
+
+// notCertificate says what there is in place of certificates.
+func notCertificate(text string) string {
+	block, _ := pem.Decode([]byte(text))
+	switch {
+	case block != nil && strings.HasSuffix(block.Type, "PRIVATE KEY"):
+		return "a key, not a certificate"
+	case strings.HasPrefix(text, "\x30\x82"):
+		return "a certificate in DER format: convert it to PEM, such as with openssl x509 -inform der"
+	}
+	return "not a certificate in PEM format"
 }
 
 // ofFile returns a problem of a setting, or of the file in its place.

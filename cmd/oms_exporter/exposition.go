@@ -32,10 +32,14 @@ import (
 func (h *handler) write(
 	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
 ) error {
+	if tasks == nil {
+		return h.writeOwn(w, r, others)
+	}
 	agreed := negotiate(r)
 	format := expfmt.Format(agreed.Get("Content-Type"))
-	if tasks == nil || !collector.CanEncode(format) {
-		return h.writeThroughPromhttp(w, r, tasks, others)
+	if !collector.CanEncode(format) {
+		format = expfmt.NewFormat(expfmt.TypeTextPlain)
+		agreed.Set("Content-Type", string(format))
 	}
 	ctx := r.Context()
 	if tasks.Shared() {
@@ -149,15 +153,8 @@ func (a *answers) forget(s weak.Pointer[collector.Snapshot]) {
 	delete(a.of, s)
 }
 
-// writeThroughPromhttp takes promhttp's ordinary path, which is slower.
-func (h *handler) writeThroughPromhttp(
-	w *meter, r *http.Request, tasks *collector.Snapshot, others prometheus.Gatherers,
-) error {
-	if tasks != nil {
-		registry := prometheus.NewRegistry()
-		registry.MustRegister(tasks)
-		others = append(prometheus.Gatherers{registry}, others...)
-	}
+// writeOwn answers with families of which there are few, as promhttp does.
+func (h *handler) writeOwn(w *meter, r *http.Request, own prometheus.Gatherers) error {
 	options := handlerOptions()
 	options.ErrorLog = printer(func(v ...any) {
 		if w.err == nil { // otherwise it is the scraper's doing
@@ -165,7 +162,7 @@ func (h *handler) writeThroughPromhttp(
 				"err", strings.TrimSpace(fmt.Sprintln(v...)))
 		}
 	})
-	promhttp.HandlerFor(others, options).ServeHTTP(w, r)
+	promhttp.HandlerFor(own, options).ServeHTTP(w, r)
 	return w.err
 }
 

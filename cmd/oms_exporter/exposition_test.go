@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,27 @@ func TestMetricsAreNegotiatedAsPromhttpDoes(t *testing.T) {
 	}
 }
 
+// Protobuf as text is for people to read, and so is the text format.
+func TestWhoAsksForProtobufAsTextGetsTheTextFormat(t *testing.T) {
+	tasks := collector.New(twoTasks, collector.Options{}).Scrape(t.Context())
+	for _, encoding := range []string{"text", "compact-text"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics?name[]=oms_up", nil)
+		r.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding="+encoding)
+		w := httptest.NewRecorder()
+		h := &handler{logger: log.NewNopLogger()}
+		if err := h.write(&meter{ResponseWriter: w}, r, tasks, nil); err != nil {
+			t.Error(err)
+		}
+
+		got := readNegotiated(t, w.Result())
+
+		if want := `200 "text/plain; version=0.0.4; charset=utf-8"`; !strings.HasPrefix(got.head, want) ||
+			!strings.HasSuffix(got.body, "\noms_up 1\n") {
+			t.Errorf("%s: got %s %q, want %s", encoding, got.head, got.body, want)
+		}
+	}
+}
+
 func setUnlessEmpty(r *http.Request, header, value string) {
 	if value != "" {
 		r.Header.Set(header, value)
@@ -90,8 +112,6 @@ var accepts = []string{
 		"application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4," +
 		"text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
 	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
-	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
-	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text",
 	"application/vnd.google.protobuf;proto=other;encoding=delimited,text/plain;q=0.1",
 }
 

@@ -44,6 +44,8 @@ type (
 		disableExporterMetrics bool
 		enableLifecycle        bool
 		enablePprof            bool
+		tasksPage              bool
+		grafanaURL             string // may be empty
 	}
 	serveSettings struct {
 		check  bool // only the configuration
@@ -115,7 +117,7 @@ func newApp(commands map[string]command) *kingpin.Application {
 	app.Version(version.Print("oms_exporter"))
 	app.HelpFlag.Short('h')
 	for _, add := range []func(*kingpin.Application) (*kingpin.CmdClause, command){
-		addServe, addCheck, addDemo, addSimulate, addHealth,
+		addServe, addCheck, addTasks, addDemo, addSimulate, addHealth,
 	} {
 		cmd, run := add(app)
 		commands[cmd.FullCommand()] = run
@@ -296,6 +298,9 @@ func addOMSFlags(cmd *kingpin.CmdClause, s *omsSettings) {
 	cmd.Flag("oms.password-changed", "Date on which the account's password was last changed, such as "+
 		"2026-01-31. OMS's passwords expire after 90 days, and an alert can warn before.").
 		StringVar(&t.PasswordChanged)
+	cmd.Flag("oms.console-url", "What the page links tasks to, such as https://oms.example:8089. "+
+		taskIDInLink+" in it stands for the id of a task.").
+		StringVar(&t.ConsoleURL)
 	addTaskFlags(cmd, t)
 }
 
@@ -353,7 +358,8 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 	cmd.Flag("web.systemd-socket", "Use systemd socket activation instead of listening (Linux only).").
 		BoolVar(&s.systemdSocket)
 	cmd.Flag("web.max-requests",
-		"Maximum number of answers written at once; other scrapes wait for a place. 0: no limit.").
+		"Maximum number of answers sent at once for each target. One with more than 500 tasks counts "+
+			"as several. Other scrapes wait. 0: no limit.").
 		Default("40").IntVar(&s.maxRequests)
 	cmd.Flag("web.disable-exporter-metrics",
 		"Leave out the metrics of the exporter itself: oms_exporter_*, go_*, process_*, promhttp_*.").
@@ -362,6 +368,11 @@ func addWebFlags(cmd *kingpin.CmdClause, s *webSettings, address string) {
 		BoolVar(&s.enableLifecycle)
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").
 		BoolVar(&s.enablePprof)
+	cmd.Flag("web.tasks-page", "Show the tasks to people on / and, for programs, on /tasks.").
+		Default("true").BoolVar(&s.tasksPage)
+	cmd.Flag("web.grafana-url", "Grafana that has the dashboards, such as https://grafana.example: "+
+		"the page links each task to its dashboard there.").
+		StringVar(&s.grafanaURL)
 }
 
 func addLogFlags(cmd *kingpin.CmdClause, s *logSettings) {

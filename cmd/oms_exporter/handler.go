@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +17,6 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/common/version"
-	"github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/time/rate"
 
 	"oms_exporter/collector"
@@ -31,10 +28,11 @@ type handler struct {
 	own     *prometheus.Registry // of the exporter's own metrics
 	scrape  *scrapeSettings
 	web     *webSettings
-	limits  *limits
+	limits  *limits // of what is about no target
 	logger  log.Logger
 	answers answers
 	slow    *rate.Sometimes // of warnings of slow scrapers
+	site    site
 }
 
 func newHandler(
@@ -43,17 +41,12 @@ func newHandler(
 	h := &handler{
 		targets: targets, own: own, scrape: &s.scrape, web: &s.web,
 		limits: newLimits(s.web.maxRequests), logger: stamped(base),
-		slow: &rate.Sometimes{Interval: time.Minute},
-	}
-	landing, err := h.landing()
-	if err != nil {
-		return nil, err
+		slow: &rate.Sometimes{Interval: time.Minute}, site: newSite(),
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", landing)
-	mux.Handle("GET /probe", h.limits.admit(http.HandlerFunc(h.probe)))
+	h.handlePages(mux)
+	mux.HandleFunc("GET /probe", h.probe)
 	mux.HandleFunc("GET /sd", h.discover)
-	mux.Handle("GET /status", h.limits.admit(http.HandlerFunc(h.status)))
 	mux.HandleFunc("GET /-/healthy", respond("oms_exporter is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", respond("oms_exporter is ready.\n"))
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
@@ -66,7 +59,7 @@ func newHandler(
 		mux.HandleFunc("GET /debug/pprof/symbol", unhurried(pprof.Symbol))
 		mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
 	}
-	metrics := h.limits.admit(http.HandlerFunc(h.metrics))
+	var metrics http.Handler = http.HandlerFunc(h.metrics)
 	if !s.web.disableExporterMetrics {
 		metrics = promhttp.InstrumentMetricHandler(own, metrics)
 	}
@@ -76,6 +69,12 @@ func newHandler(
 	return h.guard(mux), nil
 }
 
+const (
+	policyHeader  = "Content-Security-Policy"
+	defaultPolicy = "default-src 'none'; style-src 'unsafe-inline'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
 // guard protects all paths: from browsers that other sites direct here, and from clients
 // that do not read what they are sent.
 func (h *handler) guard(next http.Handler) http.Handler {
@@ -84,13 +83,13 @@ func (h *handler) guard(next http.Handler) http.Handler {
 		for name, value := range map[string]string{
 			"Cache-Control":          "no-store",
 			"X-Content-Type-Options": "nosniff",
-			"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; " +
-				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			policyHeader:             defaultPolicy,
 		} {
 			if w.Header().Get(name) == "" { // what --web.config.file says stands
 				w.Header().Set(name, value)
 			}
 		}
+		w = &steadyWriter{ResponseWriter: w}
 		h.budgetOf(r, nil).cutOff(w)
 		next.ServeHTTP(w, r)
 	})
@@ -116,23 +115,20 @@ func handle(mux *http.ServeMux, pattern string, handler http.Handler) (err error
 	return nil
 }
 
-func (h *handler) landing() (http.Handler, error) {
-	return web.NewLandingPage(web.LandingConfig{
-		Name:        "oms_exporter",
-		Description: "Prometheus exporter for the tasks of OceanBase Migration Service",
-		Version:     version.Info(),
-		Profiling:   strconv.FormatBool(h.web.enablePprof),
-		Links: []web.LandingLinks{
-			{
-				Address: h.web.telemetryPath, Text: "Metrics",
-				Description: "of the exporter, and of the tasks of the OMS that flags name",
-			},
-			{Address: "/status", Text: "Status", Description: "how the latest listings of each OMS went"},
-			{Address: "/sd", Text: "Discovery", Description: "the configured OMS, for Prometheus"},
-			{Address: "/-/healthy", Text: "Healthy", Description: "the exporter is running"},
-			{Address: "/-/ready", Text: "Ready", Description: "the exporter accepts requests"},
-		},
-	})
+// handlePages registers the pages for people. The first is that of the tasks, unless it is off.
+func (h *handler) handlePages(mux *http.ServeMux) {
+	admit := func(pattern string, handle http.HandlerFunc) {
+		mux.Handle(pattern, h.limits.admit(handle))
+	}
+	admit("GET /status", h.status)
+	admit("POST /status", h.listNow)
+	if !h.web.tasksPage {
+		admit("GET /{$}", h.status)
+		return
+	}
+	admit("GET /{$}", h.page)
+	admit("POST /{$}", h.listNow)
+	admit("GET /tasks", h.tasksFor)
 }
 
 func respond(body string) http.HandlerFunc {
@@ -167,6 +163,8 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 	case target == nil:
 		http.Error(w, fmt.Sprintf("no target %.100q in the configuration; /sd lists them", name),
 			http.StatusNotFound)
+	case r.URL.Query().Get("debug") == "true":
+		h.explain(w, r, target)
 	default:
 		h.expose(w, r, target, nil)
 	}
@@ -181,32 +179,36 @@ func (h *handler) budgetOf(r *http.Request, t *target) budget {
 	return budgetOf(r, most, h.scrape.timeoutOffset)
 }
 
-// expose answers with the tasks of a target, if there is one, and other metrics. Only
-// writing takes a place; waiting for OMS does not.
+// expose answers with the tasks of a target, if there is one, and other metrics.
 func (h *handler) expose(
 	w http.ResponseWriter, r *http.Request, t *target, others prometheus.Gatherers,
 ) {
 	start := time.Now()
 	b := h.budgetOf(r, t)
 	b.cutOff(w)
-	var tasks *collector.Snapshot
+	limits := h.limits
 	if t != nil {
-		tasks = scrapeUntil(b.listing, t, r)
+		limits = t.limits
 	}
-	h.limits.inPlace(w, r, b.waiting, func() {
-		answer := &meter{ResponseWriter: w}
-		err := h.write(answer, r, tasks, others)
-		h.logAnswer(answer, t, tasks, time.Since(start), err)
-		if err != nil {
-			panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+	answer := func(tasks *collector.Snapshot) {
+		limits.inRoom(w, r, b.waiting, tasks.Tasks(), func() {
+			answer := &meter{ResponseWriter: w}
+			err := h.write(answer, r, tasks, others)
+			h.logAnswer(answer, t, tasks, time.Since(start), err)
+			if err != nil {
+				panic(http.ErrAbortHandler) // the scraper must not take a part of the answer for all
+			}
+		})
+	}
+	limits.admit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if t == nil {
+			answer(nil)
+			return
 		}
-	})
-}
-
-func scrapeUntil(deadline time.Time, t *target, r *http.Request) *collector.Snapshot {
-	ctx, cancel := context.WithDeadline(r.Context(), deadline)
-	defer cancel()
-	return t.collector.Scrape(ctx)
+		ctx, cancel := context.WithDeadline(r.Context(), b.listing)
+		defer cancel()
+		t.use(ctx, answer)
+	})).ServeHTTP(w, r)
 }
 
 // logAnswer logs what a scrape was answered, or why it was not.
@@ -279,6 +281,10 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
 		http.Error(w, "to reload, send a POST", http.StatusMethodNotAllowed)
+	case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "":
+		// A page whose site an attacker has pointed at the exporter looks like one of ours.
+		http.Error(w, "browsers cannot reload the configuration: use curl -X POST, or send SIGHUP",
+			http.StatusForbidden)
 	default:
 		err := h.targets.reload()
 		logReload(err, h.logger)

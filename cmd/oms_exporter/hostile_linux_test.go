@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oms_exporter/omsclient/omssim"
 )
 
 // What the exporter may take, whatever an OMS lists. The first is what Go is told; beyond
@@ -392,11 +394,16 @@ type limitedProgram struct {
 
 func startLimited(t *testing.T, binary, oms string, args ...string) *limitedProgram {
 	t.Helper()
-	shell := []string{
-		"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataLimit>>10), binary,
-		"--oms.url=" + oms, "--web.listen-address=127.0.0.1:0",
+	return startWithin(t, fmt.Sprintf("ulimit -d %d", dataLimit>>10), binary, append([]string{
+		"--oms.url=" + oms,
 		"--scrape.timeout=2m", "--oms.page-timeout=1m", // a busy machine is no failure
-	}
+	}, args...)...)
+}
+
+// startWithin starts the program after a command of the shell that limits something.
+func startWithin(t *testing.T, limit, binary string, args ...string) *limitedProgram {
+	t.Helper()
+	shell := []string{"-c", limit + `; exec "$0" "$@"`, binary, "--web.listen-address=127.0.0.1:0"}
 	p := &limitedProgram{
 		stderr: newOutput(), ended: make(chan struct{}),
 		cmd: exec.CommandContext(t.Context(), "sh", append(shell, args...)...),
@@ -472,6 +479,123 @@ func (p *limitedProgram) lastPage(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// Clients at the port do not make the program take more memory than it may, whatever they
+// ask for and do not read.
+func TestClientsAtThePortNeverKill(t *testing.T) {
+	binary := buildProgram(t)
+	t.Run("all", func(t *testing.T) {
+		t.Run("answers", func(t *testing.T) { testAnswersThatNobodyReads(t, binary) })
+		t.Run("connections", func(t *testing.T) { testFloodsOfConnections(t, binary) })
+		t.Run("files", func(t *testing.T) { testConnectionsBeyondTheFiles(t, binary) })
+		t.Run("targets", func(t *testing.T) { testManyTargetsAtOneMoment(t, binary) })
+	})
+}
+
+// Each of these clients would keep a listing of its own in memory, and what is written of it.
+func testAnswersThatNobodyReads(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	const tasks, clients = 10_000, 12
+	_, oms := newOMS(t, omssim.Options{Tasks: tasks})
+	p := startLimited(t, binary, oms)
+	for range clients {
+		sluggard(t, &program{url: p.url}, "/metrics", "120")
+		<-time.After(time.Second) // longer than a listing takes, so that they share none
+	}
+	t.Logf("peak RSS %d MiB with %d clients", p.resident(t, "VmHWM")>>20, clients)
+
+	if a := p.scrape(t); !a.up {
+		t.Errorf("a client that reads: reason %q", a.reason)
+	}
+	p.expectBounded(t)
+}
+
+func testFloodsOfConnections(t *testing.T, binary string) {
+	t.Helper()
+	for name, text := range map[string]string{
+		"idle":          "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n",
+		"half a header": "GET /-/healthy HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", maxHeaderBytes-1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const connections, most = 4000, 96 << 20
+			p := startLimited(t, binary, "http://127.0.0.1:1")
+			client := &program{url: p.url}
+			before := p.resident(t, "VmHWM")
+			for range connections {
+				_, _ = io.WriteString(dial(t, client), text) // it may be closed
+			}
+			if r := get(t, p.url+"/-/healthy"); r.status != http.StatusOK {
+				t.Errorf("/-/healthy: status %d", r.status)
+			}
+			peak := p.resident(t, "VmHWM")
+			t.Logf("peak RSS %d MiB, %d MiB before", peak>>20, before>>20)
+			if peak > most {
+				t.Errorf("%d connections take %d MiB", connections, peak>>20)
+			}
+		})
+	}
+}
+
+// The program never lacks files because of connections.
+func testConnectionsBeyondTheFiles(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	p := startWithin(t, "ulimit -n 100", binary, "--oms.url="+serveOMS(t, fleetOf(3)))
+	client := &program{url: p.url}
+	for range 300 {
+		_, _ = io.WriteString(dial(t, client), "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	if got := verdict(t, p.url+"/metrics", scrapeTimeout, "5"); got != "up, 3 tasks" {
+		t.Errorf("beside 300 connections: %s", got)
+	}
+	if log := p.stderr.String(); strings.Contains(log, "too many open files") || !strings.Contains(log, "limit=50") {
+		t.Errorf("the log is\n%s", log)
+	}
+}
+
+// A fleet of targets is scraped at one moment, with the default limits.
+func testManyTargetsAtOneMoment(t *testing.T, binary string) {
+	t.Helper()
+	t.Parallel()
+	const targets, tasks, most = 200, 50, 160 << 20
+	_, oms := newOMS(t, omssim.Options{Tasks: tasks, Scenarios: []string{"following"}, Latency: 50 * time.Millisecond})
+	var config strings.Builder
+	config.WriteString("targets:\n")
+	for i := range targets {
+		fmt.Fprintf(&config, "  t%d: {url: %q}\n", i, oms)
+	}
+	p := startWithin(t, fmt.Sprintf("ulimit -d %d", dataLimit>>10), binary, "--scrape.timeout=2m",
+		"--config.file="+writeFile(t, config.String()))
+	for round := range 2 { // the second has connections
+		began := time.Now()
+		answers := make(chan int, targets)
+		for i := range targets {
+			go func() {
+				r, _ := ask(fmt.Sprintf("%s/probe?target=t%d", p.url, i), 2*time.Minute) // a busy machine is no failure
+				answers <- strings.Count(r.body, "\noms_task_info{")
+			}()
+		}
+		own := parseText(t, get(t, p.url+"/metrics").body) // meanwhile
+		got := map[int]int{}
+		for range targets {
+			got[<-answers]++
+		}
+		took := time.Since(began)
+		if got[tasks] != targets {
+			t.Errorf("answers by number of tasks: %v, want %d with %d", got, targets, tasks)
+		}
+		goroutines, _ := own.value("go_goroutines")
+		files, _ := own.value("process_open_fds")
+		t.Logf("round %d: answers by number of tasks %v after %s, peak RSS %d MiB, meanwhile %g goroutines, %g files", round, got,
+			took.Round(time.Millisecond), p.resident(t, "VmHWM")>>20, goroutines, files)
+	}
+	if peak := p.resident(t, "VmHWM"); peak > most {
+		t.Errorf("the program took %d MiB", peak>>20)
+	}
+	p.expectBounded(t)
 }
 
 // resident returns one of the figures of /proc about the memory of the program, in bytes.

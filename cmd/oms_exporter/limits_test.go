@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,25 +122,26 @@ func TestSharedAndSingleAnswersAreCutOffAlike(t *testing.T) {
 	}
 }
 
-func TestTheLimitOfRequestsIsOfAllThatMayTakeLong(t *testing.T) {
+func TestTheLimitOfRequestsIsOfOneTarget(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}, 2*requestsPerAnswer), make(chan struct{})
 	oms := fleetOf(3)
-	p := start(t, "--web.max-requests=1", "--oms.url="+serveOMS(t, http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
+	p := exporterOf(t, fmt.Sprintf("  slow: {url: %q}\n  good: {url: %q}\n",
+		serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asked <- struct{}{}
 			<-release
 			oms.ServeHTTP(w, r)
-		})))
+		})), serveOMS(t, oms)), "--web.max-requests=1")
 	var waiting sync.WaitGroup
 	for range requestsPerAnswer {
-		waiting.Go(func() { _, _ = ask(p.url+"/metrics", patience) })
+		waiting.Go(func() { _, _ = ask(p.url+"/probe?target=slow", patience) })
 	}
 	<-asked
 	<-time.After(200 * time.Millisecond) // so that the others have come too
 
 	for path, want := range map[string]int{
-		"/metrics": 503, "/status": 503, "/probe?target=x": 503, "/": 200, "/sd": 200, "/-/healthy": 200, "/-/ready": 200,
+		"/probe?target=slow": 503, "/probe?target=good": 200, "/metrics": 200, "/status": 200, "/": 200, "/sd": 200,
+		"/-/healthy": 200, "/-/ready": 200,
 	} {
 		if r := get(t, p.url+path); r.status != want {
 			t.Errorf("%s: status %d, want %d", path, r.status, want)
@@ -145,6 +149,68 @@ func TestTheLimitOfRequestsIsOfAllThatMayTakeLong(t *testing.T) {
 	}
 	close(release)
 	waiting.Wait()
+}
+
+// TestClientsThatDoNotReadTakeNothingFromOtherTargets has more of them than answers may be
+// sent at once, than requests may be in progress, and than there may be connections.
+func TestClientsThatDoNotReadTakeNothingFromOtherTargets(t *testing.T) {
+	t.Parallel()
+	for _, number := range []int{40, 60, 1000} {
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			t.Parallel()
+			var listings atomic.Int64
+			wordy := wordyFleet()
+			p := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n  good: {url: %q}\n",
+				serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					listings.Add(1)
+					wordy.ServeHTTP(w, r)
+				})), serveOMS(t, fleetOf(3))))
+			hangUp := neverRead(t, p, "/probe?target=wordy", number)
+
+			for path, want := range map[string]string{"/probe?target=good": "up, 3 tasks", "/metrics": "status 200", "/status": "status 200"} {
+				r, err := ask(p.url+path, patience, scrapeTimeout, "5")
+				got := fmt.Sprintf("status %d", r.status)
+				if strings.HasPrefix(path, "/probe") {
+					got = verdictOf(t, r, err)
+				}
+				if got != want {
+					t.Errorf("beside %d clients that do not read, %s: %s (%v), want %s", number, path, got, err, want)
+				}
+			}
+			hangUp()
+			for before := int64(-1); listings.Load() > before; { // until OMS is no longer asked
+				before = listings.Load()
+				<-time.After(3 * time.Second)
+			}
+		})
+	}
+}
+
+// neverRead has clients that ask and read nothing. The exporter may close their connections.
+func neverRead(t *testing.T, p *program, path string, number int) (hangUp func()) {
+	t.Helper()
+	var opened sync.WaitGroup
+	connections := make(chan net.Conn, number)
+	for range number {
+		opened.Go(func() {
+			c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+			if err != nil {
+				return
+			}
+			connections <- c
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetReadBuffer(4096)
+			}
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n%s: 30\r\n\r\n", path, scrapeTimeout)
+		})
+	}
+	opened.Wait()
+	close(connections)
+	return func() {
+		for c := range connections {
+			_ = c.Close()
+		}
+	}
 }
 
 func TestWhoeverDoesNotReadIsCutOffOnAnyPath(t *testing.T) {
@@ -157,7 +223,7 @@ func TestWhoeverDoesNotReadIsCutOffOnAnyPath(t *testing.T) {
 	})))
 	t.Cleanup(server.Close)
 	began := time.Now()
-	c := sluggard(t, &program{url: server.URL}, "/", "1")
+	c := sluggard(t, &program{url: server.URL}, "/", "60")
 
 	var err error
 	select {
@@ -166,7 +232,7 @@ func TestWhoeverDoesNotReadIsCutOffOnAnyPath(t *testing.T) {
 	}
 
 	if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took > 9*time.Second {
-		t.Errorf("writing ended after %s with %v, want that its time is up after about 6 s", took, err)
+		t.Errorf("writing ended after %s with %v, want that its time is up after about 5 s", took, err)
 	}
 	expectCutOff(t, "the client", c)
 }
@@ -208,12 +274,38 @@ func TestScrapersThatHangUpAreNoErrors(t *testing.T) {
 // failing is a registry that cannot be gathered.
 func failing() ([]*dto.MetricFamily, error) { return nil, errors.New("two metrics of one name") }
 
+// Clients can ask for the same listing in many formats and codings.
+func TestOnlyAFewAnswersOfAListingAreKept(t *testing.T) {
+	var a answers
+	shared, encoded := sharedSnapshot(t), 0
+	const keys = 3 * maxBodies
+	for range 2 {
+		for key := range keys {
+			err := a.write(io.Discard, shared, fmt.Sprint(key), func(io.Writer) error {
+				encoded++
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+
+	if want := maxBodies + 2*(keys-maxBodies); encoded != want {
+		t.Errorf("%d answers were encoded, want %d: %d once and the others each time", encoded, want, maxBodies)
+	}
+	runtime.KeepAlive(shared)
+}
+
 func TestAnAnswerThatCannotBeWrittenIsNeverTakenForWhole(t *testing.T) {
 	lines := newOutput()
 	h := &handler{
-		scrape: &scrapeSettings{timeout: time.Minute}, limits: newLimits(1), logger: log.NewLogfmtLogger(lines),
+		scrape: &scrapeSettings{timeout: time.Minute}, logger: log.NewLogfmtLogger(lines),
 	}
-	tasks := &target{config: &targetConfig{}, collector: collector.New(twoTasks, collector.Options{})}
+	tasks := &target{
+		config: &targetConfig{}, limits: newLimits(1),
+		collector: collector.New(twoTasks, collector.Options{Room: collector.NewRoom(1)}),
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.expose(w, r, tasks, prometheus.Gatherers{prometheus.GathererFunc(failing)})
 	}))

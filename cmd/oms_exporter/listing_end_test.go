@@ -42,6 +42,41 @@ func refusingBeyond(tasks, claimed, most int, beyond refusal) http.Handler {
 	})
 }
 
+// TestWhateverFailsAfterAllTasksIsTheEnd has 150 of 150 tasks on page 1, twice: what
+// page 2 answers must not rest the secret either.
+func TestWhateverFailsAfterAllTasksIsTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, beyond := range map[string]http.HandlerFunc{
+		"no body": statusOnly(200), "302": statusOnly(302), "401": statusOnly(401), "403": statusOnly(403),
+		"405": statusOnly(405), "502": statusOnly(502), "429": statusOnly(429),
+		"HTML": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<html>")
+		},
+		"reset":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"nothing": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := fleetOf(150)
+			address, settings := serve1or2(t, "HTTP/1.1", http.HandlerFunc(
+				func(w http.ResponseWriter, r *http.Request) {
+					if pageAsked(r) == 1 {
+						fmt.Fprint(w, all[0])
+						return
+					}
+					beyond(w, r)
+				}))
+			p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", exclude: {statuses: [RUNNING]}}\n", address))
+			for range 2 {
+				if got := verdict(t, p.url+"/probe?target=oms", scrapeTimeout, ample); got != "up, 150 tasks" {
+					t.Error(got)
+				}
+			}
+		})
+	}
+}
+
 // TestARefusalAfterTheLastPageIsTheEnd has numbers of tasks around those that
 // fill their pages.
 func TestARefusalAfterTheLastPageIsTheEnd(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-//go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
+//go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds|TestPages|TestTasksInATerminal|TestAProbeExplainsItself)$ -update .
 
 func main() {
 	stdlog.SetOutput(io.Discard) // net/http quotes there what servers send without being asked

@@ -34,7 +34,7 @@ func serve(ctx context.Context, s *serveSettings, stderr io.Writer) error {
 		return err
 	}
 	own := newRegistry(&s.web)
-	targets, err := newTargets(s.oms.load, &s.scrape, own, logger, direct)
+	targets, err := newTargets(s.oms.load, &s.scrape, own, logger, direct, s.web.maxRequests)
 	if err != nil {
 		return err
 	}
@@ -120,6 +120,10 @@ func (s *webSettings) validate() error {
 	if !strings.HasPrefix(s.telemetryPath, "/") {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
+	if !isLink(s.grafanaURL) {
+		return usagef("--web.grafana-url: must be an http or https URL without user name and " +
+			"password, such as https://grafana.example")
+	}
 	if err := web.Validate(s.configFile); err != nil {
 		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
 	}
@@ -139,7 +143,7 @@ func checkConfig(s *serveSettings, stdout io.Writer) error {
 		return err
 	}
 	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), direct)
+		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
 	if err != nil {
 		return err
 	}
@@ -199,8 +203,8 @@ func listenAndServe(
 	ctx context.Context, handler http.Handler, s *webSettings, base log.Logger,
 ) error {
 	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
-	logger := bridged(base)
-	server := newServer(handler, logger)
+	server := newServer(handler, base)
+	server.BaseContext = ready
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
@@ -217,7 +221,7 @@ func listenAndServe(
 		WebListenAddresses: &s.listenAddresses,
 		WebSystemdSocket:   &s.systemdSocket,
 		WebConfigFile:      &s.configFile,
-	}, logger)
+	}, bridged(base))
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -226,10 +230,17 @@ func listenAndServe(
 	return err
 }
 
+// What a client may make the server hold for a connection. HTTP/2 opens another connection
+// for requests beyond maxStreams.
+const (
+	maxHeaderBytes = 16 << 10
+	maxStreams     = 8 // of HTTP/2, for requests at the same time
+)
+
 // newServer returns a server that no client can keep busy for long. How long writing an
 // answer may take depends on the request; see [budget].
-func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+func newServer(handler http.Handler, base log.Logger) *http.Server {
+	errorLog := slog.NewLogLogger(bridged(base).Handler(), slog.LevelWarn)
 	errorLog.SetOutput(&seldom{
 		next: errorLog.Writer(), when: rate.Sometimes{First: 10, Interval: time.Minute},
 	})
@@ -238,9 +249,14 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second, // of bodies, which nothing here needs
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		HTTP2:             &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
-		ErrorLog:          errorLog,
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: 64 << 10, // of bodies
+			WriteByteTimeout:              10 * time.Second,
+		},
+		ErrorLog:  errorLog,
+		ConnState: newConnLimiter(stamped(base)).follow,
 	}
 }
 

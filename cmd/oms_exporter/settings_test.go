@@ -141,7 +141,7 @@ func observed(t *testing.T, target, thresholds string, flags ...string) string {
 		file := writeFile(t, "targets:\n  a:\n    "+target+"\ndelay_thresholds: {"+thresholds+"}\n")
 		flags, path = []string{"--config.file=" + file}, "/probe?target=a"
 	}
-	p := start(t, flags...)
+	p := start(t, append(flags, "--collector.detail")...)
 	scraped, discovered := get(t, p.url+path).body, get(t, p.url+"/sd").body
 	if path != "/metrics" {
 		scraped += get(t, p.url+"/metrics").body

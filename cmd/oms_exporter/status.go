@@ -1,9 +1,8 @@
 package main
 
 import (
-	_ "embed" // for status.html
-	"html/template"
 	"net/http"
+	"net/url"
 	"time"
 
 	"oms_exporter/collector"
@@ -19,6 +18,7 @@ type (
 	}
 	targetStatus struct {
 		Name    string        `json:"name"`
+		Probe   string        `json:"-"` // the address of its metrics; empty: they are on /metrics
 		URL     string        `json:"url"`
 		Secret  *secretStatus `json:"refusedSecret,omitempty"` // nil: OMS has not refused it
 		Fetches []fetchStatus `json:"fetches"`                 // the latest first
@@ -70,6 +70,12 @@ type (
 	}
 )
 
+// A statusPage shows a statusDoc to people.
+type statusPage struct {
+	siteDoc
+	Doc statusDoc
+}
+
 // status shows how the last listings of each OMS went, without bodies or secrets.
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	format := r.URL.Query().Get("format")
@@ -78,8 +84,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 		case "json":
 			writeJSON(w, h.statusDoc())
 		case "", "html":
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			_ = statusPage.Execute(w, h.statusDoc())
+			h.render(w, "status", &statusPage{h.siteDoc(r, "status", "listings"), h.statusDoc()})
 		default:
 			http.Error(w, "format is html or json", http.StatusBadRequest)
 		}
@@ -93,6 +98,9 @@ func (h *handler) statusDoc() statusDoc {
 	for _, t := range h.targets.all() {
 		shown := targetStatus{
 			Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{},
+		}
+		if t.name != flagsTarget {
+			shown.Probe = "probe?" + url.Values{"target": {t.name}}.Encode()
 		}
 		if r, refused := t.client.Refused(); refused {
 			shown.Secret = &secretStatus{Since: r.Since.UTC(), Next: r.Next.UTC(), Count: r.Count}
@@ -146,8 +154,3 @@ func statusOf(f collector.Fetch) fetchStatus {
 	}
 	return shown
 }
-
-//go:embed status.html
-var statusHTML string
-
-var statusPage = template.Must(template.New("status").Parse(statusHTML))

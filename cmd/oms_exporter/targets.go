@@ -28,6 +28,8 @@ type target struct {
 	client    *omsclient.Client
 	http      *http.Client
 	own       *prometheus.Registry // of the exporter's own metrics about it
+	limits    *limits
+	lookout   *lookout
 }
 
 // displayName is the name of a target where one must be shown.
@@ -44,23 +46,27 @@ func direct(_ string, next http.RoundTripper) http.RoundTripper { return next }
 type targets struct {
 	load       func() (*fileConfig, error) // reads the configuration
 	scrape     *scrapeSettings
+	answers    int // of a target that may be sent at once; 0: no limit
 	wrap       transportWrapper
 	logger     log.Logger
 	reloads    *collector.Reloads
 	refused    atomic.Pointer[time.Time] // when the last reload was; nil: it was not
+	loaded     atomic.Pointer[time.Time] // when the configuration in use was loaded
 	thresholds atomic.Pointer[collector.Thresholds]
 
 	reloading sync.Mutex
 	current   atomic.Pointer[map[string]*target]
 }
 
-// newTargets loads the configuration for the first time.
+// newTargets loads the configuration for the first time. The number of answers is how many
+// of a target may be sent at once; 0 means no limit.
 func newTargets(
 	load func() (*fileConfig, error), scrape *scrapeSettings, own prometheus.Registerer,
-	logger log.Logger, wrap transportWrapper,
+	logger log.Logger, wrap transportWrapper, answers int,
 ) (*targets, error) {
 	t := &targets{
 		load: load, scrape: scrape, wrap: wrap, logger: logger, reloads: collector.NewReloads(own),
+		answers: answers,
 	}
 	t.current.Store(&map[string]*target{})
 	if err := t.reload(); err != nil {
@@ -106,7 +112,12 @@ func (t *targets) replace() error {
 	}
 	t.thresholds.Store(loaded.DelayThresholds.thresholds())
 	t.current.Store(&after)
-	for _, old := range before {
+	now := time.Now().UTC()
+	t.loaded.Store(&now)
+	for name, old := range before {
+		if after[name] != old {
+			old.lookout.clear()
+		}
 		old.http.CloseIdleConnections() // those that stay may have moved to another address
 	}
 	return nil
@@ -140,9 +151,10 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 		options.Metrics.CredentialsChanged(changed)
 	}
 	options.Pace = rate.NewLimiter(2, 3) // a second, after a burst
+	options.Room = collector.NewRoom(t.answers)
 	return &target{
 		name: name, config: cfg, http: hc, client: client, own: own,
-		collector: collector.New(client.List, options),
+		collector: collector.New(client.List, options), limits: newLimits(t.answers), lookout: &lookout{},
 	}, nil
 }
 

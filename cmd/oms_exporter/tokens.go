@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/common/config"
@@ -21,7 +23,8 @@ import (
 // request's context. It is safe for concurrent use.
 type tokenTransport struct {
 	server *http.Client // calls the token server
-	source tokenConfig
+	source func(oauth2.AuthStyle) tokenConfig
+	styles *authStyles
 	next   http.RoundTripper
 
 	lock  chan struct{} // holds an element while token is in use
@@ -33,7 +36,41 @@ type tokenConfig interface {
 	TokenSource(ctx context.Context) oauth2.TokenSource
 }
 
-func newTokenTransport(c *config.OAuth2, next http.RoundTripper) (*tokenTransport, error) {
+// AuthStyles are the ways of sending a client's secret to a token server that are left
+// to try: in a header, as the standard wants it, or in the form. The zero value is ready
+// to use. They are safe for concurrent use.
+type authStyles struct {
+	mu    sync.Mutex
+	order []oauth2.AuthStyle // the one to use now, then the other, unless that is settled
+	tried bool
+}
+
+// next returns the styles to try now. That is both, but only the first time: a secret
+// that is wrong must not be sent twice whenever it is tried.
+func (s *authStyles) next() []oauth2.AuthStyle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.tried:
+		s.order = []oauth2.AuthStyle{oauth2.AuthStyleInHeader, oauth2.AuthStyleInParams}
+		s.tried = true
+		return slices.Clone(s.order)
+	case len(s.order) > 1: // neither was accepted, perhaps because the secret was wrong
+		slices.Reverse(s.order)
+	}
+	return []oauth2.AuthStyle{s.order[0]}
+}
+
+// settle notes that the token server accepts a style.
+func (s *authStyles) settle(style oauth2.AuthStyle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = []oauth2.AuthStyle{style}
+}
+
+func newTokenTransport(
+	c *config.OAuth2, styles *authStyles, next http.RoundTripper,
+) (*tokenTransport, error) {
 	connections, err := newConnections(config.HTTPClientConfig{
 		TLSConfig: c.TLSConfig, ProxyConfig: c.ProxyConfig,
 	})
@@ -44,14 +81,15 @@ func newTokenTransport(c *config.OAuth2, next http.RoundTripper) (*tokenTranspor
 				return http.ErrUseLastResponse
 			},
 		},
-		source: tokenConfigOf(c), next: next, lock: make(chan struct{}, 1),
+		source: func(style oauth2.AuthStyle) tokenConfig { return tokenConfigOf(c, style) },
+		styles: styles, next: next, lock: make(chan struct{}, 1),
 	}, err
 }
 
 // grantTypeJWT is the grant_type that asks for a token with a signed statement.
 const grantTypeJWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-func tokenConfigOf(c *config.OAuth2) tokenConfig {
+func tokenConfigOf(c *config.OAuth2, style oauth2.AuthStyle) tokenConfig {
 	params := url.Values{}
 	for name, value := range c.EndpointParams {
 		params.Set(name, value)
@@ -59,7 +97,7 @@ func tokenConfigOf(c *config.OAuth2) tokenConfig {
 	if c.GrantType != grantTypeJWT {
 		return &clientcredentials.Config{
 			ClientID: c.ClientID, ClientSecret: string(c.ClientSecret), Scopes: c.Scopes,
-			TokenURL: c.TokenURL, EndpointParams: params,
+			TokenURL: c.TokenURL, EndpointParams: params, AuthStyle: style,
 		}
 	}
 	algorithm, ok := jwt.GetSigningMethod(c.SignatureAlgorithm).(*jwt.SigningMethodRSA)
@@ -117,12 +155,27 @@ func (t *tokenTransport) current(ctx context.Context) (*oauth2.Token, error) {
 		context.WithValue(context.Background(), oauth2.HTTPClient, t.server))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	token, err := t.source.TokenSource(bare).Token() //nolint:contextcheck // it ends with ctx
+	token, err := t.get(bare) //nolint:contextcheck // it ends with ctx
 	if err != nil {
 		return nil, tokenError(err)
 	}
 	t.token = token
 	return token, nil
+}
+
+// get asks the token server.
+func (t *tokenTransport) get(ctx context.Context) (token *oauth2.Token, err error) {
+	for _, style := range t.styles.next() {
+		var refused *oauth2.RetrieveError
+		token, err = t.source(style).TokenSource(ctx).Token()
+		if err == nil {
+			t.styles.settle(style)
+		}
+		if !errors.As(err, &refused) || refused.Response.StatusCode >= http.StatusInternalServerError {
+			break
+		}
+	}
+	return token, err
 }
 
 // forget drops a token that OMS does not accept, so that the next request gets another.

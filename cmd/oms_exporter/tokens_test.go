@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,16 +90,81 @@ func TestATokenIsKeptUntilOMSRefusesItOrTheSecretChanges(t *testing.T) {
 	g.mu.Lock()
 	g.accept = "Bearer second"
 	g.mu.Unlock()
-	probe("down: auth", 1) // the first token was refused; it rests
+	probe("down: auth", 2) // the first token was refused, and so was the secret
+	probe("down: auth", 2) // which rests
 	rewriteFile(t, secret, "canary2")
-	probe("up, 3 tasks", 2)
+	probe("up, 3 tasks", 3)
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}
-	probe("down: credentials", 2)
+	probe("down: credentials", 3)
 	expectLogged(t, p, `reason=credentials err=".*http_client\.oauth2\.client_secret_file: open `+secret)
 	if strings.Contains(p.stderr.String(), "canary") {
 		t.Errorf("a secret:\n%s", p.stderr)
+	}
+}
+
+// TestASecretIsSentOncePerTry to token servers that take it only in one of the two ways.
+func TestASecretIsSentOncePerTry(t *testing.T) {
+	t.Parallel()
+	for name, inForm := range map[string]bool{"in a header": false, "in the form": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const wrong = http.StatusUnauthorized
+			given := func(r *http.Request) string {
+				if _, secret, ok := r.BasicAuth(); ok != inForm {
+					return secret + r.PostFormValue("client_secret")
+				}
+				return ""
+			}
+			var mu sync.Mutex
+			var sent int
+			secret := "changed"
+			server := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if sent++; given(r) != secret {
+					w.WriteHeader(wrong)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"access_token": "x", "token_type": "Bearer", "expires_in": 1}`)
+			}))
+			transport := transportOf(t, server) // whose secret is x
+			tries := func(n int) (requests []int, good bool) {
+				for range n {
+					mu.Lock()
+					sent = 0
+					mu.Unlock()
+					request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, serveOMS(t, &guard{accept: "Bearer x"}), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					response, err := transport.RoundTrip(request)
+					if good = err == nil; good {
+						_ = response.Body.Close()
+					}
+					mu.Lock()
+					requests = append(requests, sent)
+					mu.Unlock()
+				}
+				return requests, good
+			}
+
+			if requests, _ := tries(4); !slices.Equal(requests, []int{2, 1, 1, 1}) {
+				t.Errorf("requests of each try with a wrong secret: %v", requests)
+			}
+			mu.Lock()
+			secret = "x"
+			mu.Unlock()
+			if requests, good := tries(2); !good {
+				t.Errorf("the right secret is refused after %v requests", requests)
+			}
+			if requests, good := tries(3); !good || !slices.Equal(requests, []int{1, 1, 1}) {
+				t.Errorf("requests of each try with the right secret: %v", requests)
+			}
+			transport.CloseIdleConnections()
+		})
 	}
 }
 

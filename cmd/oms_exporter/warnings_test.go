@@ -26,6 +26,8 @@ func TestWarnings(t *testing.T) {
 	rewriteFile(t, filepath.Join(dir, "key"), identity.key)
 	rewriteFile(t, filepath.Join(dir, "other.key"), newIdentity(t).key)
 	rewriteFile(t, filepath.Join(dir, "empty"), " \r\n")
+	rewriteFile(t, filepath.Join(dir, "colon"), "a:b\n")
+	rewriteFile(t, filepath.Join(dir, "DER"), pemContent(t, identity.certificate))
 	rewriteFile(t, filepath.Join(dir, "lines"), "one\ntwo\n")
 	const (
 		inClear   = "the password is sent over plain HTTP, where anyone in between can read it: use https"
@@ -57,6 +59,9 @@ func TestWarnings(t *testing.T) {
 		{"empty", auth("authorization: {credentials_file: empty}"), nil, "FILE:2: targets.a.http_client.authorization.credentials_file: DIR/empty is empty"},
 		{"two lines", auth("basic_auth: {username: u, password_file: lines}"), nil, "FILE:2: targets.a.http_client.basic_auth.password_file: DIR/lines has more than one line"},
 		{"no certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: secret}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
+		{"a name with a colon", auth("basic_auth: {username_file: colon, password_file: secret}"), nil, "FILE:2: targets.a.http_client.basic_auth.username_file: DIR/colon: has a colon, which HTTP Basic authentication cannot send in a name"},
+		{"a key for a certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: key}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/key: a key, not a certificate"},
+		{"a certificate in DER", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: DER}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/DER: a certificate in DER format: convert it to PEM, such as with openssl x509 -inform der"},
 		{"no client certificate", auth("tls_config: {cert_file: secret, key_file: key}"), nil, "FILE:2: targets.a.http_client.tls_config.cert_file: DIR/secret: not a certificate in PEM format"},
 		{"the key of another certificate", auth("tls_config: {cert_file: certificate, key_file: other.key}"), nil, "FILE:2: targets.a.http_client.tls_config.key_file: DIR/other.key: not the private key of the certificate, in PEM format"},
 		{"no key to sign with", auth("oauth2: {client_id: i, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: secret}"), nil, "FILE:2: targets.a.http_client.oauth2.client_certificate_key_file: DIR/secret: not a key in PEM format"},

@@ -14,11 +14,10 @@ import (
 	"oms_exporter/omsclient/omssim"
 )
 
-func TestOnlyScrapesCallOMS(t *testing.T) {
+func TestOnlyScrapesAndPeopleCallOMS(t *testing.T) {
 	sim, url := newOMS(t, omssim.Options{Projects: projects(t)})
 	p := start(t, "--oms.url="+url)
 
-	landing := get(t, p.url+"/")
 	for path, want := range map[string]string{
 		"/-/healthy": "oms_exporter is healthy.\n", "/-/ready": "oms_exporter is ready.\n",
 	} {
@@ -27,17 +26,16 @@ func TestOnlyScrapesCallOMS(t *testing.T) {
 		}
 	}
 
-	for _, link := range []string{`href="/metrics"`, `href="/-/healthy"`, `href="/-/ready"`, "oms_exporter"} {
-		if landing.status != http.StatusOK || !strings.Contains(landing.body, link) {
-			t.Errorf("/ is %d and lacks %s:\n%s", landing.status, link, landing.body)
-		}
-	}
 	if requests := sim.Requests(); len(requests) != 0 {
 		t.Errorf("OMS was called: %v", requests)
 	}
 	scrape(t, p)
 	if requests := sim.Requests(); len(requests) != 1 {
 		t.Errorf("OMS was called %d times for a scrape, want 1", len(requests))
+	}
+	get(t, p.url+"/")
+	if requests := sim.Requests(); len(requests) != 2 {
+		t.Errorf("OMS was called %d times for a scrape and the first look, want 2", len(requests))
 	}
 }
 
@@ -190,7 +188,7 @@ func TestASwitchedOffGroupLeavesOutItsMetricsAndNoOther(t *testing.T) {
 	golden := parseText(t, readFile(t, goldenMetrics))
 	for _, group := range collector.Groups() {
 		if group.OptIn {
-			continue // is off anyway; see TestVerificationsAreAskedAboutOnlyIfThatIsOn
+			continue // is off anyway
 		}
 		t.Run(group.Name, func(t *testing.T) {
 			_, url := newOMS(t, omssim.Options{Projects: projects(t)})
@@ -259,6 +257,22 @@ func TestTooManyTasksFailTheScrape(t *testing.T) {
 	}
 }
 
+func TestDetailIsAddedToTheOtherMetrics(t *testing.T) {
+	_, url := newOMS(t, omssim.Options{Projects: projects(t)})
+	p := start(t, "--oms.url="+url, "--web.disable-exporter-metrics", "--collector.detail")
+	want := familyNames(parseText(t, readFile(t, goldenMetrics)))
+	for _, doc := range collector.Docs() {
+		if doc.Group == "detail" {
+			want = append(want, doc.Name)
+		}
+	}
+	slices.Sort(want)
+
+	if got := familyNames(scrape(t, p)); !slices.Equal(got, want) {
+		t.Errorf("the metrics are %q, want %q", got, want)
+	}
+}
+
 func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
 	_, url := newOMS(t, omssim.Options{Projects: []string{
 		`{"id": "np_1", "name": "a", "status": "RUNNING", "gmtCreate": "2026-01-01T08:00:00"}`,
@@ -268,7 +282,7 @@ func TestTheTimeZoneIsThatOfTheTimesOfOMS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := start(t, "--oms.url="+url, "--oms.timezone="+zone)
+		p := start(t, "--oms.url="+url, "--oms.timezone="+zone, "--collector.detail")
 
 		scrape(t, p).expect(t, map[string]float64{"oms_task_created_timestamp_seconds": float64(created.Unix())})
 	}

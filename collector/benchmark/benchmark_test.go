@@ -113,7 +113,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkEmit(b *testing.B) {
 	p := pagesOf(b, 10_000)
 	b.Run("ours", func(b *testing.B) {
-		snapshot := collector.New(clientOf(b, p).List, collector.Options{}).Scrape(b.Context())
+		snapshot := collector.New(clientOf(b, p).List, byDefault).Scrape(b.Context())
 		measureSeries(b, func(w io.Writer) error {
 			return snapshot.Encode(b.Context(), w, plainText, nil, nil)
 		})
@@ -145,7 +145,7 @@ func writeOrdinarily(w io.Writer, c prometheus.Collector) error {
 func BenchmarkHandler(b *testing.B) {
 	p := pagesOf(b, 10_000)
 	b.Run("ours", func(b *testing.B) {
-		c := collector.New(clientOf(b, p).List, collector.Options{})
+		c := collector.New(clientOf(b, p).List, byDefault)
 		zip, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 		if err != nil {
 			b.Fatal(err)

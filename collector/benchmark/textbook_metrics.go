@@ -30,19 +30,14 @@ var (
 	taskInfo = taskDesc("oms_task_info", "About the task.",
 		"task_type", "importance", "task_owner", "source_type", "sink_type",
 		"source_name", "sink_name", "source_region", "sink_region", "subtask")
-	taskStatus      = taskDesc("oms_task_status", "1 for the status of the task.", "status")
-	taskCreated     = taskDesc("oms_task_created_timestamp_seconds", "gmtCreate.")
-	taskModified    = taskDesc("oms_task_modified_timestamp_seconds", "gmtModified.")
-	taskStarted     = taskDesc("oms_task_started_timestamp_seconds", "gmtStart.")
-	taskFinished    = taskDesc("oms_task_finished_timestamp_seconds", "gmtFinish.")
-	taskMerging     = taskDesc("oms_task_merging", "isMerging.")
-	taskModifying   = taskDesc("oms_task_modifying", "isModifying.")
-	taskFailed      = taskDesc("oms_task_failed_timestamp_seconds", "failedTime.")
-	logRetention    = taskDesc("oms_task_log_retention_seconds", "sourceStoreKeptHour.")
-	phaseEnabled    = taskDesc("oms_task_phase_enabled", "Whether the task has the phase.", "phase")
-	taskError       = taskDesc("oms_task_error_info", "errorCode.", "error_code", "level")
-	runningProgress = taskDesc("oms_task_running_progress_ratio", "runningProgress.", "step")
-	tagInfo         = taskDesc("oms_task_tag_info", "Tags.", "tag_id", "tag")
+	taskStatus    = taskDesc("oms_task_status", "1 for the status of the task.", "status")
+	taskMerging   = taskDesc("oms_task_merging", "isMerging.")
+	taskModifying = taskDesc("oms_task_modifying", "isModifying.")
+	taskFailed    = taskDesc("oms_task_failed_timestamp_seconds", "failedTime.")
+	logRetention  = taskDesc("oms_task_log_retention_seconds", "sourceStoreKeptHour.")
+	phaseEnabled  = taskDesc("oms_task_phase_enabled", "Whether the task has the phase.", "phase")
+	taskError     = taskDesc("oms_task_error_info", "errorCode.", "error_code", "level")
+	tagInfo       = taskDesc("oms_task_tag_info", "Tags.", "tag_id", "tag")
 
 	syncDelay         = taskDesc("oms_task_sync_delay_seconds", "Delay.", "direction")
 	checkpoints       = taskDesc("oms_task_checkpoint_timestamp_seconds", "Checkpoint.", "direction")
@@ -51,7 +46,6 @@ var (
 
 	stepStatus   = taskDesc("oms_task_step_status", "1 for the status of the step.", "step", "status")
 	stepError    = taskDesc("oms_task_step_error_info", "errorCode.", "step", "error_code", "level")
-	stepOrder    = stepDesc("oms_task_step_order", "order.")
 	stepProgress = stepDesc("oms_task_step_progress_ratio", "progress.")
 	stepStart    = stepDesc("oms_task_step_start_timestamp_seconds", "startTime.")
 	stepFinish   = stepDesc("oms_task_step_finish_timestamp_seconds", "finishTime.")
@@ -202,17 +196,11 @@ func (s samples) task(p *Project) {
 			s.gauge(taskStatus, 1, p.Status)
 		}
 	}
-	s.instant(taskCreated, p.GmtCreate)
-	s.instant(taskModified, p.GmtModified)
-	s.instant(taskStarted, p.GmtStart)
-	s.instant(taskFinished, p.GmtFinish)
 	s.flag(taskMerging, p.IsMerging)
 	s.flag(taskModifying, p.IsModifying)
-	s.flag(phaseEnabled, p.EnableStructTransfer, "struct_transfer")
 	s.flag(phaseEnabled, p.EnableFullTransfer, "full_transfer")
 	s.flag(phaseEnabled, p.EnableFullVerify, "full_verify")
 	s.flag(phaseEnabled, p.EnableIncrTransfer, "incr_transfer")
-	s.flag(phaseEnabled, p.EnableIncrVerify, "incr_verify")
 	s.flag(phaseEnabled, p.EnableReverseIncrTransfer, "reverse_incr_transfer")
 	for i, l := range p.Labels {
 		if l != (Label{}) && !slices.Contains(p.Labels[:i], l) {
@@ -224,9 +212,6 @@ func (s samples) task(p *Project) {
 	s.number(logRetention, x.SourceStoreKeptHour, 1./3600)
 	for code, level := range x.codes() {
 		s.gauge(taskError, 1, code, level)
-	}
-	if x.RunningStep != "" {
-		s.number(runningProgress, x.RunningProgress, 100, x.RunningStep)
 	}
 	s.flag(alarming, p.AlarmStats.Alarming)
 	s.number(recentAlarms, p.AlarmStats.RecentlyTriggerCount, 1)
@@ -272,7 +257,6 @@ func (s samples) steps(p *Project) {
 		for code, level := range step.ExtraInfo.codes() {
 			s.gauge(stepError, 1, step.Name, code, level)
 		}
-		s.number(stepOrder, step.Order, 1, step.Name)
 		s.number(stepProgress, step.Progress, 100, step.Name)
 		s.instant(stepStart, step.StartTime, step.Name)
 		s.instant(stepFinish, step.FinishTime, step.Name)
@@ -280,6 +264,10 @@ func (s samples) steps(p *Project) {
 		info := &step.StepInfo
 		s.number(processedRecords, info.ProcessedRecords, 1, step.Name)
 		s.number(estimatedRecords, info.Capacity, 1, step.Name)
+		done := step.Name == "FULL_VERIFIER" && step.Progress != nil && *step.Progress >= 100
+		if done || step.Status == "FINISHED" {
+			continue // its throughput is of the past
+		}
 		s.number(sourceRecords, info.SrcRps, 1, step.Name)
 		s.number(sinkRecords, info.DstRps, 1, step.Name)
 		s.number(sourceBytes, info.SrcIops, 1, step.Name)

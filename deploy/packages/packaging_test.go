@@ -51,11 +51,13 @@ func TestUnitsAreValid(t *testing.T) {
 	}
 }
 
-func TestTheServiceChecksItsConfigurationBeforeItStarts(t *testing.T) {
+func TestAReloadChecksTheConfigurationFirstAndNeedsNoPackage(t *testing.T) {
 	unit := text(t, units+"oms_exporter.service")
 	start := regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindStringSubmatch(unit)
-	if start == nil || !strings.Contains(unit, "\nExecStartPre="+start[1]+" --config.check\n") {
-		t.Errorf("want ExecStartPre= to be ExecStart= with --config.check:\n%s", unit)
+	reloads := regexp.MustCompile(`(?m)^ExecReload=(\S+) ?(.*)$`).FindAllStringSubmatch(unit, -1)
+	if start == nil || len(reloads) != 2 || reloads[0][1]+" "+reloads[0][2] != start[1]+" --config.check" ||
+		reloads[1][1] != "/bin/sh" {
+		t.Errorf("want ExecReload= to be ExecStart= with --config.check, and then a command of the shell:\n%s", unit)
 	}
 }
 
@@ -153,7 +155,7 @@ func TestScriptsOfPackagesAreShell(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal(scripts, err)
 	}
-	scripts = append(scripts, deploy+"/compose/receiver.sh")
+	scripts = append(scripts, deploy+"/compose/receiver.sh", "libexec/check", "libexec/rules")
 	for _, script := range scripts {
 		if output, err := exec.CommandContext(t.Context(), "sh", "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", script, err, output)
@@ -171,8 +173,18 @@ func TestTheImageIsBuiltByTheGoOfTheModule(t *testing.T) {
 	}
 }
 
-func TestImagesOfTheDockerfileArePinned(t *testing.T) {
-	dockerfile := text(t, repository+"/Dockerfile")
+func TestImagesOfDockerfilesArePinned(t *testing.T) {
+	for _, file := range []string{"/Dockerfile", "/.ci/Dockerfile"} {
+		expectPinned(t, text(t, repository+file))
+	}
+	golang := regexp.MustCompile(`golang:\S+`)
+	if ci, image := golang.FindString(text(t, repository+"/.ci/Dockerfile")), golang.FindString(text(t, repository+"/Dockerfile")); ci != image {
+		t.Errorf("CI has %s, the image %s", ci, image)
+	}
+}
+
+func expectPinned(t *testing.T, dockerfile string) {
+	t.Helper()
 	if strings.Contains(dockerfile, "syntax=") {
 		t.Error("the Dockerfile loads its own frontend; nothing updates the digest of that image")
 	}

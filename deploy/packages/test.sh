@@ -47,6 +47,20 @@ pids+=($!)
 sed -i "s|^#OMS_URL=.*|OMS_URL=http://$oms|; s|^#OMS_USERNAME=.*|OMS_USERNAME=viewer|" /etc/default/oms_exporter
 install -m 600 "$scratch/password" /etc/oms_exporter/credentials/password
 
+echo '== check, before the first start'
+oms_exporter=/usr/libexec/oms-exporter
+"$oms_exporter/check" | tee "$scratch/check.log"
+grep -q ' account viewer$' "$scratch/check.log" || fail 'check does not use the settings'
+[[ ! -e /run/credentials/oms_exporter.service/oms_password ]] || fail 'check leaves the password'
+
+echo '== rules with the address of our runbooks'
+"$oms_exporter/rules" "$scratch/shipped" && diff -r /usr/share/oms-exporter/prometheus/rules "$scratch/shipped"
+sed -i 's|^#OMS_RUNBOOKS=|OMS_RUNBOOKS=|' /etc/default/oms_exporter
+"$oms_exporter/rules" "$scratch/rules" "$scratch/boards"
+! grep -h 'runbook_url:' "$scratch"/rules/* | grep -v ' https://wiki.example/oms/runbooks/OMS[A-Za-z]*\.md$' || fail 'links of alerts'
+grep -q 'https://wiki.example/oms/runbooks/' "$scratch"/boards/*.json || fail 'links of dashboards'
+[[ -e /usr/share/doc/oms-exporter/runbooks/OMSDown.md ]] || fail 'runbooks'
+
 # As in the unit, as far as possible without systemd.
 start() { # start [COMMAND...]: what comes before the program
   local unit=/usr/lib/systemd/system/oms_exporter.service credentials=$scratch/credentials file line
@@ -95,16 +109,36 @@ fi
 echo '== several OMS, and a reload'
 sed -i 's|^#OMS_EXPORTER_OPTS|OMS_EXPORTER_OPTS|; /^OMS_EXPORTER_OPTS=""$/d; s|^OMS_URL|#&|' /etc/default/oms_exporter
 install -m 600 "$scratch/password" /etc/oms_exporter/credentials/hangzhou
-credentials=/run/credentials/oms_exporter.service
-systemd || credentials=$scratch/credentials
-sed -i -e '/^# targets:/,$s/^# //' -e "s|https://oms.hangzhou.*|http://$oms|" \
-  -e "s|/run/credentials/oms_exporter.service|$credentials|" /etc/oms_exporter/oms_exporter.yml
+sed -i -e '/^# targets:/,$s/^# //' -e "s|https://oms.hangzhou.*|http://$oms|" /etc/oms_exporter/oms_exporter.yml
+"$oms_exporter/check" >"$scratch/check.log" || fail "$(cat "$scratch/check.log")"
+grep -q '^hangzhou .*usable' "$scratch/check.log" || fail 'check does not read the configuration'
+if ! systemd; then
+  rm -r "$scratch/credentials"
+  sed -i "s|/run/credentials/oms_exporter.service|$scratch/credentials|" /etc/oms_exporter/oms_exporter.yml
+fi
 if systemd; then systemctl restart oms_exporter; else start; fi
 probe() { scrape "/probe?target=$1" | grep -qx 'oms_up 1'; }
 try probe hangzhou
 sed -i 's/^  hangzhou:/  beijing:/' /etc/oms_exporter/oms_exporter.yml
 if systemd; then systemctl reload oms_exporter; else kill -HUP "$exporter"; fi
 try probe beijing
+if systemd; then
+  echo '== mistakes are seen by systemctl'
+  sed -i 's/^targets:/target:/' /etc/oms_exporter/oms_exporter.yml
+  ! systemctl reload oms_exporter || fail 'a reload with a mistake succeeds'
+  probe beijing || fail 'a reload with a mistake does harm'
+  ! systemctl restart oms_exporter || fail 'a start with a mistake succeeds'
+  sed -i 's/^target:/targets:/' /etc/oms_exporter/oms_exporter.yml
+  oms_exporter simulate --web.listen-address="$address" 2>/dev/null &
+  intruder=$!
+  sleep 1
+  ! systemctl restart oms_exporter || fail 'a start without a port succeeds'
+  kill "$intruder"
+  wait "$intruder" || true
+  systemctl reset-failed oms_exporter
+  systemctl restart oms_exporter
+  try probe beijing
+fi
 if ! systemd; then stop; fi
 
 echo '== the port from systemd'

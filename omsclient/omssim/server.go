@@ -176,6 +176,13 @@ func (s *Server) Requests() []Request {
 	return requests
 }
 
+// Forget drops the requests that [Server.Requests] would return.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = nil
+}
+
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.setDate(w)

@@ -45,7 +45,13 @@ var contents = map[string]string{
 	"/usr/share/oms-exporter/oms_exporter.yml":                      "-rw-r--r--",
 	"/usr/share/oms-exporter/prometheus/rules/oms_alerts.rules.yml": "-rw-r--r--",
 	"/usr/share/oms-exporter/grafana/dashboards/oms-fleet.json":     "-rw-r--r--",
-	"/usr/share/oms-exporter/runbooks/README.md":                    "-rw-r--r--",
+	"/usr/libexec/oms-exporter/check":                               "-rwxr-xr-x",
+	"/usr/libexec/oms-exporter/rules":                               "-rwxr-xr-x",
+	"/usr/share/doc/oms-exporter/INSTALL.md":                        "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/docs/troubleshooting.md":           "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/prometheus/README.md":              "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/runbooks/OMSDown.md":               "-rw-r--r--",
+	"/usr/share/doc/oms-exporter/runbooks/zh-CN/OMSDown.md":         "-rw-r--r--",
 }
 
 func TestPackages(t *testing.T) {
@@ -90,6 +96,11 @@ func TestPackages(t *testing.T) {
 		}
 	}
 
+	if lintian, err := exec.LookPath("lintian"); err == nil {
+		run(t, first, nil, lintian, "--allow-root", "--fail-on=error,warning", "oms-exporter_0.0.1_amd64.deb")
+	} else if os.Getenv("CI") != "" {
+		t.Error("lintian is missing: it is in Debian's package of that name")
+	}
 	if _, err := exec.LookPath("dpkg-deb"); err == nil {
 		conffiles := strings.Fields(run(t, first, nil, "dpkg-deb", "--info", "oms-exporter_0.0.1_amd64.deb", "conffiles"))
 		if want := []string{"/etc/default/oms_exporter", "/etc/oms_exporter/oms_exporter.yml"}; !slices.Equal(conffiles, want) {

@@ -2,6 +2,8 @@
 // that releases have, and fails if there is one that may not be shipped.
 //
 //	notices REPOSITORY >THIRD_PARTY_NOTICES
+//
+// With -report, it prints a line for each part instead: its version and its licenses.
 package main
 
 import (
@@ -33,31 +35,37 @@ var (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: notices REPOSITORY")
+	arguments := os.Args[1:]
+	report := len(arguments) == 2 && arguments[0] == "-report"
+	if len(arguments) != 1 && !report {
+		fmt.Fprintln(os.Stderr, "usage: notices [-report] REPOSITORY")
 		os.Exit(2)
 	}
-	if err := write(os.Stdout, os.Args[1]); err != nil {
+	if err := write(os.Stdout, arguments[len(arguments)-1], report); err != nil {
 		fmt.Fprintln(os.Stderr, "notices:", err)
 		os.Exit(1)
 	}
 }
 
-func write(w io.Writer, repository string) error {
+func write(w io.Writer, repository string, report bool) error {
 	modules, err := linked(repository)
 	if err != nil {
 		return err
 	}
-	var text strings.Builder
+	var text, table strings.Builder
 	text.WriteString("oms_exporter contains the software below. Each part is under its own license.\n")
 	var problems []error
 	for _, m := range slices.SortedFunc(maps.Keys(modules), func(a, b module) int { return strings.Compare(a.Path, b.Path) }) {
-		part, err := notice(m, modules[m])
+		part, identifiers, err := notice(m, modules[m])
 		problems = append(problems, err)
 		text.WriteString(part)
+		fmt.Fprintf(&table, "%-50s %-40s %s\n", m.Path, m.Version, strings.Join(identifiers, ", "))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err
+	}
+	if report {
+		text = table
 	}
 	_, err = io.WriteString(w, text.String())
 	return err
@@ -120,14 +128,15 @@ func goCommand(dir, platform string, args ...string) ([]byte, error) {
 }
 
 // notice returns the texts that have to come along with a module: those in the directories of its
-// packages and in all directories above them, for parts may have licenses of their own.
-func notice(m module, packages []string) (string, error) {
+// packages and in all directories above them, for parts may have licenses of their own. It also
+// returns the identifiers of the licenses.
+func notice(m module, packages []string) (text string, identifiers []string, err error) {
 	files := map[string]bool{}
 	for _, dir := range packages {
 		for ; ; dir = filepath.Dir(dir) {
 			entries, err := os.ReadDir(dir)
 			if err != nil {
-				return "", err
+				return "", nil, err
 			}
 			for _, entry := range entries {
 				if entry.Type().IsRegular() && texts.MatchString(entry.Name()) {
@@ -139,42 +148,44 @@ func notice(m module, packages []string) (string, error) {
 			}
 		}
 	}
-	var text strings.Builder
-	licensed := false
+	var all strings.Builder
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		name, err := filepath.Rel(m.Dir, file)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if licenses.MatchString(filepath.Base(file)) {
-			if err := judge(content); err != nil {
-				return "", fmt.Errorf("%s %s: %s: %w", m.Path, m.Version, name, err)
+			found, err := judge(content)
+			if err != nil {
+				return "", nil, fmt.Errorf("%s %s: %s: %w", m.Path, m.Version, name, err)
 			}
-			licensed = true
+			identifiers = append(identifiers, found...)
 		}
-		fmt.Fprintf(&text, "\n%s\n%s %s: %s\n\n%s\n", strings.Repeat("=", 80), m.Path, m.Version,
+		fmt.Fprintf(&all, "\n%s\n%s %s: %s\n\n%s\n", strings.Repeat("=", 80), m.Path, m.Version,
 			filepath.ToSlash(name), strings.TrimRight(string(content), "\n"))
 	}
-	if !licensed {
-		return "", fmt.Errorf("%s %s has no license", m.Path, m.Version)
+	if len(identifiers) == 0 {
+		return "", nil, fmt.Errorf("%s %s has no license", m.Path, m.Version)
 	}
-	return text.String(), nil
+	slices.Sort(identifiers)
+	return all.String(), slices.Compact(identifiers), nil
 }
 
-// judge says whether a text is that of licenses that are allowed.
-func judge(license []byte) error {
+// judge returns the identifiers of the licenses in a text, or an error unless all are allowed.
+func judge(license []byte) (identifiers []string, err error) {
 	coverage := licensecheck.Scan(license)
 	for _, match := range coverage.Match {
 		if !slices.Contains(allowed, match.ID) {
-			return fmt.Errorf("%s is not among the licenses that are allowed: %s", match.ID, strings.Join(allowed, ", "))
+			return nil, fmt.Errorf("%s is not among the licenses that are allowed: %s", match.ID, strings.Join(allowed, ", "))
 		}
+		identifiers = append(identifiers, match.ID)
 	}
 	if coverage.Percent < enough {
-		return fmt.Errorf("not the text of a license that is known: %.0f%% of it are", coverage.Percent)
+		return nil, fmt.Errorf("not the text of a license that is known: %.0f%% of it are", coverage.Percent)
 	}
-	return nil
+	return identifiers, nil
 }

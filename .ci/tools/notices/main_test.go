@@ -14,7 +14,7 @@ const repository = "../../.."
 // TestEveryLinkedModuleHasItsLicense asks the program itself what is linked into it.
 func TestEveryLinkedModuleHasItsLicense(t *testing.T) {
 	var notices strings.Builder
-	if err := write(&notices, repository); err != nil {
+	if err := write(&notices, repository, false); err != nil {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "oms_exporter")
@@ -56,6 +56,24 @@ func goVersion(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(output))
+}
+
+func TestTheReportHasALineForEachPart(t *testing.T) {
+	var report strings.Builder
+	if err := write(&report, repository, true); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(report.String()), "\n")
+	found := map[string]string{}
+	for _, line := range lines {
+		if fields := strings.Fields(line); len(fields) >= 3 {
+			found[fields[0]] = strings.Join(fields[2:], " ")
+		}
+	}
+	if len(found) != len(lines) || len(found) < 20 ||
+		found["github.com/prometheus/client_golang"] != "Apache-2.0, BSD-3-Clause" || found["Go"] != "BSD-3-Clause" {
+		t.Errorf("the report is\n%s", report.String())
+	}
 }
 
 const mit = `Copyright (c) 2026 Someone
@@ -105,7 +123,7 @@ func TestModulesThatMayNotBeShippedAreRefused(t *testing.T) {
 				}
 			}
 			var notices strings.Builder
-			err := write(&notices, dir)
+			err := write(&notices, dir, false)
 			switch {
 			case test.want == "" && err != nil:
 				t.Error(err)

@@ -181,6 +181,14 @@ func TestConfigurationsFitTheStack(t *testing.T) {
 	if !mounted {
 		t.Error("the dashboards are not where Grafana looks for them")
 	}
+	for _, kind := range []string{"alerting", "dashboards", "datasources", "plugins"} {
+		if found, err := filepath.Glob(filepath.Join(deploy, "grafana/provisioning", kind, "*")); err != nil || len(found) == 0 {
+			t.Errorf("Grafana reports an error: there is no directory provisioning/%s with a file", kind)
+		}
+	}
+	if image, _, _ := strings.Cut(grafana.Image, "@"); !strings.Contains(read(t, "grafana/README.md"), " "+image+"\n") {
+		t.Errorf("grafana/README.md runs another image than %s", image)
+	}
 	home := filepath.Base(*grafana.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
 	if _, err := os.Stat(filepath.Join(deploy, "grafana/dashboards", home)); err != nil {
 		t.Error(err)

@@ -83,13 +83,12 @@ secret: {files: {word: ` + secret + `, ca.pem: '-----BEGIN CERTIFICATE-----'}}
 `,
 	"everything else": one + `
 nameOverride: exporter
-image: {repository: registry.example/oms_exporter, digest: 'sha256:` + strings.Repeat("0a", 32) + `'}
+image: {registry: registry.example, repository: oms_exporter, digest: 'sha256:` + strings.Repeat("0a", 32) + `'}
 imagePullSecrets: [{name: registry}]
 extraArgs: [--log.format=json]
 extraEnv: [{name: HTTPS_PROXY, value: 'http://proxy.example:3128'}]
 extraVolumes: [{name: more, emptyDir: {}}]
 extraVolumeMounts: [{name: more, mountPath: /more}]
-replicas: 2
 podAnnotations: {a.example/b: c}
 podLabels: {team: dba}
 nodeSelector: {kubernetes.io/os: linux}
@@ -98,7 +97,7 @@ affinity: {nodeAffinity: {}}
 topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
 priorityClassName: high
 serviceAccount: {annotations: {a: b}}
-service: {type: NodePort, port: 80, annotations: {a: b}}
+service: {type: NodePort, port: 80, nodePort: 30067, annotations: {a: b}, labels: {a: b}}
 webConfig:
   tls_server_config: {cert_file: /etc/oms_exporter/secret/tls.crt, key_file: /etc/oms_exporter/secret/tls.key}
   basic_auth_users: {prometheus: $2b$05$hash}
@@ -115,7 +114,42 @@ serviceMonitor:
   relabelings: [{targetLabel: region, replacement: hz}]
   metricRelabelings: [{action: labeldrop, regex: task_owner}]
 podSecurityContext: {runAsUser: null, runAsGroup: null, fsGroup: null}
+global: {imageRegistry: mirror.example, imagePullSecrets: [{name: mirror}]}
+namespaceOverride: elsewhere
+commonLabels: {owner: dba}
+annotations: {a.example/b: c}
+revisionHistoryLimit: 1
+strategy: {type: Recreate}
+envFrom: [{configMapRef: {name: settings}}]
+initContainers: [{name: wait, image: 'busybox:1', command: ['true']}]
+extraContainers: [{name: proxy, image: 'proxy:1', env: [{name: PORT, value: "1"}]}]
+extraManifests:
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ .Release.Name }}-extra', namespace: elsewhere}, data: {a: b}}
+hostAliases: [{ip: 10.0.0.1, hostnames: [oms.example]}]
+dnsPolicy: None
+dnsConfig: {nameservers: [10.0.0.2]}
+runtimeClassName: gvisor
+livenessProbe: {timeoutSeconds: 7, periodSeconds: 20}
+readinessProbe: null
+startupProbe: {failureThreshold: 5}
 `,
+	"pod monitor": one + "podMonitor: {enabled: true}\n",
+	"shards": several + `
+shards: 3
+networkPolicy: {enabled: true}
+podDisruptionBudget: {enabled: true}
+strategy: {type: RollingUpdate}
+scrapeConfig:
+  enabled: true
+  namespace: monitors
+  relabelings: [{targetLabel: region, replacement: hz}]
+  metricRelabelings: [{action: labeldrop, regex: a}]
+prometheusRule: {enabled: true, namespace: monitors, extraGroups: [{name: own, rules: [{record: a, expr: '1'}]}]}
+serviceMonitor: {enabled: true, namespace: monitors, honorLabels: true}
+`,
+	"pair":         one + monitored + "replicas: 2\n",
+	"pair of many": several + monitored + "replicas: 2\nscrapeConfig: {enabled: true}\n",
+
 	"client certificates": one + "webConfig: {tls_server_config: {client_auth_type: RequireAndVerifyClientCert}}\n",
 	"no service account":  one + "serviceAccount: {create: false, name: other}\n",
 }
@@ -225,6 +259,16 @@ func only[T runtime.Object](t testing.TB, objects []object) T {
 	return found[0]
 }
 
+// workload returns the pods of the Deployment or StatefulSet, and how they are selected.
+func workload(t testing.TB, objects []object) (pod corev1.PodTemplateSpec, selector map[string]string) {
+	t.Helper()
+	if sets := all[*appsv1.StatefulSet](objects); len(sets) > 0 {
+		return sets[0].Spec.Template, sets[0].Spec.Selector.MatchLabels
+	}
+	deployment := only[*appsv1.Deployment](t, objects)
+	return deployment.Spec.Template, deployment.Spec.Selector.MatchLabels
+}
+
 func TestTheChartPassesHelmLint(t *testing.T) {
 	for name, text := range valueSets {
 		for _, m := range lint.All(chartDir, values(t, text), "monitoring", true).Messages {
@@ -250,6 +294,9 @@ func TestEveryValueSetMakesValidObjects(t *testing.T) {
 				for _, problem := range validation.IsDNS1123Label(o.meta.GetName()) {
 					t.Errorf("%s: %s", id, problem)
 				}
+				if kind != "Pod" && o.meta.GetNamespace() == "" && !strings.HasSuffix(id, "-extra") {
+					t.Errorf("%s has no namespace", id)
+				}
 				for key, value := range o.meta.GetLabels() {
 					for _, problem := range validation.IsValidLabelValue(value) {
 						t.Errorf("%s: %s: %s", id, key, problem)
@@ -267,15 +314,14 @@ func TestEveryValueSetMakesValidObjects(t *testing.T) {
 // expectConsistent checks the references between objects.
 func expectConsistent(t *testing.T, objects []object) {
 	t.Helper()
-	deployment := only[*appsv1.Deployment](t, objects)
-	pod := deployment.Spec.Template
+	pod, selector := workload(t, objects)
 	selects := func(what string, selector map[string]string) {
 		if !labels.SelectorFromSet(selector).Matches(labels.Set(pod.Labels)) || len(selector) == 0 {
 			t.Errorf("%s selects %v, the pods have %v", what, selector, pod.Labels)
 		}
 	}
 	service := only[*corev1.Service](t, objects)
-	selects("the Deployment", deployment.Spec.Selector.MatchLabels)
+	selects("the Deployment or StatefulSet", selector)
 	selects("the Service", service.Spec.Selector)
 	for _, budget := range all[*policyv1.PodDisruptionBudget](objects) {
 		selects("the PodDisruptionBudget", budget.Spec.Selector.MatchLabels)
@@ -327,9 +373,10 @@ func named[T metav1.Object](name string) func(T) bool {
 func TestPodsAreRestricted(t *testing.T) {
 	for name, text := range valueSets {
 		objects := render(t, text)
+		pods, _ := workload(t, objects)
 		specs := map[string]corev1.PodSpec{
-			"Deployment": only[*appsv1.Deployment](t, objects).Spec.Template.Spec,
-			"test":       only[*corev1.Pod](t, objects).Spec,
+			"exporter": pods.Spec,
+			"test":     only[*corev1.Pod](t, objects).Spec,
 		}
 		for kind, pod := range specs {
 			c := pod.Containers[0].SecurityContext
@@ -432,7 +479,7 @@ func TestDashboardsAreThoseOfTheRepository(t *testing.T) {
 	}
 }
 
-func TestThePackageHasWhatSymbolicLinksLeadTo(t *testing.T) {
+func TestThePackageRendersWhatTheDirectoryDoes(t *testing.T) {
 	c := load(t)
 	archive, err := chartutil.Save(c, t.TempDir())
 	if err != nil {
@@ -456,41 +503,34 @@ func TestThePackageHasWhatSymbolicLinksLeadTo(t *testing.T) {
 	}
 }
 
-func TestAChartWithoutTheLinkedFilesSaysSo(t *testing.T) {
-	for directory, text := range map[string]string{
-		"files/rules": "prometheusRule: {enabled: true}\n", "files/dashboards": "dashboards: {enabled: true}\n",
-	} {
-		c := load(t)
-		c.Files = slices.DeleteFunc(c.Files, func(f *chart.File) bool { return strings.HasPrefix(f.Name, directory) })
-		if _, err := manifests(c, values(t, one+text)); err == nil || !strings.Contains(err.Error(), "lacks "+directory) {
-			t.Errorf("without %s: %v", directory, err)
-		}
-	}
-}
-
 func TestWrongValuesAreRefused(t *testing.T) {
 	target := func(text string) string { return "config: {targets: {hz: {url: 'http://a', " + text + "}}}" }
 	for text, want := range map[string]string{
 		"{}": "no OMS: give oms.url, such as https://oms.example:8089, or config with targets",
 		one + "config: {targets: {a: {url: 'http://a'}}}":                         "oms.url and config: give one of them",
-		"oms: {url: 'oms.example'}":                                               "at '/oms/url': 'oms.example' does not match pattern",
-		"oms: {url: 'https://me:word@oms.example'}":                               "at '/oms/url': 'https://me:word@oms.example' does not match pattern",
+		"oms: {url: 'oms.example'}":                                               "oms.url: want http:// or https://, a host",
+		"oms: {url: 'https://me:word@oms.example'}":                               "oms.url: want http:// or https://, a host",
 		"oms: {url: 'http://a', username: viewer}":                                "no password for oms.username: give secret.existing, a Secret with the key password",
 		"oms: {url: 'http://a', username: viewer}\nsecret: {files: {pasword: a}}": "secret.files has no password",
-		"oms: {url: 'http://a', password: a}":                                     "at '/oms': additional properties 'password' not allowed",
+		"oms: {url: 'http://a', password: a}":                                     "oms.password: a ConfigMap is no place for it",
 		one + "secret: {existing: a, files: {password: b}}":                       "secret.existing and secret.files: give one of them",
 		one + "serviceMonitor: {intervall: 30s}":                                  "at '/serviceMonitor': additional properties 'intervall' not allowed",
 		one + "serviceMonitor: {interval: 30}":                                    "at '/serviceMonitor/interval': got number, want string",
 		one + "serviceMonitor: {interval: 30 s}":                                  "at '/serviceMonitor/interval': '30 s' does not match pattern",
 		one + "service: {port: 100000}":                                           "at '/service/port': maximum: got 100,000, want 65,535",
 		one + "image: {pullPolicy: Sometimes}":                                    "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'",
-		one + "extraArgs: [web.listen-address]":                                   "at '/extraArgs/0': 'web.listen-address' does not match pattern '^--'",
+		one + "extraArgs: [web.listen-address]":                                   "extraArgs[0]: want one flag",
+		one + "shards: 2":                                                         "shards share the OMS in config",
+		several + "shards: 2\nreplicas: 2":                                        "shards and replicas: give one of them",
+		several + "shards: 2\nservice: {type: NodePort}":                          "service.type: several pods are reached by their own names",
+		one + "serviceMonitor: {enabled: true}\npodMonitor: {enabled: true}":      "serviceMonitor and podMonitor: enable one of them",
+		one + "resources: {limits: {memory: much}}":                               "resources.limits.memory: want a number of bytes",
 		one + "scrapeConfig: {enabled: true}":                                     "scrapeConfig is for several OMS, in config",
 		one + "prometheusRule: {enabled: true, disabled: [Nonsense]}":             "prometheusRule.disabled: there is no alert Nonsense",
-		"config: {target: {}}":                                                    "at '/config': additional properties 'target' not allowed",
-		"config: {targets: {}}":                                                   "at '/config/targets': minProperties: got 0, want 1",
-		"config: {targets: {hz: {}}}":                                             "at '/config/targets/hz': missing property 'url'",
-		target("page_size: 1000"):                                                 "at '/config/targets/hz/page_size': maximum: got 1,000, want 150",
+		"config: {target: {}}":                                                    "config: an unknown key. Known are delay_thresholds, targets.",
+		"config: {targets: {}}":                                                   "config.targets: name at least one OMS",
+		"config: {targets: {hz: {}}}":                                             "config.targets.hz: url is missing",
+		target("page_size: 1000"):                                                 "config.targets.hz.page_size: want a number from 1 to 150",
 		target("http_client: {basic_auth: {password: a}}"):                        "config.targets.hz.http_client.basic_auth.password: a ConfigMap is no place for it",
 		target("http_client: {authorization: {credentials: a}}"):                  "name its file, credentials_file: /etc/oms_exporter/secret/",
 		target("http_client: {http_headers: {X-Key: {secrets: [a]}}}"):            "http_headers.X-Key.secrets: a ConfigMap is no place",
@@ -508,7 +548,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 }
 
 func TestTheExampleOfAConfigurationIsAccepted(t *testing.T) {
-	example := values(t, read(t, deploy+"/oms_exporter.yml"))
+	// In a pod, there is no file beside the configuration.
+	example := values(t, strings.ReplaceAll(read(t, deploy+"/oms_exporter.yml"), "_file: ", "_file: /"))
 	files, err := manifests(load(t), map[string]any{"config": example})
 	if err != nil {
 		t.Fatal(err)
@@ -521,7 +562,8 @@ func TestTheExampleOfAConfigurationIsAccepted(t *testing.T) {
 
 func TestAChangeOfTheConfigurationRollsThePodsAndAPasswordDoesNot(t *testing.T) {
 	sum := func(text string) string {
-		return only[*appsv1.Deployment](t, render(t, text)).Spec.Template.Annotations["checksum/config"]
+		pods, _ := workload(t, render(t, text))
+		return pods.Annotations["checksum/config"]
 	}
 	same := sum(several)
 	for text, changes := range map[string]bool{
@@ -631,4 +673,109 @@ func read(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return string(content)
+}
+
+func TestNamesAreNotDoubled(t *testing.T) {
+	for _, test := range []struct{ release, values, want string }{
+		{"oms", one, "oms-exporter"},
+		{"oms-exporter", one, "oms-exporter"},
+		{"my-oms-exporter", one, "my-oms-exporter"},
+		{"hz", one, "hz-oms-exporter"},
+		{"om", one, "om-oms-exporter"},
+		{"hz", one + "nameOverride: hz-oms\n", "hz-oms"},
+		{"hz", one + "fullnameOverride: other\n", "other"},
+	} {
+		options := chartutil.ReleaseOptions{Name: test.release, Namespace: "monitoring"}
+		v, err := chartutil.ToRenderValues(load(t), values(t, test.values), options, chartutil.DefaultCapabilities)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := engine.Render(load(t), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := only[*appsv1.Deployment](t, decode(t, files)).Name; have != test.want {
+			t.Errorf("%s: %s, want %s", test.release, have, test.want)
+		}
+	}
+}
+
+func TestGoKnowsTheMemoryLimit(t *testing.T) {
+	for limits, want := range map[string]string{
+		"":                                         "256MiB", // as the security guide says
+		"resources: {limits: {memory: 1Gi}}":       "819MiB",
+		"resources: {limits: {memory: 1.5Gi}}":     "1228MiB",
+		"resources: {limits: {memory: 500M}}":      "381MiB",
+		"resources: {limits: {memory: 335544320}}": "256MiB",
+		"resources: {limits: {memory: null}}":      "",
+		"resources: {limits: null}":                "",
+	} {
+		pods, _ := workload(t, render(t, one+limits))
+		have := ""
+		for _, v := range pods.Spec.Containers[0].Env {
+			if v.Name == "GOMEMLIMIT" {
+				have = v.Value
+			}
+		}
+		if have != want {
+			t.Errorf("%s: GOMEMLIMIT is %q, want %q", limits, have, want)
+		}
+	}
+}
+
+// TestEachOMSIsScrapedFromOneOfSeveralShards follows the relabelings, as Prometheus does.
+func TestEachOMSIsScrapedFromOneOfSeveralShards(t *testing.T) {
+	objects := render(t, valueSets["shards"])
+	set := only[*appsv1.StatefulSet](t, objects)
+	service := only[*corev1.Service](t, objects)
+	if *set.Spec.Replicas != 3 || set.Spec.ServiceName != service.Name || service.Spec.ClusterIP != corev1.ClusterIPNone {
+		t.Errorf("%d pods of the service %s; %s has the address %q",
+			*set.Spec.Replicas, set.Spec.ServiceName, service.Name, service.Spec.ClusterIP)
+	}
+	config := only[*monitoringv1alpha1.ScrapeConfig](t, objects)
+	text, err := yaml.Marshal(config.Spec.RelabelConfigs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `- action: hashmod
+  modulus: 3
+  sourceLabels:
+  - __param_target
+  targetLabel: __tmp_shard
+- replacement: hz-oms-exporter-$1.hz-oms-exporter.monitoring.svc:10667
+  sourceLabels:
+  - __tmp_shard
+  targetLabel: __address__
+- replacement: hz
+  targetLabel: region
+`
+	if string(text) != want || config.Namespace != "monitors" {
+		t.Errorf("relabelings in %s:\n%s\nwant:\n%s", config.Namespace, text, want)
+	}
+	own := only[*monitoringv1.ServiceMonitor](t, objects).Spec
+	if instance := own.Endpoints[0].RelabelConfigs[1]; len(instance.SourceLabels) != 1 ||
+		instance.SourceLabels[0] != "__meta_kubernetes_pod_name" {
+		t.Errorf("the shards' own metrics would have one instance: %+v", instance)
+	}
+	if !slices.Equal(own.NamespaceSelector.MatchNames, []string{"monitoring"}) {
+		t.Errorf("the ServiceMonitor looks into %v", own.NamespaceSelector)
+	}
+}
+
+// TestTwoExportersOfAnOMSHaveDifferentJobs: the rules tell them apart by that.
+func TestTwoExportersOfAnOMSHaveDifferentJobs(t *testing.T) {
+	own := only[*monitoringv1.ServiceMonitor](t, render(t, valueSets["pair"])).Spec.Endpoints[0].RelabelConfigs
+	if own[0].Regex != ".*-([0-9]+)" || *own[0].Replacement != "oms-$1" || *own[1].Replacement != "hz" {
+		t.Errorf("job and instance come from %+v", own)
+	}
+	var jobs []string
+	for _, config := range all[*monitoringv1alpha1.ScrapeConfig](render(t, valueSets["pair of many"])) {
+		jobs = append(jobs, *config.Spec.JobName, string(config.Spec.HTTPSDConfigs[0].URL))
+	}
+	if want := []string{
+		"oms-0", "http://hz-oms-exporter-0.hz-oms-exporter.monitoring.svc:10667/sd",
+		"oms-1", "http://hz-oms-exporter-1.hz-oms-exporter.monitoring.svc:10667/sd",
+	}; !slices.Equal(jobs, want) {
+		t.Errorf("scraped are %q, want %q", jobs, want)
+	}
 }

@@ -15,8 +15,6 @@ A Helm chart for oms_exporter: a Deployment with its Service and, for the Promet
 
 Set ` + "`oms.url`" + ` for one OMS, or ` + "`config`" + `, the exporter's configuration file, for several. Passwords come from a Secret and are mounted as files; when the Secret changes, the exporter uses the new password without a restart. Wrong values are rejected before anything is installed.
 
-In the repository, rules and dashboards are symbolic links; in the package, they are files. Tools that do not follow links, such as Flux with a GitRepository, need the package.
-
 ## Values
 
 This table is generated from values.yaml: ` + "`go test ./... -update`" + ` in deploy/helm/tests.

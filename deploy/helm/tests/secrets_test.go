@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/config"
-	appsv1 "k8s.io/api/apps/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -20,6 +19,9 @@ const canary = "CANARY-s3cr3t"
 // the chart renders them, or if the reason quotes the canary.
 func refusal(t *testing.T, v map[string]any) string {
 	t.Helper()
+	for _, object := range []string{"networkPolicy", "dashboards", "prometheusRule"} {
+		v[object] = map[string]any{"enabled": true}
+	}
 	files, err := manifests(load(t), v)
 	if err == nil {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -45,8 +47,22 @@ func TestSecretsThatManyCouldReadAreRefused(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ values, want string }{
 		"password":               {client("basic_auth: {password: " + canary + "}"), "password_file: /etc/oms_exporter/secret/…"},
+		"password, capital":      {client("basic_auth: {Password: " + canary + "}"), "password_file: /etc/oms_exporter/secret/…"},
 		"password in a list":     {client("basic_auth: {password: [" + canary + "]}"), "password_file: /etc/oms_exporter/secret/…"},
-		"proxy":                  {client("proxy_url: 'http://u:" + canary + "@p'"), "http_client.proxy_url: a ConfigMap is no place"},
+		"password as a key":      {client("basic_auth: {password: {" + canary + ": 1}}"), "password_file: /etc/oms_exporter/secret/…"},
+		"password without space": {client(`basic_auth: {"password:` + canary + `": null}`), "basic_auth: an unknown key. Known are password_file, username, username_file. Is a space missing"},
+		"password for a file":    {client("basic_auth: {password_file: " + canary + "}"), "password_file: want the full name of a file"},
+		"text for basic_auth":    {client("basic_auth: 'u:" + canary + "'"), "basic_auth: want a mapping"},
+		"text for authorization": {client("authorization: 'Bearer " + canary + "'"), "authorization: want a mapping"},
+		"type and credentials":   {client("authorization: {type: 'Bearer " + canary + "'}"), "authorization.type: want a word without white space"},
+		"claims":                 {client("oauth2: {claims: {pw: " + canary + "}}"), wholeFile},
+		"key of a certificate":   {client("tls_config: {cert: '-----BEGIN PRIVATE KEY-----" + canary + "'}"), "tls_config.cert: want a certificate"},
+		"text for http_client":   {"config: {targets: {hz: {url: 'http://a', http_client: " + canary + "}}}", "http_client: want a mapping"},
+		"key of a target":        {"config: {targets: {hz: {url: 'http://a', 'bearer_token:" + canary + "': null}}}", "targets.hz: an unknown key"},
+		"URL for a target":       {"config: {targets: {'https://u:" + canary + "@h': {url: 'http://a'}}}", "config.targets: a key is not a name"},
+		"URL of a target":        {"config: {targets: {hz: {url: 'http://u:" + canary + "@a'}}}", "config.targets.hz.url: want http:// or https://"},
+		"URL, cannot be parsed":  {"config: {targets: {hz: {url: 'http://u:" + canary + "%zz@a'}}}", "config.targets.hz.url: want http:// or https://"},
+		"proxy":                  {client("proxy_url: 'http://u:" + canary + "@p'"), "http_client.proxy_url: want a URL without user"},
 		"proxy, not a URL":       {client("proxy_url: 'http://u:" + canary + "/pw@p'"), "give HTTPS_PROXY in extraEnv, with valueFrom"},
 		"proxy of OAuth 2.0":     {client("oauth2: {proxy_url: 'http://u:" + canary + "@p'}"), "http_client.oauth2.proxy_url: "},
 		"token server":           {client("oauth2: {token_url: 'http://u:" + canary + "@t'}"), "name client_secret_file"},
@@ -56,12 +72,32 @@ func TestSecretsThatManyCouldReadAreRefused(t *testing.T) {
 		"header for that proxy":  {client("oauth2: {proxy_connect_header: {X-Key: [" + canary + "]}}"), wholeFile},
 		"header":                 {client("http_headers: {X-Key: {values: [" + canary + "]}}"), "files: [/etc/oms_exporter/secret/…]"},
 		"secret header":          {client("http_headers: {X-Key: {secrets: [" + canary + "]}}"), "files: [/etc/oms_exporter/secret/…]"},
-		"environment":            {password, "extraEnv OMS_PASSWORD: a Deployment is no place for it"},
-		"other environment":      {one + "extraEnv: [{name: MY_TOKEN, value: " + canary + "}]", "valueFrom: {secretKeyRef:"},
-		"proxy of environment":   {one + "extraEnv: [{name: HTTPS_PROXY, value: 'u:" + canary + "@p:1'}]", "extraEnv HTTPS_PROXY: "},
-		"proxy, lower case":      {one + "extraEnv: [{name: https_proxy, value: 'http://u:" + canary + "@p'}]", "extraEnv https_proxy: "},
-		"any URL of environment": {one + "extraEnv: [{name: A, value: 'http://u:" + canary + "@p'}]", "extraEnv A: "},
-		"flag":                   {"extraArgs: ['--oms.url=http://u:" + canary + "@a']\n" + one, "extraArgs --oms.url: "},
+		"text for a header":      {client("http_headers: {X-Key: " + canary + "}"), "http_headers.X-Key: want a mapping"},
+		"list of headers":        {client("http_headers: [{secrets: [" + canary + "]}]"), "http_headers: want a mapping"},
+		"name of a header":       {client(`http_headers: {"X-Key:` + canary + `": null}`), "http_headers: a key is not the name of a header"},
+
+		"URL":                        {"oms: {url: 'https://u:" + canary + "@h'}", "oms.url: want http:// or https://"},
+		"key of oms":                 {`oms: {url: 'http://a', "password:` + canary + `": null}`, "oms: an unknown key"},
+		"file of the Secret":         {"oms: {url: 'http://a'}\nsecret: {files: {'password:" + canary + "': null}}", "secret.files: a key is not the name of a file"},
+		"Secret in place of a name":  {"oms: {url: 'http://a'}\nsecret: {existing: '" + canary + ": a'}", "secret.existing: want the name of a file"},
+		"user of the own pages":      {one + "webConfig: {basic_auth_users: {'u:" + canary + "': null}}", "webConfig.basic_auth_users: a key is not a name"},
+		"registry":                   {one + "imagePullSecrets: [{auth: " + canary + "}]", "imagePullSecrets[0]: an unknown key. Known are name."},
+		"password of ServiceMonitor": {one + "serviceMonitor: {enabled: true, basicAuth: {username: a, password: " + canary + "}}", "serviceMonitor.basicAuth.password: want a mapping with the keys key, name"},
+		"password of ScrapeConfig":   {several + "scrapeConfig: {enabled: true, basicAuth: {password: " + canary + "}}", "scrapeConfig.basicAuth.password: want a mapping"},
+		"key of ServiceMonitor":      {one + "serviceMonitor: {enabled: true, tlsConfig: {keySecret: " + canary + "}}", "serviceMonitor.tlsConfig.keySecret: want a mapping"},
+
+		"environment":               {password, "extraEnv OMS_PASSWORD: a Deployment is no place for it"},
+		"environment, with a space": {one + "extraEnv: [{name: 'OMS_PASSWORD ', value: " + canary + "}]", "extraEnv: the name of a variable"},
+		"other environment":         {one + "extraEnv: [{name: MY_APIKEY, value: " + canary + "}]", "valueFrom: {secretKeyRef:"},
+		"environment of a flag":     {one + "extraEnv: [{name: OMS_EXPORTER_OMS_PASSWORD, value: " + canary + "}]", "extraEnv OMS_EXPORTER_OMS_PASSWORD: "},
+		"name and secret":           {one + "extraEnv: [{name: 'OMS_PASSWORD=" + canary + "', value: a}]", "extraEnv: the name of a variable"},
+		"proxy of environment":      {one + "extraEnv: [{name: HTTPS_PROXY, value: 'u:" + canary + "@p:1'}]", "extraEnv HTTPS_PROXY: "},
+		"proxy, lower case":         {one + "extraEnv: [{name: https_proxy, value: 'http://u:" + canary + "@p'}]", "extraEnv https_proxy: "},
+		"URL of environment":        {one + "extraEnv: [{name: OMS_URL, value: 'http://u:" + canary + "@p'}]", "extraEnv OMS_URL: "},
+		"URL of a flag":             {one + "extraArgs: ['--oms.url=http://u:" + canary + "@a']", "extraArgs[0], --oms.url: "},
+		"environment beside":        {one + "extraContainers: [{name: a, env: [{name: DB_PASSWORD, value: " + canary + "}]}]", "env DB_PASSWORD of a further container"},
+		"flag":                      {one + "extraArgs: ['--oms.password=" + canary + "']", "extraArgs[0], --oms.password: "},
+		"flag and value":            {one + "extraArgs: [--oms.password, " + canary + "]", "extraArgs[1]: want one flag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := refusal(t, values(t, test.values)); !strings.Contains(err, test.want) {
@@ -123,12 +159,77 @@ func secrets(of reflect.Type) []any {
 	return found
 }
 
+// TestEveryOtherSettingOfAnHTTPClientIsAccepted is the other half.
+func TestEveryOtherSettingOfAnHTTPClientIsAccepted(t *testing.T) {
+	var shapes struct {
+		Shapes map[string]any
+	}
+	if err := yaml.Unmarshal([]byte(read(t, chartDir+"/files/shapes.yaml")), &shapes); err != nil {
+		t.Fatal(err)
+	}
+	want := keys(reflect.TypeFor[config.HTTPClientConfig](), "")
+	have := shapeKeys(shapes.Shapes, shapes.Shapes["client"], "")
+	slices.Sort(want)
+	slices.Sort(have)
+	if !slices.Equal(have, want) {
+		t.Errorf("files/shapes.yaml has\n%s\nwant what http_client has beside secrets:\n%s",
+			strings.Join(have, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// keys returns the keys of a type that hold no secrets.
+func keys(of reflect.Type, path string) []string {
+	switch {
+	case of.Kind() == reflect.Pointer:
+		return keys(of.Elem(), path)
+	case of == reflect.TypeFor[config.Headers]():
+		return []string{path + ".files"}
+	case of.Kind() != reflect.Struct || of == reflect.TypeFor[config.URL]():
+		return []string{path}
+	}
+	var found []string
+	for i := range of.NumField() {
+		field := of.Field(i)
+		key, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			found = append(found, keys(field.Type, path)...)
+		case key == "", field.Type == reflect.TypeFor[config.Secret](), strings.HasSuffix(key, "_ref"),
+			slices.Contains([]string{"claims", "endpoint_params", "proxy_connect_header"}, key):
+		default:
+			found = append(found, keys(field.Type, path+"."+key)...)
+		}
+	}
+	return found
+}
+
+// shapeKeys returns the keys of a shape.
+func shapeKeys(shapes map[string]any, shape any, path string) []string {
+	if name, ok := shape.(string); ok && shapes[name] != nil {
+		shape = shapes[name]
+	}
+	mapping, ok := shape.(map[string]any)
+	if !ok {
+		return []string{path}
+	}
+	var found []string
+	for key, value := range mapping {
+		if strings.HasPrefix(key, "~") {
+			found = append(found, shapeKeys(shapes, value, path)...)
+		} else {
+			found = append(found, shapeKeys(shapes, value, path+"."+key)...)
+		}
+	}
+	return found
+}
+
 func TestWhatIsNoSecretIsNotRefused(t *testing.T) {
 	for _, text := range []string{
 		one + "extraEnv: [{name: OMS_PASSWORD, valueFrom: {secretKeyRef: {name: oms, key: password}}}]",
 		one + "extraEnv: [{name: OMS_PASSWORD_FILE, value: /run/secrets/oms}, {name: NO_PROXY, value: a.example}]",
 		one + "extraEnv: [{name: OMS_USERNAME, value: viewer@tenant}, {name: HTTPS_PROXY, value: 'http://p:1'}]",
-		one + "extraArgs: ['--oms.exclude-status=A@B']",
+		one + "extraEnv: [{name: OMS_EXPORTER_OMS_PASSWORD_CHANGED, value: '2026-01-31'}]",
+		one + "extraArgs: ['--oms.exclude-status=A@B', --oms.password-changed=2026-01-31, --oms.password-file=/a, --no-collector.step]",
 		`config: {targets: {hz: {url: 'http://a', http_client: {
   basic_auth: {username: viewer@tenant, password_file: /etc/oms_exporter/secret/hz},
   oauth2: {client_secret_file: /etc/oms_exporter/secret/c, token_url: 'https://t/token', endpoint_params: {}},
@@ -152,7 +253,8 @@ networkPolicy: {enabled: true, extraEgress: [{ports: [{port: 8089}]}]}
 			t.Errorf("%s has the secret:\n%s", o.meta.GetName(), o.text)
 		}
 	}
-	args := only[*appsv1.Deployment](t, objects).Spec.Template.Spec.Containers[0].Args
+	pods, _ := workload(t, objects)
+	args := pods.Spec.Containers[0].Args
 	if want := []string{"serve", "--config.file=/etc/oms_exporter/secret/oms.yml"}; !slices.Equal(args, want) {
 		t.Errorf("arguments %q, want %q", args, want)
 	}

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -115,7 +114,8 @@ func build(t *testing.T) string {
 // /etc/oms_exporter.
 func mount(t *testing.T, objects []object) (root string, container corev1.Container) {
 	t.Helper()
-	pod := only[*appsv1.Deployment](t, objects).Spec.Template.Spec
+	pods, _ := workload(t, objects)
+	pod := pods.Spec
 	root = t.TempDir()
 	files := map[string]map[string][]byte{} // by volume and name
 	for _, v := range pod.Volumes {

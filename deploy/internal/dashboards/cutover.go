@@ -8,146 +8,171 @@ func cutover() board {
 		question: "Which tasks of this wave can be switched, what holds the others, is everything across?",
 		refresh:  "10s", from: "now-2h",
 		variables: []variable{
-			datasource, job, instance, taskTag, owner, writeStoppedAt,
+			writeStoppedAt, instance, taskTag, owner, datasource, job,
 		},
 		filter: `, task_owner=~"$owner"`,
-		alerts: taskAlerts,
-		rows:   []row{cutoverWave(), cutoverDrain(), cutoverBack()},
+		marks:  []annotation{outages},
+		rows:   []row{cutoverWave(), cutoverDrain(), cutoverBack(), cutoverMore()},
 	}
 }
 
 const (
-	ready = `oms:task_cutover_readiness:ratio{<sel>} == 1`
+	ready     = `<each> (oms:task_cutover_readiness:ratio{<sel>}) == 1`
+	candidate = `<each> (oms:task_cutover_candidate:bool{<sel>})`
 	// switched are migrations that have been switched over.
 	switched = `oms_task_step_status{step=~"<switch>", status="FINISHED", <sel>}`
 	// needed selects the gates that are required; settings have neither job nor
 	// instance.
 	needed = `and on (gate) (oms:setting_cutover_gate:bool == 1)`
-	// lacking are the tasks that are not ready.
-	lacking = `(oms:task_cutover_readiness:ratio{<sel>} < 1 <in>)`
+	// closed are the tasks of which a required gate is known to be closed.
+	closed = `(oms:task_cutover_gate:bool{<sel>} == 0 ` + needed + `)`
+	// missing are tasks that were candidates within the last hour, and of which
+	// nothing is known now.
+	missing = `(
+		<each> (last_over_time(oms:task_cutover_candidate:bool{<sel>}[1h])) <in ended>
+		unless <task> (oms_task_info{<sel>} and <task> oms:task_status:code{<sel>})
+	)`
+	// wave are the tasks that are to be switched. An outage does not make them
+	// fewer.
+	wave = `(` + candidate + ` <in> or <task> ` + missing + `)`
 )
 
 func cutoverWave() row {
 	return row{title: "Wave", panels: []panel{
+		api(5, 4),
 		{
-			title: "Ready", w: 5, h: 8, look: named, unit: "short", nothing: "unknown",
-			says: `How many migrations of the wave have all they need, of those that have yet to be
-				switched. Choose the wave by its tag.`,
+			title: "Tasks of the wave", w: 8, h: 4, look: named, unit: "locale", nothing: "unknown",
+			says: `Migrations that have all they need; those that something is known to hold back;
+				those of which something that is needed is not known; and how many are to be switched
+				in all, as of the last hour. Choose the wave by its tag.`,
 			queries: []query{
 				{
 					expr: `count(` + ready + ` <in>) <or none>`, legend: "ready",
 					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "green")))},
 				},
-				{expr: `count(oms:task_cutover_readiness:ratio{<sel>} <in>) <or none>`, legend: "of"},
+				{
+					expr: `count(<count> (` + closed + ` <in>)) <or none>`, legend: "held back",
+					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
+				},
+				{
+					expr:   `count(` + wave + ` unless <task> (` + ready + ` <in>) unless <task> (` + closed + ` <in>)) <or none>`,
+					legend: "unknown",
+					style:  []dashboard.DynamicConfigValue{colored(steps("text", at(1, "orange")))},
+				},
+				{expr: `count(` + wave + `) <or none>`, legend: "of"},
 			},
 		},
 		{
-			title: "Burn-down", w: 19, h: 8, look: line{fill: 60, stacked: true}.look, unit: "short",
-			perWidth: coarser,
-			says: `Migrations that something holds back, that are ready, and that have been switched.
-				The wave is over when only the last is left. A dip to nothing is a time when nothing
-				was known.`,
+			title: "Writes stopped", w: 6, h: 4, look: stacked, unit: "dateTimeAsIso",
+			mapping: mapping{{0, "enter the time"}}, nothing: "not a time",
+			says: `The time that was entered at the top, as a date, and how long ago that was. Compare it
+				with your clock: a wrong digit makes tasks look across that are not.`,
 			queries: []query{
+				{expr: `1000 * ` + stopped, legend: "at"},
 				{
-					expr:   `count(oms:task_cutover_readiness:ratio{<sel>} < 1 <in ended>) <or none>`,
-					legend: "held back", style: []dashboard.DynamicConfigValue{fixed("red")},
-				},
-				{
-					expr:   `count(` + ready + ` <in ended>) <or none>`,
-					legend: "ready", style: []dashboard.DynamicConfigValue{fixed("green")},
-				},
-				{
-					expr:   `count(<count> (` + switched + ` <in ended>)) <or none>`,
-					legend: "switched", style: []dashboard.DynamicConfigValue{fixed("dark-green")},
+					expr: `time() - ` + stopped + ` > -1e9 < 1e9`, legend: "ago",
+					style: []dashboard.DynamicConfigValue{property("unit", "s")},
 				},
 			},
 		},
+		everythingAcross(),
 		whatBlocks(),
-		{
-			title: "Gates of the ten that lack least", w: 24, h: 16, look: history, unit: "none",
-			mapping: yesNo, perWidth: 60, links: seriesLinks,
-			says: `A box for each gate: no is what holds the task back, and so does a gap, while the
-				gate is not known. A gate that comes and goes is a
-				task that is not steady: do not switch it in a good moment.`,
-			queries: []query{{
-				expr: `(
-					oms:task_cutover_gate:bool{<sel>} and <task> topk(10,
-						(last_over_time(oms:task_cutover_readiness:ratio{<sel>}[1h] @ end()) < 1) <in ended>
-					)
-				) ` + needed,
-				legend: "{{task_name}}: {{gate}}",
-			}},
-		},
-		{
-			title: "Readiness", w: 8, h: 12, look: bars, unit: "percentunit", links: seriesLinks,
-			min: number(0), max: number(1), steps: steps("orange", at(1, "green")),
-			says: `What share of what is needed each task has, the thirty that lack least. Only 100 %
-				may be switched.`,
-			queries: []query{{
-				expr:   `sort_desc(topk(30, oms:task_cutover_readiness:ratio{<sel>} <in>))`,
-				legend: "{{task_name}}",
-			}},
-		},
-		{
-			title: "Delay, worst of 15 minutes", w: 8, h: 12, look: bars, unit: "s",
-			min: number(0), steps: steps("green", at(30, "red")), links: seriesLinks,
-			says: `The greatest delay of each candidate in the last quarter of an hour, the thirty
-				worst. Up to 30 s is in step, and what a cut-over needs.`,
-			queries: []query{{
-				expr: `sort_desc(topk(30,
-					max_over_time(oms:task_effective_delay:seconds{direction="forward", <sel>}[15m])
-					and <task> oms:task_cutover_candidate:bool{<sel>} <in>
-				))`,
-				legend: "{{task_name}}",
-			}},
-		},
-		{
-			title: "Verification differences", w: 8, h: 12, look: named, unit: "short",
-			steps: steps("green", at(1, "red")), links: seriesLinks,
-			nothing: "unknown",
-			says: `Records that the last full verification found to differ, the twenty worst tasks. Do not
-				switch before they are explained: the console lists them by table. A task that is not
-				here is not known to be equal: it has no result, or --collector.verify is off.`,
-			queries: []query{{
-				expr:   `sort_desc(topk(20, oms:task_verify_different:records{<sel>} <in>))`,
-				legend: "{{task_name}}",
-			}},
-		},
 	}}
+}
+
+// stopped is the time at which the writes were stopped, as it was entered; 0 if
+// nothing was.
+const stopped = `vector($write_stopped_at + 0)`
+
+// asked is the same, if it can be that of this cut-over. Nothing is said to be
+// across by a time of which a digit is missing, or that is ahead.
+const asked = `(` + stopped + ` > time() - 3 * 86400 <= time())`
+
+// across are the candidates that have applied everything from before the writes
+// were stopped; those without a checkpoint are not.
+const across = `(` + applied + ` - on () group_left () ` + asked + ` > 0)`
+
+// Why nobody can say yes, as the panel numbers it.
+var drainVerdicts = mapping{
+	{1, "yes"}, {2, "not yet"}, {3, "enter the time"}, {4, "over 3 days ago"}, {5, "time is ahead"},
+	{6, "OMS DOWN"}, {7, "tasks gone"}, {8, "no tasks"},
+}
+
+// everythingAcross says yes only if nothing is missing: the time, an OMS, a
+// task, a checkpoint.
+func everythingAcross() panel {
+	return panel{
+		title: "All across?", w: 5, h: 4, look: state, unit: "none", mapping: drainVerdicts,
+		nothing: "unknown",
+		says: `yes: every task of the wave has applied everything that was written before the writes
+			stopped. Anything else says what is missing: the time, which must be of the last 3 days; an
+			OMS that does not answer; tasks that were in the wave within the last hour and that OMS no
+			longer lists. A task without a checkpoint is never across.`,
+		queries: []query{{
+			expr: `(3 + 0 * (` + stopped + ` == 0))
+				or on () (4 + 0 * (` + stopped + ` <= time() - 3 * 86400))
+				or on () (5 + 0 * (` + stopped + ` > time()))
+				or on () (6 + 0 * (count(<api> != 1) or absent(<api>)))
+				or on () (7 + 0 * count(` + missing + `))
+				or on () (2 + 0 * count(` + candidate + ` <in> unless <task> ` + across + `))
+				or on () (1 + 0 * count(` + across + `))
+				or on () (8 + 0 * ` + asked + `)`,
+		}},
+	}
+}
+
+func readyTasks() panel {
+	return panel{
+		title: "Ready", w: 8, h: 8, unit: "none", look: bare,
+		says: `The tasks that have all they need, at most 50, and how far behind they were at worst in
+			the last quarter of an hour. Up to 30 s is in step.`,
+		table: &table{
+			by: []string{"task_id", "task_name"}, sort: "Behind", none: "none",
+			columns: []column{
+				taskColumn,
+				{
+					title: "Behind", unit: "s", width: 85,
+					expr: `max_over_time(oms:task_effective_delay:seconds{direction="forward", <sel>}[15m])
+						and <task> topk(50, ` + ready + ` <in>)`,
+				},
+			},
+		},
+	}
 }
 
 // whatBlocks has a column for each gate.
 func whatBlocks() panel {
-	const some = `topk(50, ` + lacking + `)`
-	gate := func(title, name string) column {
+	// Those that lack least are worth a look first. What has gone lacks all.
+	const some = `topk(50, <each> (oms:task_cutover_readiness:ratio{<sel>}) < 1 <in> or <task> 0 * ` + missing + `)`
+	gate := func(title, name string, width int) column {
 		return column{
-			title: title, words: known, cell: filled,
+			title: title, words: known, cell: filled, width: width,
 			expr: `(
-				(oms:task_cutover_gate:bool{gate="` + name + `", <sel>} and <task> ` + some + `)
+				(<each> (oms:task_cutover_gate:bool{gate="` + name + `", <sel>}) and <task> ` + some + ` <in>)
 				or label_replace(0 * ` + some + ` - 1, "gate", "` + name + `", "", "")
 			) ` + needed,
 		}
 	}
 	return panel{
-		title: "What blocks", w: 24, h: 11, unit: "none", look: bare,
+		title: "What blocks", w: 24, h: 8, unit: "none", look: bare,
 		says: `The tasks that are not ready, from those that lack least on, at most 50. Each no
 			is something to be done. Unknown holds a task back like no: OMS has not said, or has not
 			been asked. An empty cell is a gate that the settings do not ask for.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Has",
-			columns: with([]column{
+			by: []string{"task_id", "task_name"}, sort: "Has", none: "none",
+			columns: []column{
 				taskColumn, omsColumn,
+				{title: "Has", expr: some, unit: "percentunit", decimals: number(0), width: 80},
+				gate("Running", "running", 85),
+				gate("Copied", "full_copy_done", 80),
+				gate("In step", "in_step", 80),
+				gate("Low delay", "delay_low_15m", 95),
 				{
-					title: "Has", expr: some + " <who>", unit: "percentunit", cell: gauged, max: 1,
-					steps: steps("orange", at(1, "green")),
+					title: "Verified", words: verdicts, cell: filled, width: 95,
+					expr: verified(`<sel>`) + ` and <task> ` + some + ` <in> or <task> 0 * ` + some + ` - 1`,
 				},
-				gate("Running", "running"),
-				gate("Copied", "full_copy_done"),
-				gate("In step", "in_step"),
-				gate("Low delay for 15 min", "delay_low_15m"),
-				gate("Verified", "verified"),
-				gate("No alarm of OMS", "no_alarm"),
-			}, whoColumns...),
+				gate("No alarm", "no_alarm", 90),
+			},
 		},
 	}
 }
@@ -155,71 +180,50 @@ func whatBlocks() panel {
 // applied is the time up to which changes of the tasks to be switched over are
 // applied.
 const applied = `(
-	oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>}
+	<each> (oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>})
 	and <task> oms:task_cutover_candidate:bool{<sel>} <in>
 )`
 
 func cutoverDrain() row {
-	return row{title: "Drain, after the writes have been stopped at the source", panels: []panel{
-		{
-			title: "Everything across?", w: 5, h: 9, look: named, unit: "short", nothing: "unknown",
-			says: `How many tasks have applied everything that was written before the writes stopped.
-				Enter that time at the top. Switch when both figures agree, and only while OMS answers.
-				A task without a checkpoint never counts as across.`,
-			queries: []query{
-				{
-					expr: `count(` + applied + ` > $write_stopped_at) <or none>`, legend: "across",
-					style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "green")))},
-				},
-				// A task without a checkpoint does not count as across.
-				{
-					expr: `count(oms:task_cutover_candidate:bool{<sel>} <in>) <or none>`, legend: "of",
-				},
-			},
-		},
+	return row{title: "Ready, and drained after the writes have been stopped at the source", panels: []panel{
+		readyTasks(),
 		drained(),
-		{
-			title: "Still to drain", w: 7, h: 9, look: bars, unit: "s", links: seriesLinks,
-			min: number(0), steps: steps("green", at(0.5, "orange"), at(300, "red")),
-			says: `Seconds of changes that each task has yet to apply, the thirty that have most. A bar
-				that does not shrink: the task stands still, or its source is idle and has no heartbeat
-				table, so that its checkpoint does not move.`,
-			queries: []query{{
-				expr:   `sort_desc(topk(30, clamp_min($write_stopped_at - ` + applied + `, 0)))`,
-				legend: "{{task_name}}",
-			}},
-		},
 	}}
 }
+
+// rest is what tasks have yet to apply, in seconds of the source's time.
+const rest = `(0 - (` + applied + ` - on () group_left () ` + asked + `))`
 
 // drained says for each task whether it is across, those that are furthest from
 // it first.
 func drained() panel {
-	const rest = `topk(50, $write_stopped_at - ` + applied + `)`
+	const most = `topk(50, ` + rest + `)`
 	return panel{
-		title: "Drained?", w: 12, h: 9, unit: "none", look: bare,
+		title: "Drained?", w: 16, h: 8, unit: "none", look: bare,
 		says: `yes: everything that was written before the writes stopped has been applied. no: wait, as
-			long as the last column says. The fifty that are furthest from it.`,
+			long as the last column says. unknown: the task has no checkpoint. The fifty that are
+			furthest from it; nothing until a usable time is entered.`,
 		table: &table{
-			by: []string{"task_id", "task_name", "direction"}, sort: "Still to drain",
+			by: []string{"task_id", "task_name"}, sort: "Across", rising: true,
 			columns: []column{
-				taskColumn, omsColumn,
+				taskColumn,
 				{
-					title: "Still to drain", unit: "s",
-					expr: `clamp_min(` + rest + `, 0)`,
+					title: "Across", words: known, cell: filled, width: 85,
+					expr: most + ` < bool 0
+						or <task> -1 * (` + candidate + ` <in> and on () ` + asked + `)`,
 				},
 				{
-					title: "Across", words: yesNo, cell: filled, width: 80,
-					expr: rest + ` < bool 0`,
+					title: "To drain", unit: "s", width: 100,
+					expr: `clamp_min(` + most + `, 0)`,
 				},
 				{
-					title: "Copied up to", unit: "dateTimeAsIso",
-					expr: `1000 * oms_task_checkpoint_timestamp_seconds{<sel>} and <link> ` + rest,
+					title: "Copied up to", unit: "dateTimeAsIso", width: 162,
+					expr: `1000 * oms_task_checkpoint_timestamp_seconds{direction="forward", <sel>} and <task> ` + most,
 				},
 				{
-					title: "Across in", unit: "s",
-					expr: `clamp_min(` + rest + `, 0)
-						/ <link> group_left () (oms:task_replay_speed:ratio10m{<sel>} > 0.05)`,
+					title: "Across in", unit: "s", width: 95,
+					expr: `clamp_min(` + most + `, 0)
+						/ <link> group_left () (<each> (oms:task_replay_speed:ratio10m{<sel>}) > 0.05)`,
 				},
 			},
 		},
@@ -231,29 +235,87 @@ func cutoverBack() row {
 		{
 			title: "Delay of the way back", w: 12, h: 9, look: line{log: true, drawn: true}.look,
 			unit: "s", steps: noise, perWidth: coarse, links: seriesLinks,
-			nothing: "no task replays backwards",
 			says: `How far the old source is behind the new one, the twenty worst. While it is in step,
-				below the line at 30 s, going back loses nothing.`,
+				below the line at 30 s, going back loses nothing. Empty: no task replays backwards, or
+				nothing is known.`,
 			queries: []query{{
-				expr: `oms:task_effective_delay:seconds{direction="reverse", <sel>} and <link> topk(20,
-					last_over_time(oms:task_effective_delay:seconds{direction="reverse", <sel>}[1h] @ end())
+				expr: `<each> (oms:task_effective_delay:seconds{direction="reverse", <sel>}) and <link> topk(20,
+					<each> (last_over_time(oms:task_effective_delay:seconds{direction="reverse", <sel>}[1h] @ end()))
 					<in ended>
 				)`,
 				legend: "{{task_name}}",
 			}},
 		},
 		{
-			title: "Reverse step", w: 12, h: 9, look: timeline, unit: "none", mapping: stepStates,
-			perWidth: coarse, links: seriesLinks, nothing: "no task has a reverse step",
-			says: `What the step does that replays backwards, thirty tasks, those at work first.
-				MONITORING: it follows. INIT: there is no way back yet.`,
+			title: "Reverse step", w: 12, h: 9, look: timeline, unit: "none",
+			mapping: append(nothing[:2:2], stepStates...), perWidth: coarse, links: seriesLinks,
+			says: `What the step does that replays backwards, of twenty tasks of which it has begun.
+				MONITORING: it follows. A task that is not here has no way back yet.`,
 			queries: []query{{
-				expr: `oms:task_step_status:code{step=~"REVERSE_INCR.*", <sel>} and <step> topk(30,
-					(last_over_time(oms:task_step_status:code{step=~"REVERSE_INCR.*", <sel>}[1h] @ end()) > bool 1)
+				expr: `<each> (oms:task_step_status:code{step=~"REVERSE_INCR.*", <sel>}) and <step> topk(20,
+					(<each> (last_over_time(oms:task_step_status:code{step=~"REVERSE_INCR.*", <sel>}[1h] @ end())) > 1)
 					<in ended>
-				)`,
+				)` + orNothing("task_name", "all tasks"),
 				legend: "{{task_name}}",
 			}},
 		},
 	}}
+}
+
+func cutoverMore() row {
+	return row{title: "Progress of the wave", panels: []panel{
+		{
+			title: "Burn-down", w: 8, h: 9, look: line{fill: 60, stacked: true}.look, unit: "short",
+			perWidth: coarser, min: number(0),
+			says: `Migrations that are not ready, that are ready, and that have been switched. The wave is
+				over when only the last is left. A gap is a time when nothing was known.`,
+			queries: []query{
+				{
+					expr:   `count(<each> (oms:task_cutover_readiness:ratio{<sel>}) < 1 <in ended>) <or none>`,
+					legend: "not ready", style: []dashboard.DynamicConfigValue{fixed("red")},
+				},
+				{
+					expr:   `count(` + ready + ` <in ended>) <or none>`,
+					legend: "ready", style: []dashboard.DynamicConfigValue{fixed("green")},
+				},
+				{
+					expr:   `count(<count> (` + switched + ` <in ended>)) <or none>`,
+					legend: "switched", style: []dashboard.DynamicConfigValue{fixed("dark-green")},
+				},
+			},
+		},
+		verification(),
+		{
+			title: "Still to drain", w: 8, h: 9, look: bars, unit: "s", links: seriesLinks,
+			min: number(0), steps: steps("green", at(0.5, "orange"), at(300, "red")), nothing: "no usable time",
+			says: `Seconds of changes that each task has yet to apply, the thirty that have most. A bar
+				that does not shrink: the task stands still, or its source is idle and has no heartbeat
+				table, so that its checkpoint does not move.`,
+			queries: []query{{
+				expr:   `sort_desc(topk(30, clamp_min(` + rest + `, 0)))`,
+				legend: "{{task_name}}",
+			}},
+		},
+	}}
+}
+
+func verification() panel {
+	const differing = `topk(50, <each> (oms:task_verify_different:records{<sel>}) > 0 <in>)`
+	return panel{
+		title: "Verification differences", w: 8, h: 9, unit: "none", look: bare,
+		says: `Tasks of which the last full verification found records that differ, at most 50. Do not
+			switch them before that is explained: the console lists the tables. A task that is not here
+			is not known to be equal: the column Verified says what is known.`,
+		table: &table{
+			by: []string{"task_id", "task_name"}, sort: "Differ", none: "none",
+			columns: []column{
+				taskColumn,
+				{title: "Differ", expr: differing, unit: "locale", width: 85},
+				{
+					title: "Asked", unit: "s", width: 80,
+					expr: `time() - oms_task_verify_result_timestamp_seconds{<sel>} and <task> ` + differing,
+				},
+			},
+		},
+	}
 }

@@ -28,8 +28,9 @@ type board struct {
 	from       string // start of the default time range, which ends now
 	variables  []variable
 	filter     string // matchers on oms_task_info that choose the tasks of <these>; default: all
-	alerts     annotation
+	marks      []annotation
 	rows       []row
+	outside    Outside
 }
 
 // A row is a heading and the panels below it, from left to right.
@@ -52,7 +53,8 @@ type panel struct {
 	mapping  mapping // words and colors for values
 	steps    []dashboard.Threshold
 	min, max *float64
-	nothing  string // what it shows if there are no series
+	decimals *float64
+	nothing  string // what it shows, in no color of a state, if there are no series
 	links    []dashboard.DashboardLink
 
 	// perWidth is the maximum number of points of a query over time; 0 leaves
@@ -103,7 +105,7 @@ func (b *board) build() dashboard.Dashboard { //nolint:staticcheck // version 2 
 	d.GraphTooltip = cog.ToPtr(dashboard.DashboardCursorSyncCrosshair)
 	d.Refresh = &b.refresh
 	d.Time = &dashboard.DashboardDashboardTime{From: b.from, To: "now"}
-	d.Links = boardLinks()
+	d.Links = b.outside.boardLinks()
 	d.Annotations.List = b.annotations()
 	for _, v := range b.variables {
 		d.Templating.List = append(d.Templating.List, v.build(b))
@@ -116,13 +118,15 @@ func (b *board) build() dashboard.Dashboard { //nolint:staticcheck // version 2 
 func (b *board) panels() []dashboard.PanelOrRowPanel {
 	var all []dashboard.PanelOrRowPanel
 	var id, y uint32
-	for _, r := range b.rows {
-		id++
-		all = append(all, dashboard.PanelOrRowPanel{RowPanel: &dashboard.RowPanel{
-			Type: "row", Id: id, Title: &r.title, Panels: []dashboard.Panel{},
-			GridPos: &dashboard.GridPos{H: 1, W: columns, Y: y},
-		}})
-		y++
+	for i, r := range b.rows {
+		if i > 0 { // the heading of the first would take a line of the first screen
+			id++
+			all = append(all, dashboard.PanelOrRowPanel{RowPanel: &dashboard.RowPanel{
+				Type: "row", Id: id, Title: &r.title, Panels: []dashboard.Panel{},
+				GridPos: &dashboard.GridPos{H: 1, W: columns, Y: y},
+			}})
+			y++
+		}
 		var x, tallest uint32
 		for i := range r.panels {
 			p := &r.panels[i]
@@ -150,8 +154,7 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 		Datasource: source(),
 		FieldConfig: &dashboard.FieldConfigSource{
 			Defaults: dashboard.FieldConfig{
-				Unit: &p.unit, Min: p.min, Max: p.max, Links: p.links,
-				Mappings:   p.mapping.build(),
+				Unit: &p.unit, Min: p.min, Max: p.max, Decimals: p.decimals, Links: p.links,
 				Color:      &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdThresholds},
 				Thresholds: thresholds(p.steps),
 			},
@@ -165,6 +168,7 @@ func (p *panel) build(b *board, id uint32) dashboard.Panel {
 		built.MaxDataPoints = &p.perWidth
 	}
 	p.look(&built)
+	built.FieldConfig.Defaults.Mappings = p.mapping.build(p.nothing, neutral(&built))
 	queries := p.queries
 	if p.table != nil {
 		queries = p.table.build(&built)
@@ -224,8 +228,8 @@ func override(
 	}
 }
 
-// annotations are those of every board: alerts, and outages of OMS or its
-// exporter.
+// annotations are Grafana's own and the board's. They have no switches: those
+// would take a line of the first screen.
 func (b *board) annotations() []dashboard.AnnotationQuery {
 	list := []dashboard.AnnotationQuery{{
 		Name: "Annotations & Alerts", BuiltIn: cog.ToPtr(1.0), Type: cog.ToPtr("dashboard"),
@@ -234,9 +238,9 @@ func (b *board) annotations() []dashboard.AnnotationQuery {
 		},
 		Enable: true, Hide: cog.ToPtr(true), IconColor: "blue",
 	}}
-	for _, a := range []annotation{b.alerts, outages} {
+	for _, a := range b.marks {
 		list = append(list, dashboard.AnnotationQuery{
-			Name: a.name, Datasource: source(), Enable: true, IconColor: a.color,
+			Name: a.name, Datasource: source(), Enable: true, Hide: cog.ToPtr(true), IconColor: a.color,
 			Expr: cog.ToPtr(b.expand(a.expr)), Step: cog.ToPtr("60s"),
 			TitleFormat: &a.title, TextFormat: &a.text, TagKeys: &a.tags,
 		})
@@ -244,28 +248,28 @@ func (b *board) annotations() []dashboard.AnnotationQuery {
 	return list
 }
 
-// Addresses outside Grafana, which become constants of each board. To use
-// others, replace them in the generated files, as grafana/README.md shows.
-const (
-	RunbookBase = "https://example.com/oms_exporter/deploy/runbooks/" // followed by ALERT.md
-	consoleURL  = "https://oms.example:8089"
-)
+// RunbookBase is the address of the runbooks in the shipped alerts.
+const RunbookBase = "https://example.com/oms_exporter/deploy/runbooks/"
 
-func boards() []board {
-	list := []board{fleet(), task(), cutover(), exporter()}
+// Outside are the addresses that boards link to outside Grafana. There is no
+// link to an address that is empty.
+type Outside struct {
+	Console  string // of OMS
+	Runbooks string // the directory of ALERT.md, with its last slash
+}
+
+func boards(outside Outside) []board {
+	list := []board{fleet(outside), task(), cutover(), exporter(outside)}
 	for i := range list {
-		list[i].variables = append(list[i].variables,
-			constant("oms_console_url", "OMS console", consoleURL, "Where links to the console lead."),
-			constant("runbook_base", "Runbooks", RunbookBase,
-				"What comes before the name of an alert's page, with its last slash."))
+		list[i].outside = outside
 	}
 	return list
 }
 
 // Files returns the dashboards as Grafana imports them, by file name.
-func Files() (map[string]string, error) {
+func Files(outside Outside) (map[string]string, error) {
 	files := make(map[string]string)
-	for _, b := range boards() {
+	for _, b := range boards(outside) {
 		content, err := json.MarshalIndent(b.build(), "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.uid, err)

@@ -1,12 +1,10 @@
 package dashboards
 
 import (
-	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
-	"github.com/grafana/grafana-foundation-sdk/go/gauge"
 	"github.com/grafana/grafana-foundation-sdk/go/heatmap"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
@@ -31,38 +29,49 @@ func tooltip(mode common.TooltipDisplayMode, order common.SortOrder) common.VizT
 	return common.VizTooltipOptions{Mode: mode, Sort: order}
 }
 
-// figures are large numbers, one per series, with names if there are several.
-func figures(p *dashboard.Panel) {
+// A figure is a large value per series. The name is above the value: beside it,
+// it would take the room that makes the value large.
+type figure struct {
+	text   common.BigValueTextMode
+	filled bool // the color is the background's
+	rows   bool // series are below one another
+}
+
+func (f figure) look(p *dashboard.Panel) {
 	p.Type = "stat"
+	color := common.BigValueColorModeValue
+	if f.filled {
+		color = common.BigValueColorModeBackground
+	}
+	place := common.VizOrientationAuto
+	if f.rows {
+		place = common.VizOrientationHorizontal
+	}
 	p.Options = &stat.Options{
-		GraphMode: common.BigValueGraphModeNone, ColorMode: common.BigValueColorModeValue,
-		JustifyMode: common.BigValueJustifyModeAuto, TextMode: common.BigValueTextModeAuto,
-		Orientation: common.VizOrientationAuto, ReduceOptions: last(), WideLayout: true,
+		GraphMode: common.BigValueGraphModeNone, ColorMode: color,
+		JustifyMode: common.BigValueJustifyModeAuto, TextMode: f.text,
+		Orientation: place, ReduceOptions: last(),
 		PercentChangeColorMode: common.PercentChangeColorModeStandard,
 	}
 }
 
-// named are large numbers that always have the name of their series.
-func named(p *dashboard.Panel) {
-	figures(p)
-	if options, ok := p.Options.(*stat.Options); ok {
-		options.TextMode = common.BigValueTextModeValueAndName
-	}
-}
-
-func dial(p *dashboard.Panel) {
-	p.Type = "gauge"
-	p.Options = &gauge.Options{
-		ShowThresholdMarkers: true, ReduceOptions: last(), Sizing: common.BarGaugeSizingAuto,
-		MinVizWidth: 75, MinVizHeight: 75, Orientation: common.VizOrientationAuto,
-	}
-}
+// Figures: of one series; with the names of several; only with names; and, for
+// states, with a background.
+var (
+	figures = figure{text: common.BigValueTextModeValue}.look
+	named   = figure{text: common.BigValueTextModeValueAndName}.look
+	names   = figure{text: common.BigValueTextModeName}.look
+	state   = figure{text: common.BigValueTextModeValue, filled: true}.look
+	// Of several series, below one another.
+	stacked = figure{text: common.BigValueTextModeValue, rows: true}.look
+	states  = figure{text: common.BigValueTextModeValueAndName, filled: true}.look
+)
 
 // bars has one bar per series.
 func bars(p *dashboard.Panel) {
 	p.Type = "bargauge"
 	p.Options = &bargauge.Options{
-		DisplayMode: common.BarGaugeDisplayModeLcd, ValueMode: common.BarGaugeValueModeColor,
+		DisplayMode: common.BarGaugeDisplayModeBasic, ValueMode: common.BarGaugeValueModeColor,
 		NamePlacement: common.BarGaugeNamePlacementAuto, ShowUnfilled: true,
 		Sizing: common.BarGaugeSizingAuto, MinVizWidth: 8, MinVizHeight: 16, MaxVizHeight: 40,
 		ReduceOptions: last(), Orientation: common.VizOrientationHorizontal,
@@ -73,24 +82,34 @@ func bars(p *dashboard.Panel) {
 	}
 }
 
+// fromWords takes the colors from the mapping alone. By thresholds, Grafana
+// would merge all states into one.
+func fromWords(p *dashboard.Panel) {
+	p.FieldConfig.Defaults.Color = &dashboard.FieldColor{
+		Mode: dashboard.FieldColorModeIdFixed, FixedColor: cog.ToPtr("text"),
+	}
+}
+
 // timeline shows when each series was in which state.
 func timeline(p *dashboard.Panel) {
 	p.Type = "state-timeline"
+	fromWords(p)
 	p.FieldConfig.Defaults.Custom = &statetimeline.FieldConfig{
 		LineWidth: cog.ToPtr(uint32(0)), FillOpacity: cog.ToPtr(uint32(80)),
 		SpanNulls: &statetimeline.BoolOrUint32{Bool: cog.ToPtr(false)},
 	}
 	p.Options = &statetimeline.Options{
 		ShowValue: common.VisibilityModeAuto, RowHeight: 0.9, MergeValues: cog.ToPtr(true),
-		AlignValue: cog.ToPtr(common.TimelineValueAlignmentLeft), PerPage: cog.ToPtr(30.0),
-		Legend:  legend(common.LegendDisplayModeList, common.LegendPlacementBottom),
-		Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
+		AlignValue: cog.ToPtr(common.TimelineValueAlignmentLeft),
+		Legend:     legend(common.LegendDisplayModeList, common.LegendPlacementBottom),
+		Tooltip:    tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
 	}
 }
 
 // history shows yes or no as boxes at regular times.
 func history(p *dashboard.Panel) {
 	p.Type = "status-history"
+	fromWords(p)
 	p.FieldConfig.Defaults.Custom = &statushistory.FieldConfig{
 		LineWidth: cog.ToPtr(uint32(1)), FillOpacity: cog.ToPtr(uint32(80)),
 	}
@@ -112,7 +131,8 @@ func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 			Calculate: cog.ToPtr(false), CellGap: cog.ToPtr(uint8(1)),
 			ShowValue: common.VisibilityModeNever,
 			Color: heatmap.HeatmapColorOptions{
-				Mode: cog.ToPtr(heatmap.HeatmapColorModeScheme), Scheme: "Oranges", Fill: "dark-orange",
+				// A scheme would turn around with the theme.
+				Mode: cog.ToPtr(heatmap.HeatmapColorModeOpacity), Scheme: "Oranges", Fill: "dark-orange",
 				Scale: cog.ToPtr(heatmap.HeatmapColorScaleExponential), Exponent: 0.5, Steps: 64,
 			},
 			FilterValues: &heatmap.FilterValueRange{Le: cog.ToPtr(float32(1e-9))},
@@ -131,41 +151,13 @@ func heat(rows func(p *dashboard.Panel, o *heatmap.Options)) look {
 	}
 }
 
-// chart has one bar per value of a label.
-func chart(label string) look {
-	return func(p *dashboard.Panel) {
-		p.Type = "barchart"
-		p.FieldConfig.Defaults.Custom = &barchart.FieldConfig{
-			LineWidth: cog.ToPtr(int32(1)), FillOpacity: cog.ToPtr(int32(80)),
-			GradientMode: cog.ToPtr(common.GraphGradientModeNone),
-		}
-		p.Options = &barchart.Options{
-			XField: &label, Orientation: common.VizOrientationHorizontal, BarWidth: 0.8,
-			GroupWidth: 0.7, ShowValue: common.VisibilityModeAlways,
-			Stacking: common.StackingModeNone,
-			Legend: common.VizLegendOptions{
-				DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom,
-				Calcs: []string{},
-			},
-			Tooltip: tooltip(common.TooltipDisplayModeSingle, common.SortOrderNone),
-		}
-		p.Transformations = append(p.Transformations, dashboard.DataTransformerConfig{
-			Id: "organize",
-			Options: map[string]any{
-				"excludeByName": map[string]bool{"Time": true},
-				"indexByName":   map[string]int{label: 0, "Value": 1},
-				"renameByName":  map[string]string{},
-			},
-		})
-	}
-}
-
 // A line is a style of lines over time.
 type line struct {
 	fill    float64
 	stacked bool
-	log     bool // for values over several powers of ten
-	drawn   bool // the thresholds are drawn as lines
+	log     bool    // for values over several powers of ten
+	drawn   bool    // the thresholds are drawn as lines
+	atLeast float64 // the axis goes at least so far up and down
 }
 
 // look makes it a panel with lines over time. Nulls stay gaps: missing data
@@ -191,6 +183,9 @@ func (l line) look(p *dashboard.Panel) {
 		custom.ScaleDistribution = &common.ScaleDistributionConfig{
 			Type: common.ScaleDistributionLog, Log: cog.ToPtr(10.0),
 		}
+	}
+	if l.atLeast > 0 {
+		custom.AxisSoftMin, custom.AxisSoftMax = cog.ToPtr(-l.atLeast), &l.atLeast
 	}
 	if l.drawn {
 		custom.ThresholdsStyle.Mode = common.GraphThresholdsStyleModeLine

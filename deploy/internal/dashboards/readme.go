@@ -8,7 +8,7 @@ import (
 // Tables returns tables of the panels and variables of all boards, in Markdown.
 func Tables() string {
 	var texts []string
-	for _, b := range boards() {
+	for _, b := range boards(Outside{}) {
 		texts = append(texts, b.describe())
 	}
 	return strings.Join(texts, "\n")
@@ -19,9 +19,7 @@ func (b *board) describe() string {
 	var w strings.Builder
 	var names []string
 	for _, v := range b.variables {
-		if !v.hidden {
-			names = append(names, "`"+v.name+"`")
-		}
+		names = append(names, "`"+v.name+"`")
 	}
 	fmt.Fprintf(&w, "### %s\n\n%s Opens with %s, refreshes every %s. Variables: %s.\n\n",
 		b.title, b.question, strings.TrimPrefix(b.from, "now-"), b.refresh, strings.Join(names, ", "))

@@ -1,7 +1,10 @@
 package dashboards
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
@@ -13,10 +16,16 @@ import (
 // A table has one row per combination of the labels that all its queries share,
 // and one column per query and per shown label.
 type table struct {
-	by      []string // labels of a row, besides job and instance
+	by      []string // labels of a row, besides instance
 	columns []column
 	sort    string // title of the column to sort by, descending
 	rising  bool   // ascending
+
+	// inOrder keeps the rows in the order of the first query's values.
+	inOrder bool
+	// none is what the first column with a value says if there are no rows, and
+	// known has a result; without it, if OMS answers.
+	none, known string
 }
 
 // A column shows the values of a query or a label, which is of its own query or
@@ -32,23 +41,23 @@ type column struct {
 	words mapping
 	max   float64
 	links []dashboard.DashboardLink
+
+	decimals *float64
+	says     string // that there is no row
 }
 
-// Columns that several tables have.
+// Columns that several tables have. One without a width has the room that is
+// left.
 var (
-	taskColumn = column{title: "Task", label: "task_name", width: 240, links: rowLinks}
-	omsColumn  = column{title: "OMS", label: "instance", width: 150}
-	whoColumns = []column{
-		{title: "Importance", label: "importance", width: 105},
-		{title: "Owner", label: "task_owner", width: 110},
-	}
+	taskColumn = column{title: "Task", label: "task_name", links: rowLinks}
+	omsColumn  = column{title: "OMS", label: "instance", width: 100}
 )
 
 // Ways to draw a cell.
 const (
-	filled = "color-background"
+	filled = "color-background-solid"
 	tinted = "color-text"
-	gauged = "gradient-gauge"
+	gauged = "basic"
 )
 
 // build makes the panel a table and returns its queries. Each query keeps the
@@ -57,7 +66,7 @@ const (
 func (t *table) build(p *dashboard.Panel) []query {
 	p.Type = "table"
 	p.FieldConfig.Defaults.Custom = map[string]any{
-		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": true,
+		"align": "auto", "displayMode": "auto", "inspect": false, "filterable": false, "minWidth": 60,
 	}
 	options := &sdk.Options{
 		ShowHeader: true,
@@ -84,6 +93,9 @@ func (t *table) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 	hidden := t.keys()
 	asked := 0
 	for _, c := range t.columns {
+		if c.expr != "" && asked == 0 {
+			c.says = t.none
+		}
 		field := c.label
 		if c.expr != "" {
 			value := "Value #" + refID(asked)
@@ -104,7 +116,7 @@ func (t *table) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 }
 
 // keys are the labels of a row.
-func (t *table) keys() []string { return append([]string{"job", "instance"}, t.by...) }
+func (t *table) keys() []string { return append([]string{"instance"}, t.by...) }
 
 // queries returns the queries of the columns, and the position of each field.
 func (t *table) queries() ([]query, map[string]int) {
@@ -132,12 +144,33 @@ func (t *table) queries() ([]query, map[string]int) {
 			labels = append(labels, c.label)
 		}
 		order["Value #"+refID(len(queries))] = len(order)
-		queries = append(queries, query{
-			expr: "max by (" + strings.Join(labels, ", ") + ") (" + c.expr + ")",
-		})
+		expr := "max by (" + strings.Join(labels, ", ") + ") (" + c.expr + ")"
+		if len(queries) == 0 {
+			expr = t.first(expr)
+		}
+		queries = append(queries, query{expr: expr})
 	}
 	return queries, order
 }
+
+// first is the query that makes the rows.
+func (t *table) first(expr string) string {
+	if t.inOrder {
+		expr = "sort(" + expr + ")"
+	}
+	if t.none != "" {
+		known := cmp.Or(t.known, "oms_up{<sel>} == 1")
+		expr += fmt.Sprintf(" or on () (0 * count(%s) + %d or vector(%d))", known, noRow, noIdea)
+	}
+	return expr
+}
+
+// Values of the row of a table that has no rows, which nothing else has: OMS
+// answers, and nothing is known.
+const (
+	noRow  = -987654321
+	noIdea = -987654322
+)
 
 // arrange merges the rows of the queries and puts the columns in order.
 func arrange(order map[string]int) []dashboard.DataTransformerConfig {
@@ -169,8 +202,11 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 	if c.steps != nil {
 		add("thresholds", thresholds(c.steps))
 	}
-	if c.words != nil {
-		add("mappings", c.words.build())
+	if c.decimals != nil {
+		add("decimals", *c.decimals)
+	}
+	if mappings := c.mappings(); mappings != nil {
+		add("mappings", mappings)
 	}
 	if c.max > 0 {
 		add("min", 0)
@@ -185,7 +221,21 @@ func (c *column) build(name string) dashboard.DashboardFieldConfigSourceOverride
 	return override("byName", name, properties...)
 }
 
-// with returns the columns of both lists.
-func with(first []column, more ...column) []column {
-	return append(slices.Clone(first), more...)
+// mappings are those of the column's words, and of there being no row.
+func (c *column) mappings() []dashboard.ValueMapping {
+	list := c.words.build("", "")
+	if c.says == "" {
+		return list
+	}
+	color := "text"
+	if c.cell == filled {
+		color = "transparent"
+	}
+	return append(list, dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{
+		Type: dashboard.MappingTypeValueToText,
+		Options: map[string]dashboard.ValueMappingResult{
+			strconv.Itoa(noRow):  result(c.says, color, len(c.words)),
+			strconv.Itoa(noIdea): result("unknown", colors["unknown"], len(c.words)+1),
+		},
+	}})
 }

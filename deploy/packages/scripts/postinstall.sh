@@ -18,7 +18,8 @@ fi
 # It cannot start before an OMS is configured, so it is not started.
 if [ -z "$upgrade" ]; then
   cat <<'TEXT'
-oms_exporter: name your OMS in /etc/default/oms_exporter, put the password into
-/etc/oms_exporter/credentials/password, then: systemctl enable --now oms_exporter
+oms_exporter: name your OMS in /etc/default/oms_exporter and put the password into
+/etc/oms_exporter/credentials/password. Then try it with /usr/libexec/oms-exporter/check,
+and start it with: systemctl enable --now oms_exporter
 TEXT
 fi

@@ -1,0 +1,50 @@
+"use strict";
+// The page works without this script. With it, the page refreshes itself, searches while
+// somebody types, and opens tasks without loading everything again.
+(() => {
+  const parts = ["cards", "severities", "found", "tasks"];
+  const form = document.querySelector(".filters");
+  if (!form) return;
+  let latest = 0;
+
+  // show fetches an address and shows what has changed of the page.
+  async function show(address) {
+    const mine = ++latest;
+    const answer = await fetch(address, {headers: {Accept: "text/html"}});
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (mine !== latest) return; // somebody has gone on
+    const focus = document.activeElement?.getAttribute?.("href");
+    const inTable = document.activeElement?.closest?.("#tasks");
+    for (const id of parts) {
+      const fresh = page.getElementById(id), old = document.getElementById(id);
+      if (fresh && old && fresh.innerHTML !== old.innerHTML) old.replaceWith(document.adoptNode(fresh));
+    }
+    if (inTable && focus) document.querySelector(`#tasks a[href="${CSS.escape(focus)}"]`)?.focus();
+  }
+  const quietly = (address) => show(address).catch(() => {}); // the next refresh tries again
+
+  let typing;
+  function search() {
+    const wanted = new URLSearchParams();
+    for (const [key, value] of new FormData(form)) if (value) wanted.set(key, value);
+    history.replaceState(null, "", "?" + wanted);
+    quietly(location.href);
+  }
+  form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(search, 250); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(typing); search(); });
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(".task .name > a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", link.getAttribute("href"));
+    quietly(location.href);
+  });
+  addEventListener("popstate", () => quietly(location.href));
+
+  setInterval(() => {
+    const reading = String(getSelection?.() ?? "") !== "";
+    if (document.visibilityState === "visible" && !reading) quietly(location.href);
+  }, 15000);
+})();
