@@ -20,8 +20,15 @@
       if (fresh && old && fresh.innerHTML !== old.innerHTML) old.replaceChildren(...fresh.childNodes);
     }
     if (focused) document.getElementById(focused)?.focus();
+    soon();
   }
   const quietly = (address) => show(address).catch(() => {}); // the next refresh tries again
+
+  // An OMS that is slow may have been listed in a moment.
+  const soon = () => {
+    if (document.querySelector(".pending")) setTimeout(() => quietly(location.href), 2000);
+  };
+  soon();
 
   let typing;
   function search() {
