@@ -21,6 +21,7 @@ import (
 //go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds)$ -update .
 
 func main() {
+	knowVersion()
 	stdlog.SetOutput(io.Discard) // net/http quotes there what servers send without being asked
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
