@@ -24,6 +24,7 @@ import (
 //go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds|TestPages|TestTasksInATerminal|TestAProbeExplainsItself)$ -update .
 
 func main() {
+	knowVersion()
 	stdlog.SetOutput(io.Discard) // net/http quotes there what servers send without being asked
 	version.Version = cmp.Or(version.Version, builtVersion())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
