@@ -880,7 +880,7 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 		if p.Type != "table" {
 			return
 		}
-		if p.FieldConfig.Defaults.Custom["filterable"] != false {
+		if filterable, ok := p.FieldConfig.Defaults.Custom["filterable"].(bool); !ok || filterable {
 			found(p.Title, "a funnel covers its headings")
 		}
 		sum := 0
