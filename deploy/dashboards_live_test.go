@@ -58,7 +58,7 @@ delay_thresholds:
   importance: {HIGH: {warning: 60s, critical: 5m}}
 `, s.simulate(t, tasks), s.odd(t)))
 	exporter := launch(t, s.path("exporter.log"), buildExporter(t), "serve",
-		"--config.file="+s.path("exporter.yml"), "--collector.verify", "--log.level=error")
+		"--config.file="+s.path("exporter.yml"), "--collector.verify", "--collector.component", "--log.level=error")
 	s.startPrometheus(t, exporter.Address, scrape, rules)
 	return s
 }

@@ -519,6 +519,16 @@ func grafanaQuery(query string) (expr, label string, err error) {
 	return m[2], m[3], nil
 }
 
+// TestProvisioningHasEveryDirectory checks that a mount over Grafana's own
+// directory lacks nothing, about which Grafana would log an error at each start.
+func TestProvisioningHasEveryDirectory(t *testing.T) {
+	for _, dir := range []string{"alerting", "dashboards", "datasources", "notifiers", "plugins"} {
+		if entries, err := os.ReadDir("grafana/provisioning/" + dir); err != nil || len(entries) == 0 {
+			t.Errorf("grafana/provisioning/%s is not there, or Git will not keep it: %v", dir, err)
+		}
+	}
+}
+
 func TestDashboardLint(t *testing.T) { checkBoards(t, lintRules, lintExceptions) }
 
 func TestDashboardHouseRules(t *testing.T) { checkBoards(t, houseRules, nil) }
@@ -610,6 +620,26 @@ var houseRules = []boardRule{
 	{"figures are as large as they can be", large},
 	{"tables fit, with headings", fitting},
 	{"what is filled or stacked begins at 0", fromZero},
+	{"no text is yellow, which nobody can read on white", func(t *testing.T, b *drawnBoard, found report) {
+		t.Helper()
+		b.eachPanel(func(p *drawnPanel) {
+			for _, o := range p.FieldConfig.Overrides {
+				content, err := json.Marshal(o.Properties)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text := strings.Contains(string(content), "color-text") || p.Options.ColorMode == "value"
+				if text && strings.Contains(string(content), `"yellow"`) {
+					found(p.Title, "%s", o.Matcher.Options)
+				}
+			}
+			for _, s := range p.FieldConfig.Defaults.Thresholds.Steps {
+				if s.Color == "yellow" && p.Options.ColorMode == "value" {
+					found(p.Title, "its value")
+				}
+			}
+		})
+	}},
 	{"titles fit", func(_ *testing.T, b *drawnBoard, found report) {
 		b.eachPanel(func(p *drawnPanel) {
 			// The sign of the description and the edges take 75 pixels.
@@ -880,7 +910,7 @@ func fitting(t *testing.T, b *drawnBoard, found report) {
 		if p.Type != "table" {
 			return
 		}
-		if p.FieldConfig.Defaults.Custom["filterable"] != false {
+		if filterable, ok := p.FieldConfig.Defaults.Custom["filterable"].(bool); !ok || filterable {
 			found(p.Title, "a funnel covers its headings")
 		}
 		sum := 0

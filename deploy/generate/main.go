@@ -22,7 +22,8 @@ import (
 func main() {
 	dir := flag.String("dir", ".", "directory deploy of the repository")
 	var outside dashboards.Outside
-	flag.StringVar(&outside.Console, "console", "", "address of the console of OMS, for links of the dashboards")
+	flag.StringVar(&outside.Console, "console", "",
+		"address of the console of OMS, for links of the dashboards")
 	flag.StringVar(&outside.Runbooks, "runbooks", "",
 		"address of the directory of the runbooks, with its last slash, for links of the dashboards")
 	flag.Parse()

@@ -94,8 +94,14 @@ const across = `(` + applied + ` - on () group_left () ` + asked + ` > 0)`
 
 // Why nobody can say yes, as the panel numbers it.
 var drainVerdicts = mapping{
-	{1, "yes"}, {2, "not yet"}, {3, "enter the time"}, {4, "over 3 days ago"}, {5, "time is ahead"},
-	{6, "OMS DOWN"}, {7, "tasks gone"}, {8, "no tasks"},
+	{1, "yes"},
+	{2, "not yet"},
+	{3, "enter the time"},
+	{4, "over 3 days ago"},
+	{5, "time is ahead"},
+	{6, "OMS DOWN"},
+	{7, "tasks gone"},
+	{8, "no tasks"},
 }
 
 // everythingAcross says yes only if nothing is missing: the time, an OMS, a

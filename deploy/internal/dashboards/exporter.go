@@ -171,7 +171,7 @@ func exporterListing() row {
 			},
 		},
 		{
-			title: "Tasks without series", w: 8, h: 8, min: number(0), look: lines, unit: "short",
+			title: "Tasks without series", w: 8, h: 8, min: number(0), look: line{upTo: 1}.look, unit: "short",
 			says: `Elements of OMS's listing that have no series, by reason. excluded is what you asked
 				for. limit: there are more tasks than max_tasks, so none has any. invalid and duplicate
 				are OMS's doing.`,

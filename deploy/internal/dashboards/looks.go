@@ -158,6 +158,7 @@ type line struct {
 	log     bool    // for values over several powers of ten
 	drawn   bool    // the thresholds are drawn as lines
 	atLeast float64 // the axis goes at least so far up and down
+	upTo    float64 // the axis goes at least so far up; if all is 0, Grafana would go to 100
 }
 
 // look makes it a panel with lines over time. Nulls stay gaps: missing data
@@ -183,6 +184,9 @@ func (l line) look(p *dashboard.Panel) {
 		custom.ScaleDistribution = &common.ScaleDistributionConfig{
 			Type: common.ScaleDistributionLog, Log: cog.ToPtr(10.0),
 		}
+	}
+	if l.upTo > 0 {
+		custom.AxisSoftMax = &l.upTo
 	}
 	if l.atLeast > 0 {
 		custom.AxisSoftMin, custom.AxisSoftMax = cog.ToPtr(-l.atLeast), &l.atLeast

@@ -264,13 +264,13 @@ func taskSteps() row {
 			}},
 		},
 		{
-			title: "Records", w: 6, h: 6, look: lines, unit: "suffix: rec/s", min: number(0),
+			title: "Records", w: 6, h: 6, look: line{upTo: 1}.look, unit: "suffix: rec/s", min: number(0),
 			says: `Records read from the source and written to the target by the steps at work, per
 				second. Both at zero while a step is RUNNING: it is stuck.`,
 			queries: ends("records_per_second"),
 		},
 		{
-			title: "Bytes", w: 6, h: 6, look: lines, unit: "Bps", min: number(0),
+			title: "Bytes", w: 6, h: 6, look: line{upTo: 1}.look, unit: "Bps", min: number(0),
 			says: `Bytes read from the source and written to the target by the steps at work, per
 				second. Far fewer bytes at the same rate of records are smaller records, not a slower
 				network.`,

@@ -211,7 +211,7 @@ var (
 	noise  = steps("green", at(30, "text"))
 	window = steps("red", at(0.2, "orange"), at(0.5, "green")) // the share of log retention that is left
 	// A delay as a multiple of its threshold.
-	share = steps("green", at(0.5, "yellow"), at(1, "red"))
+	share = steps("green", at(0.5, "orange"), at(1, "red"))
 	// Seconds of the source's time applied per second.
 	pace = steps("red", at(0.5, "orange"), at(0.95, "green"))
 )
