@@ -182,7 +182,8 @@ func endpoint(console string) (string, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return "", errors.New("not an http or https URL: want one such as https://oms.example:8089")
 	case !isHost(u.Hostname()):
-		return "", fmt.Errorf("%q is neither a host name nor an IP address", printable(u.Hostname(), maxWord))
+		return "", fmt.Errorf("%q is neither a host name nor an IP address",
+			printable(u.Hostname(), maxWord))
 	case u.Port() != "" && !isPort(u.Port()):
 		return "", fmt.Errorf("there is no port %s: ports are 1 to 65535", printable(u.Port(), maxWord))
 	case u.User != nil:

@@ -347,7 +347,9 @@ func TestAConnectionThatSwallowsLeavesTimeForAllPages(t *testing.T) {
 		}
 		transport.CloseIdleConnections()
 		_ = server.Close()
-		<-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 }
 

@@ -329,9 +329,13 @@ func TestWithoutACountARefusalIsTheEndAfterAPageThatWasNotFull(t *testing.T) {
 		tasks, status int
 		reason        omsclient.Reason
 	}{
-		{100, 400, ""}, {200, 400, ""}, {200, 500, ""},
-		{150, 400, omsclient.HTTPStatus}, {300, 404, omsclient.HTTPStatus},
-		{200, 502, omsclient.HTTPStatus}, {200, 403, omsclient.Auth},
+		{100, 400, ""},
+		{200, 400, ""},
+		{200, 500, ""},
+		{150, 400, omsclient.HTTPStatus},
+		{300, 404, omsclient.HTTPStatus},
+		{200, 502, omsclient.HTTPStatus},
+		{200, 403, omsclient.Auth},
 	} {
 		t.Run(fmt.Sprintf("%d tasks, then %d", tt.tasks, tt.status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -148,7 +148,8 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 		e.Reason = Auth
-	case response.StatusCode >= 300 && response.StatusCode < 400 && response.StatusCode != http.StatusNotModified:
+	case response.StatusCode == http.StatusNotModified: // leads nowhere
+	case response.StatusCode >= 300 && response.StatusCode < 400:
 		e.Err = fmt.Errorf("%s: redirects are not followed, use the final URL of the console",
 			statusText(response.StatusCode))
 	}

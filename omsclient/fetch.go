@@ -120,7 +120,9 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 // that is OMS no longer, or nobody. Idle connections are then closed and the page is
 // asked for again at once, which is over another connection. This ends, because the kept
 // connections do. A wait that OMS asks for is kept all the same.
-func (c *Client) ask(ctx context.Context, o order, attempts *[]Request) (*page, time.Duration, *Error) {
+func (c *Client) ask(
+	ctx context.Context, o order, attempts *[]Request,
+) (*page, time.Duration, *Error) {
 	for {
 		p, attempt, pause, err := c.attempt(ctx, o)
 		attempt.Attempt = len(*attempts) + 1

@@ -71,40 +71,30 @@ func (r *Report) Sent() int { return len(r.Requests) + r.Omitted }
 
 // Rows returns the number of elements of data in all answers.
 func (r *Report) Rows() int {
-	rows := r.omitted.rows
-	for i := range r.Requests {
-		rows += r.Requests[i].Rows
-	}
-	return rows
+	return sum(r, r.omitted.rows, func(a *Request) int { return a.Rows })
 }
 
 // Bytes returns the length of all answers, uncompressed.
 func (r *Report) Bytes() int64 {
-	bytes := r.omitted.bytes
-	for i := range r.Requests {
-		bytes += r.Requests[i].Bytes
-	}
-	return bytes
+	return sum(r, r.omitted.bytes, func(a *Request) int64 { return a.Bytes })
 }
 
 // BytesOnWire returns the length of all answers as they were sent.
 func (r *Report) BytesOnWire() int64 {
-	bytes := r.omitted.wireBytes
-	for i := range r.Requests {
-		bytes += r.Requests[i].WireBytes
-	}
-	return bytes
+	return sum(r, r.omitted.wireBytes, func(a *Request) int64 { return a.WireBytes })
 }
 
 // Retries returns the number of requests that repeated a failed one.
 func (r *Report) Retries() int {
-	retries := r.omitted.retries
+	return sum(r, r.omitted.retries, func(a *Request) int { return min(a.Attempt-1, 1) })
+}
+
+// sum adds up what the requests have, and what is left of those that were omitted.
+func sum[N int | int64](r *Report, omitted N, of func(*Request) N) N {
 	for i := range r.Requests {
-		if r.Requests[i].Attempt > 1 {
-			retries++
-		}
+		omitted += of(&r.Requests[i])
 	}
-	return retries
+	return omitted
 }
 
 // Reused returns the number of requests that went over kept connections.

@@ -211,8 +211,8 @@ func adviseTLS(e *evidence, err error) string {
 	switch {
 	case errors.As(err, &authority):
 		return "trust the authority that issued the certificate: give its PEM file as " +
-			e.setting("tls_config.ca_file") + "; if it is there, the server does not send the certificates " +
-			"between its own and the authority's: have it send the whole chain"
+			e.setting("tls_config.ca_file") + "; if it is there, the server does not send the " +
+			"certificates between its own and the authority's: have it send the whole chain"
 	case errors.As(err, &host):
 		return "use a name that the certificate covers in " + e.setting("url") +
 			", or set tls_config.server_name in a configuration file"
@@ -238,7 +238,8 @@ func rejected(err error) string {
 	if errors.As(err, &invalid) && invalid.Cert != nil { // which may be another one
 		chain = []*x509.Certificate{invalid.Cert}
 	}
-	return "; the certificate is " + describeCertificates(chain, omsclient.FirstExpiry(chain[:min(len(chain), 1)]))
+	own := chain[:min(len(chain), 1)]
+	return "; the certificate is " + describeCertificates(chain, omsclient.FirstExpiry(own))
 }
 
 func describeTLS(state *tls.ConnectionState) string {
@@ -584,8 +585,8 @@ func (e *evidence) advise() string {
 }
 
 // adviseLaterPage is for pages after one that came from OMS.
-const adviseLaterPage = "OMS has answered before, so the settings are right: check again, and if it " +
-	"persists, look at OMS's log, and at proxies and balancers in between"
+const adviseLaterPage = "OMS has answered before, so the settings are right: check again, " +
+	"and if it persists, look at OMS's log, and at proxies and balancers in between"
 
 func (e *evidence) adviseTimeout() string {
 	limit := time.Duration(e.target.config.PageTimeout)

@@ -231,6 +231,20 @@ func TestCheckKnowsWhatMemoryPrometheusNeeds(t *testing.T) {
 		`; Prometheus needs about [\d.]+ MB of memory for them, with the shipped rules$`, "^$")
 }
 
+// TestCheckDoesNotAskForATimeZoneThatHasNoEffect has an OMS that writes local times and
+// says that they are in UTC.
+func TestCheckDoesNotAskForATimeZoneThatHasNoEffect(t *testing.T) {
+	t.Parallel()
+	modified := time.Now().UTC().Add(5*time.Hour + 30*time.Minute).Format("2006-01-02T15:04:05Z")
+	_, url := newOMS(t, omssim.Options{Projects: []string{fmt.Sprintf(
+		`{"id": "np_1", "name": "a", "type": "MIGRATION", "status": "RUNNING", "gmtModified": %q}`, modified)}})
+
+	got := checkOne(t, "--oms.url="+url, "--oms.timezone=Asia/Kolkata")
+
+	expectFinding(t, stepOf(t, got, "time_zone"), warning, `^Asia/Kolkata, but .* \+05:30 off OMS's clock$`,
+		`^check the clock of OMS's hosts; .* --oms\.timezone has no effect`)
+}
+
 func TestCheckFindsTheTimeZone(t *testing.T) {
 	t.Parallel()
 	sim, url := newOMS(t, omssim.Options{Tasks: 5, Scenarios: []string{"following", "storm"}})

@@ -328,7 +328,10 @@ func TestCheckIsJSONEvenIfItCannotBegin(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, oneTarget)
 	for _, args := range [][]string{
-		{}, {"--oms.url=oms.example"}, {"--config.file=" + file, "--target=b"}, {"--config.file=" + file + ".missing"},
+		{},
+		{"--oms.url=oms.example"},
+		{"--config.file=" + file, "--target=b"},
+		{"--config.file=" + file + ".missing"},
 		{"--oms.url=http://127.0.0.1:1", "--timeout=0s"},
 	} {
 		var stdout bytes.Buffer

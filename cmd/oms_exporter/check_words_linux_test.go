@@ -117,7 +117,7 @@ func TestAPipeIsNoPasswordFile(t *testing.T) {
 	if err := errors.Join(err, write.Close()); err != nil {
 		t.Fatal(err)
 	}
-	defer read.Close()
+	t.Cleanup(func() { _ = read.Close() })
 	pipe := fmt.Sprintf("/proc/self/fd/%d", read.Fd())
 
 	got := checkOne(t, "--oms.url=http://127.0.0.1:1", "--oms.username=viewer", "--oms.password-file="+pipe)

@@ -374,10 +374,12 @@ func (t *targetConfig) warnings() []problem {
 			"use https")
 	}
 	if err == nil && slices.Contains([]string{"http443", "https80"}, console.Scheme+console.Port()) {
-		found.addf("url", "%s on port %s, which is usually the other one's: check both", console.Scheme, console.Port())
+		found.addf("url", "%s on port %s, which is usually the other one's: check both",
+			console.Scheme, console.Port())
 	}
 	if t.excludesAll() {
-		found.addf("exclude.statuses", "it has every status of filter.statuses, so no task can have series")
+		found.addf("exclude.statuses",
+			"it has every status of filter.statuses, so no task can have series")
 	}
 	if o := c.OAuth2; o != nil {
 		if server, err := url.Parse(o.TokenURL); err == nil && sentInClear(server) {
@@ -408,12 +410,15 @@ func (t *targetConfig) warnings() []problem {
 
 // excludesAll reports whether every status that OMS is asked for is excluded.
 func (t *targetConfig) excludesAll() bool {
-	return len(t.Filter.Statuses) > 0 && !slices.ContainsFunc(t.Filter.Statuses, func(status string) bool {
+	for _, status := range t.Filter.Statuses {
 		if status == "RUNNING_ALARMING" { // in a filter only
 			status = "RUNNING"
 		}
-		return !slices.Contains(t.Exclude.Statuses, status)
-	})
+		if !slices.Contains(t.Exclude.Statuses, status) {
+			return false
+		}
+	}
+	return len(t.Filter.Statuses) > 0
 }
 
 // warnings finds overrides that an earlier one always takes precedence over.

@@ -134,14 +134,18 @@ func newConnections(c config.HTTPClientConfig) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("the transport is a %T", rt)
 	}
 	transport.MaxResponseHeaderBytes = maxResponseHeader
-	transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
-		if r.StatusCode == http.StatusOK {
-			return nil
-		}
-		return &omsclient.Error{Reason: omsclient.Connect, Err: fmt.Errorf(
-			"the proxy answers %d %s", r.StatusCode, http.StatusText(r.StatusCode))}
-	}
+	transport.OnProxyConnectResponse = refusalOfProxy
 	return config.NewUserAgentRoundTripper(userAgent(), transport), nil
+}
+
+// refusalOfProxy returns an error for a proxy that does not connect to OMS. It does not
+// quote the proxy, as that of net/http does.
+func refusalOfProxy(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+	if r.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &omsclient.Error{Reason: omsclient.Connect, Err: fmt.Errorf(
+		"the proxy answers %d %s", r.StatusCode, http.StatusText(r.StatusCode))}
 }
 
 func userAgent() string { return "oms_exporter/" + version.Version }
@@ -283,9 +287,11 @@ func cloned(c *config.HTTPClientConfig) *config.HTTPClientConfig {
 // found if both are the same.
 func unusableKeys(c, filled *config.HTTPClientConfig) []problem {
 	problems := unusablePair("http_client.tls_config", &c.TLSConfig, &filled.TLSConfig)
-	if a := filled.BasicAuth; a != nil && c.BasicAuth.UsernameFile != "" && strings.Contains(a.Username, ":") {
-		problems = append(problems, problem{"http_client.basic_auth.username_file",
-			c.BasicAuth.UsernameFile + ": " + colonInName})
+	if a := c.BasicAuth; a != nil && a.UsernameFile != "" &&
+		strings.Contains(filled.BasicAuth.Username, ":") {
+		problems = append(problems, problem{
+			"http_client.basic_auth.username_file", a.UsernameFile + ": " + colonInName,
+		})
 	}
 	if c.OAuth2 == nil {
 		return problems

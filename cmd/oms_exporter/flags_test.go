@@ -31,7 +31,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	}
 	t.Setenv("OMS_EXPORTER_WEB_TELEMETRY_PATH", "nonsense")
 
-	err := run(t.Context(), []string{"--oms.url=http://a.example"}, io.Discard, io.Discard)
+	_, err := runUntilListening(t, "--oms.url=http://a.example", "--web.listen-address=127.0.0.1:0")
 
 	if err == nil || exitStatus(err) != 2 || !strings.Contains(err.Error(), `--web.telemetry-path="nonsense"`) {
 		t.Errorf("%v, want what is wrong with --web.telemetry-path", err)
@@ -101,7 +101,7 @@ func TestTheVersionIsNeverEmpty(t *testing.T) {
 func TestTheDemoSaysWhatToOpenOnceItIsThere(t *testing.T) {
 	t.Parallel()
 	taken, stdout := listenLocally(t), newOutput()
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 
 	err := run(t.Context(), []string{"demo", "--web.listen-address=" + taken.Addr().String()}, stdout, io.Discard)
 

@@ -37,6 +37,7 @@ func TestBadInput(t *testing.T) {
 		{name: "URL with a password", args: []string{"--oms.url=https://viewer:wrong+horse@oms.example"}, want: []string{"--oms.url", "must not hold a user name or password"}},
 		{name: "malformed URL with a password", env: map[string]string{"OMS_URL": "https://viewer:wrong horse%@oms.example:80:90"}, want: []string{"--oms.url", "not a URL"}},
 		{name: "password without account", args: []string{url}, env: map[string]string{"OMS_PASSWORD": "wrong horse"}, want: []string{"--oms.username", "OMS_USERNAME"}},
+		{name: "password of two lines", args: []string{url}, env: map[string]string{"OMS_USERNAME": "viewer", "OMS_PASSWORD": "wrong\nhorse"}, want: []string{"OMS_PASSWORD: has a line break"}},
 		{name: "password file without account", args: []string{url, "--oms.password-file=" + secret}, want: []string{"--oms.username", "OMS_USERNAME"}},
 		{name: "account without password", args: []string{url}, env: map[string]string{"OMS_USERNAME": "viewer"}, want: []string{"--oms.username", "--oms.password-file", "OMS_PASSWORD"}},
 		{name: "no tasks on a page", args: []string{url, "--oms.page-size=0"}, want: []string{"--oms.page-size: must be 1 to 150, not 0"}},

@@ -95,7 +95,10 @@ func TestScrapeNeedsOneTargetAndAPlaceToWrite(t *testing.T) {
 	t.Parallel()
 	two := writeFile(t, oneTarget+"  b: {url: http://b.example}\n")
 	for _, args := range [][]string{
-		{}, {"--config.file=" + two}, {"--config.file=" + two, "--target=c"}, {"--oms.url=http://a.example", "--target=a"},
+		{},
+		{"--config.file=" + two},
+		{"--config.file=" + two, "--target=c"},
+		{"--oms.url=http://a.example", "--target=a"},
 		{"--oms.url=http://127.0.0.1:1", "--output.file=" + two + "/no/directory"},
 	} {
 		var stdout bytes.Buffer
