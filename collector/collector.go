@@ -133,7 +133,8 @@ func New(list ListFunc, options Options) *Collector {
 		c.looks = append(c.looks, newLook(troubles(ask), options.Metrics, options.Logger))
 	}
 	c.flights = flights{
-		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout, room: options.Room,
+		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout,
+		room: options.Room,
 	}
 	return c
 }

@@ -88,29 +88,34 @@ type samples struct {
 	metrics int // how many the table has
 }
 
+// A sample is one of them, with what follows the leading labels.
+type sample struct {
+	remaining string
+	value     float64
+}
+
 // all iterates over the samples in order, until the encoder is over.
-func (s samples) all(e *encoder) iter.Seq2[*bucket, int] {
-	return func(yield func(b *bucket, row int) bool) {
+func (s samples) all(e *encoder) iter.Seq2[*bucket, sample] {
+	return func(yield func(*bucket, sample) bool) {
 		for _, b := range s.buckets {
-			if e.over() {
-				return
-			}
-			for row := range b.remaining {
-				if row%checkRows == checkRows-1 && e.over() {
+			for _, c := range b.chunks {
+				if e.over() {
 					return
 				}
-				if b.present[row*s.metrics+s.metric] && !yield(b, row) {
-					return
+				for row, remaining := range c.remaining {
+					i := row*s.metrics + s.metric
+					if c.present[i] && !yield(b, sample{remaining, c.values[i]}) {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
-func (s samples) value(b *bucket, row int) float64 { return b.values[row*s.metrics+s.metric] }
-
-// checkRows is after how many rows, or subjects, writing looks whether it is over.
-const checkRows = 256
+// chunkRows is how many rows a chunk has. After so many rows, or subjects, an encoder
+// looks whether it is over.
+const chunkRows = 256
 
 // read reads all rows into buckets, and returns the buckets in order. Rows without
 // any sample are left out.
@@ -127,15 +132,15 @@ func (t *tableOf[S, T, R]) read(e *encoder, scraped S) []*bucket {
 		if !t.readRow(row, values, present) {
 			return
 		}
-		b := buckets.of(row)
+		c := buckets.of(row).free()
 		remaining := identity
 		if len(t.trailing) > 0 {
 			scratch = appendLabels(e, append(scratch[:0], identity...), t.trailing, row)
 			remaining = string(scratch)
 		}
-		b.remaining = append(b.remaining, remaining)
-		b.values = append(b.values, values...)
-		b.present = append(b.present, present...)
+		c.remaining = append(c.remaining, remaining)
+		c.values = append(c.values, values...)
+		c.present = append(c.present, present...)
 	}
 	if len(t.subjects.labels) > 0 && e.identities == nil {
 		e.identities = make([]string, len(subjects))
@@ -144,7 +149,7 @@ func (t *tableOf[S, T, R]) read(e *encoder, scraped S) []*bucket {
 		}
 	}
 	for i, s := range subjects {
-		if i%checkRows == checkRows-1 && e.over() {
+		if i%chunkRows == chunkRows-1 && e.over() {
 			return nil
 		}
 		if len(t.subjects.labels) > 0 {
@@ -174,15 +179,38 @@ func (t *tableOf[S, T, R]) readRow(row R, values []float64, present []bool) (som
 // what is written, in one place.
 type bucket struct {
 	leadingValues []string
-	leading       string    // the leading labels, encoded
-	remaining     []string  // for each row, the labels that follow, encoded
-	values        []float64 // for each row, those of all metrics; only some are present
-	present       []bool    // whether the row has the value at the same index
+	leading       string // the leading labels, encoded
+	chunks        []*chunk
 
 	// next is the bucket of the row that came after the latest row of this one. Most
 	// subjects have the same rows in the same order, so the row that comes after
 	// another row of this bucket most likely belongs there too.
 	next *bucket
+}
+
+// A chunk holds some rows of a bucket. One list of them all would be copied again and
+// again while it grows, and take up to twice the memory.
+type chunk struct {
+	remaining []string  // for each row, the labels that follow the leading ones, encoded
+	values    []float64 // for each row, those of all metrics; only some are present
+	present   []bool    // whether the row has the value at the same index
+}
+
+// free returns the chunk of the next row. Most buckets are small, so the first chunk
+// grows with them.
+func (b *bucket) free() *chunk {
+	switch n := len(b.chunks); {
+	case n == 0:
+		b.chunks = append(b.chunks, new(chunk))
+	case len(b.chunks[n-1].remaining) == chunkRows:
+		full := b.chunks[n-1]
+		b.chunks = append(b.chunks, &chunk{
+			remaining: make([]string, 0, chunkRows),
+			values:    make([]float64, 0, len(full.values)),
+			present:   make([]bool, 0, len(full.present)),
+		})
+	}
+	return b.chunks[len(b.chunks)-1]
 }
 
 // buckets are the buckets of a table.

@@ -39,8 +39,8 @@ func sizeOfString(field protowire.Number, text string) int {
 // writeProtobuf goes over the samples twice, since the length of a family stands before it.
 func (e *encoder) writeProtobuf(h header, s samples) {
 	length := 0
-	for b, row := range s.all(e) {
-		length += protowire.SizeTag(familyMetric) + protowire.SizeBytes(sizeOfMetric(b, row))
+	for b, sample := range s.all(e) {
+		length += protowire.SizeTag(familyMetric) + protowire.SizeBytes(sizeOfMetric(b, sample))
 	}
 	if length == 0 {
 		return
@@ -48,15 +48,15 @@ func (e *encoder) writeProtobuf(h header, s samples) {
 	head, value := protobufHeader(h)
 	e.writeBytes(protowire.AppendVarint(nil, uint64(len(head)+length)))
 	e.writeBytes(head)
-	for b, row := range s.all(e) {
+	for b, sample := range s.all(e) {
 		metric := protowire.AppendTag(e.w.AvailableBuffer(), familyMetric, protowire.BytesType)
-		metric = protowire.AppendVarint(metric, uint64(sizeOfMetric(b, row)))
+		metric = protowire.AppendVarint(metric, uint64(sizeOfMetric(b, sample)))
 		metric = append(metric, b.leading...)
-		metric = append(metric, b.remaining[row]...)
+		metric = append(metric, sample.remaining...)
 		metric = protowire.AppendTag(metric, value, protowire.BytesType)
 		metric = protowire.AppendVarint(metric, sizeOfValue)
 		metric = protowire.AppendTag(metric, numberValue, protowire.Fixed64Type)
-		e.writeBytes(protowire.AppendFixed64(metric, math.Float64bits(s.value(b, row))))
+		e.writeBytes(protowire.AppendFixed64(metric, math.Float64bits(sample.value)))
 	}
 }
 
@@ -77,6 +77,6 @@ func protobufHeader(h header) (head []byte, value protowire.Number) {
 // sizeOfValue is the size of a Gauge, or a Counter: a tag and a number of 64 bits.
 const sizeOfValue = 9
 
-func sizeOfMetric(b *bucket, row int) int {
-	return len(b.leading) + len(b.remaining[row]) + 2 + sizeOfValue
+func sizeOfMetric(b *bucket, s sample) int {
+	return len(b.leading) + len(s.remaining) + 2 + sizeOfValue
 }

@@ -30,8 +30,15 @@ func entered(t *testing.T, r *collector.Room, tasks int) (n int) {
 
 func TestARoomIsForManySmallAnswersOrTwoLargeOnes(t *testing.T) {
 	for _, c := range []struct{ places, tasks, want int }{
-		{40, 0, 40}, {40, 500, 40}, {40, 501, 20}, {40, 3000, 6}, {40, 10_000, 2}, {40, 1 << 40, 2},
-		{1, 10_000, 1}, {3, 10_000, 3}, {0, 10_000, 1000},
+		{40, 0, 40},
+		{40, 500, 40},
+		{40, 501, 20},
+		{40, 3000, 6},
+		{40, 10_000, 2},
+		{40, 1 << 40, 2},
+		{1, 10_000, 1},
+		{3, 10_000, 3},
+		{0, 10_000, 1000},
 	} {
 		r := collector.NewRoom(c.places)
 		for range 2 { // all places are given back

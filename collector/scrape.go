@@ -50,7 +50,7 @@ func (c *Collector) Use(ctx context.Context, use func(*Snapshot)) {
 func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := newSnapshot(c.tables)
+	s := newSnapshot(c.tables, c.options.Without)
 	s.fail(cause)
 	s.gaveUp, s.duration, s.lastSuccess = true, took, c.history.lastSuccess
 	c.logFailure(s)
@@ -60,7 +60,7 @@ func (c *Collector) gaveUp(cause error, took time.Duration) *Snapshot {
 // takeSnapshot lists all projects into a snapshot. It calls land as soon as the listing
 // has ended.
 func (c *Collector) takeSnapshot(ctx context.Context, land func() (shared bool)) *Snapshot {
-	s := newSnapshot(c.tables)
+	s := newSnapshot(c.tables, c.options.Without)
 	err := c.awaitTurn(ctx)
 	start := time.Now()
 	if err != nil {

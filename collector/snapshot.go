@@ -19,7 +19,8 @@ import (
 // A Snapshot is what a scrape found. It is a [prometheus.Collector], is safe for
 // concurrent use, and does not change.
 type Snapshot struct {
-	tables []table[*Snapshot]
+	tables  []table[*Snapshot]
+	without func(group string) bool // whether a group is switched off
 
 	err         error // why there are no tasks; nil: the listing is complete
 	gaveUp      bool  // the scrape ended before the listing, about which nothing is known
@@ -98,9 +99,9 @@ var (
 	knownStepStatuses = omsclient.StepStatuses()
 )
 
-func newSnapshot(tables []table[*Snapshot]) *Snapshot {
+func newSnapshot(tables []table[*Snapshot], without func(group string) bool) *Snapshot {
 	return &Snapshot{
-		tables: tables, fleet: fleetCounts{tasks: map[fleetKey]int{}}, excluded: map[string]int{},
+		tables: tables, without: without, fleet: fleetCounts{tasks: map[fleetKey]int{}}, excluded: map[string]int{},
 		unknown: map[unknownValue]int{},
 	}
 }

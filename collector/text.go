@@ -40,7 +40,7 @@ func (e *encoder) writeText(h header, s samples) {
 		bucket  *bucket
 		opening []byte // what all lines of the bucket begin with
 	)
-	for b, row := range s.all(e) {
+	for b, sample := range s.all(e) {
 		if bucket == nil {
 			e.writeTextHeader(h)
 		}
@@ -48,12 +48,12 @@ func (e *encoder) writeText(h header, s samples) {
 			bucket, opening = b, append(append(opening[:0], h.name...), b.leading...)
 		}
 		line := append(e.w.AvailableBuffer(), opening...)
-		line = append(line, b.remaining[row]...)
+		line = append(line, sample.remaining...)
 		if len(line) > len(h.name) {
 			line[len(h.name)] = '{'
 			line = append(line, '}')
 		}
-		line = e.appendValue(append(line, ' '), s.value(b, row))
+		line = e.appendValue(append(line, ' '), sample.value)
 		e.writeBytes(append(line, '\n'))
 	}
 }

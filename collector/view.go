@@ -29,7 +29,7 @@ type TaskView struct {
 	Severity Severity   `json:"severity"`
 	Concerns []Concern  `json:"concerns"` // the worst first
 	Errors   []string   `json:"error_codes"`
-	Flows    []FlowView `json:"flows"`
+	Flows    []FlowView `json:"flows"` // nil: they are not exported
 	Steps    []StepView `json:"steps"` // in the order of the console
 
 	WarningDelay  *float64 `json:"warning_delay_seconds,omitempty"`  // from which it is late
@@ -135,30 +135,28 @@ func Concerns() []Concern {
 var concerns = []struct {
 	name     Concern
 	severity func(importance string) Severity
-	applies  func(*assessment) bool
+	applies  func(*TaskView) bool
 }{
-	{"failed", unlessIgnored(Critical), func(a *assessment) bool { return a.t.Status == "FAILED" }},
-	{"logs_almost_lost", atAll(Critical), func(a *assessment) bool { return a.logsLeft() < 0.2 }},
-	{"very_late", atAll(Critical), func(a *assessment) bool { return a.beyond(a.v.CriticalDelay) }},
-	{"step_failed", ifHigh(Critical, Warning), func(a *assessment) bool {
-		return a.t.running() && a.any(StepFailed)
+	{"failed", unlessIgnored(Critical), func(v *TaskView) bool { return v.Status == "FAILED" }},
+	{"logs_almost_lost", atAll(Critical), func(v *TaskView) bool { return v.logsLeft() < 0.2 }},
+	{"very_late", atAll(Critical), func(v *TaskView) bool { return v.beyond(v.CriticalDelay) }},
+	{"step_failed", ifHigh(Critical, Warning), func(v *TaskView) bool {
+		return v.running() && v.has(StepFailed)
 	}},
-	{"late", atAll(Warning), func(a *assessment) bool {
-		return a.beyond(a.v.WarningDelay) && !a.beyond(a.v.CriticalDelay)
+	{"late", atAll(Warning), func(v *TaskView) bool {
+		return v.beyond(v.WarningDelay) && !v.beyond(v.CriticalDelay)
 	}},
-	{"sample_stale", unlessIgnored(Warning), (*assessment).stale},
-	{"delay_unknown", ifHigh(Warning, Notice), (*assessment).unmeasured},
-	{"logs_running_out", atAll(Warning), func(a *assessment) bool {
-		return a.logsLeft() >= 0.2 && a.logsLeft() < 0.5
+	{"sample_stale", unlessIgnored(Warning), (*TaskView).stale},
+	{"delay_unknown", ifHigh(Warning, Notice), (*TaskView).unmeasured},
+	{"logs_running_out", atAll(Warning), func(v *TaskView) bool {
+		return v.logsLeft() >= 0.2 && v.logsLeft() < 0.5
 	}},
-	{"records_differ", atAll(Warning), func(a *assessment) bool {
-		return valueOf(a.v.DifferentRecords) > 0
+	{"records_differ", atAll(Warning), func(v *TaskView) bool {
+		return valueOf(v.DifferentRecords) > 0
 	}},
-	{"clocks_disagree", atAll(Notice), (*assessment).negative},
-	{"alarming", atAll(Notice), func(a *assessment) bool {
-		return a.v.Alarming != nil && *a.v.Alarming
-	}},
-	{"suspended", atAll(Notice), func(a *assessment) bool { return a.t.Status == "SUSPEND" }},
+	{"clocks_disagree", atAll(Notice), (*TaskView).negative},
+	{"alarming", atAll(Notice), func(v *TaskView) bool { return v.Alarming != nil && *v.Alarming }},
+	{"suspended", atAll(Notice), func(v *TaskView) bool { return v.Status == "SUSPEND" }},
 }
 
 func atAll(s Severity) func(string) Severity { return func(string) Severity { return s } }
@@ -186,7 +184,7 @@ func (s *Snapshot) Views() []*TaskView {
 	skew, _ := s.report.ClockSkew().Get()
 	at := s.lastSuccess.Add(skew).Truncate(time.Second) // as OMS's times are
 	for i, t := range s.tasks {
-		views[i] = viewOf(t, at)
+		views[i] = viewOf(t, at, s.without)
 	}
 	slices.SortStableFunc(views, CompareTasks)
 	return views
@@ -282,45 +280,62 @@ func valueOf(v *float64) float64 {
 	return *v
 }
 
-// viewOf returns a task as people see it at a time of OMS's clock.
-func viewOf(t *task, at time.Time) *TaskView {
+// viewOf returns a task as people see it at a time of OMS's clock. Like the metrics it leaves
+// out the groups that are switched off.
+func viewOf(t *task, at time.Time, without func(group string) bool) *TaskView {
 	v := &TaskView{
-		ID: t.ID, Name: t.Name, Type: t.Type, Status: t.Status, Importance: t.Importance,
-		Owner: t.Owner, SourceType: t.SourceEndpointType, SinkType: t.SinkEndpointType,
-		Tags: []string{}, Concerns: []Concern{}, Errors: codesOf(&t.ExtraInfo.Failure),
-		Flows: []FlowView{}, Steps: []StepView{},
-		RecentAlarms: optional(t.AlarmStats.RecentlyTriggerCount.Get()),
-		LogRetention: optional(multiplied(t.ExtraInfo.SourceStoreKeptHour, 3600)),
-		Created:      t.GmtCreate, Started: t.GmtStart, Finished: t.GmtFinish,
-		Failed: t.ExtraInfo.FailedTime,
+		ID: t.ID, Name: t.Name,
+		Tags: []string{}, Concerns: []Concern{}, Errors: []string{}, Steps: []StepView{},
 	}
-	tagRows(t, func(l omsclient.Label) { v.Tags = append(v.Tags, cmp.Or(l.Name, l.ID)) })
-	ruleRows(t, func(r omsclient.RuleCount) {
-		v.AlarmRules = append(v.AlarmRules, RuleAlarm{r.Rule, r.Count})
-	})
-	if alarming := t.AlarmStats.Alarming; alarming.Known {
-		v.Alarming = &alarming.Value
+	if !without(taskGroup) {
+		v.describe(t)
+	}
+	if !without(tagGroup) {
+		tagRows(t, func(l omsclient.Label) { v.Tags = append(v.Tags, cmp.Or(l.Name, l.ID)) })
+	}
+	if !without(syncGroup) {
+		v.Flows = []FlowView{}
+		flowRows(t, func(f flow) {
+			if f.measured() || !f.sample.IsZero() {
+				v.Flows = append(v.Flows, flowViewOf(t, &f, at))
+			}
+		})
+	}
+	if !without(stepGroup) {
+		steps := slices.SortedStableFunc(slices.Values(t.steps), func(a, b *omsclient.Step) int {
+			return cmp.Compare(a.Order.Value, b.Order.Value)
+		})
+		for _, s := range steps {
+			v.Steps = append(v.Steps, stepViewOf(s, !without(throughputGroup)))
+		}
+	}
+	if !without(alarmGroup) {
+		v.RecentAlarms = optional(t.AlarmStats.RecentlyTriggerCount.Get())
+		ruleRows(t, func(r omsclient.RuleCount) {
+			v.AlarmRules = append(v.AlarmRules, RuleAlarm{r.Rule, r.Count})
+		})
+		if alarming := t.AlarmStats.Alarming; alarming.Known {
+			v.Alarming = &alarming.Value
+		}
 	}
 	if t.verified != nil {
 		v.DifferentRecords = optional(t.verified.value.DifferentNumber.Get())
 	}
-	if limit := thresholdFor(t); limit != (Threshold{}) {
-		v.WarningDelay = optional(limit.Warning.Seconds(), limit.Warning > 0)
-		v.CriticalDelay = optional(limit.Critical.Seconds(), limit.Critical > 0)
-	}
-	flowRows(t, func(f flow) {
-		if f.measured() || !f.sample.IsZero() {
-			v.Flows = append(v.Flows, flowViewOf(t, &f, at))
-		}
-	})
-	steps := slices.SortedStableFunc(slices.Values(t.steps), func(a, b *omsclient.Step) int {
-		return cmp.Compare(a.Order.Value, b.Order.Value)
-	})
-	for _, s := range steps {
-		v.Steps = append(v.Steps, stepViewOf(s))
-	}
-	v.assess(t)
+	v.assess()
 	return v
+}
+
+// describe takes in what a task is, and what its delay is compared with.
+func (v *TaskView) describe(t *task) {
+	v.Type, v.Status, v.Importance, v.Owner = t.Type, t.Status, t.Importance, t.Owner
+	v.SourceType, v.SinkType = t.SourceEndpointType, t.SinkEndpointType
+	v.Errors = codesOf(&t.ExtraInfo.Failure)
+	v.LogRetention = optional(multiplied(t.ExtraInfo.SourceStoreKeptHour, 3600))
+	v.Created, v.Started, v.Finished = t.GmtCreate, t.GmtStart, t.GmtFinish
+	v.Failed = t.ExtraInfo.FailedTime
+	threshold := thresholdFor(t)
+	v.WarningDelay = optional(threshold.Warning.Seconds(), threshold.Warning > 0)
+	v.CriticalDelay = optional(threshold.Critical.Seconds(), threshold.Critical > 0)
 }
 
 // defaultThresholds are those of the shipped alert rules, which tasks have whose
@@ -358,17 +373,21 @@ func flowViewOf(t *task, f *flow, at time.Time) FlowView {
 
 func ageOf(t, at time.Time) *float64 { return optional(at.Sub(t).Seconds(), !t.IsZero()) }
 
-func stepViewOf(s *omsclient.Step) StepView {
+func stepViewOf(s *omsclient.Step, throughput bool) StepView {
 	i := &s.StepInfo
-	return StepView{
+	v := StepView{
 		Name: s.Name, Status: s.Status, State: stateOf(s), Progress: optional(divided(s.Progress, 100)),
 		Errors:  codesOf(&s.ExtraInfo),
 		Started: s.StartTime, Finished: s.FinishTime, Failed: s.ExtraInfo.FailedTime,
 		Processed: optional(i.ProcessedRecords.Get()), Estimated: optional(i.Capacity.Get()),
-		SourceRecords: optional(i.SrcRps.Get()), SinkRecords: optional(i.DstRps.Get()),
-		SourceBytes: optional(i.SrcIops.Get()), SinkBytes: optional(i.DstIops.Get()),
-		SourceLatency: optional(divided(i.SrcRt, 1000)), SinkLatency: optional(divided(i.DstRt, 1000)),
 	}
+	if throughput {
+		v.SourceRecords, v.SinkRecords = optional(i.SrcRps.Get()), optional(i.DstRps.Get())
+		v.SourceBytes, v.SinkBytes = optional(i.SrcIops.Get()), optional(i.DstIops.Get())
+		v.SourceLatency = optional(divided(i.SrcRt, 1000))
+		v.SinkLatency = optional(divided(i.DstRt, 1000))
+	}
+	return v
 }
 
 var switchoverSteps = omsclient.SwitchoverSteps()
@@ -411,27 +430,20 @@ func optional(value float64, known bool) *float64 {
 }
 
 // assess finds what concerns there are about a task.
-func (v *TaskView) assess(t *task) {
-	a := &assessment{t, v}
+func (v *TaskView) assess() {
 	v.Severity = Fine
-	type found struct {
-		Concern
-		Severity
-	}
-	var all []found
+	severity := map[Concern]Severity{}
 	for _, c := range concerns {
-		if c.applies(a) {
-			all = append(all, found{c.name, c.severity(t.Importance)})
+		if c.applies(v) {
+			severity[c.name] = c.severity(v.Importance)
+			v.Concerns = append(v.Concerns, c.name)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b found) int {
-		return compareSeverities(a.Severity, b.Severity)
+	slices.SortStableFunc(v.Concerns, func(a, b Concern) int {
+		return compareSeverities(severity[a], severity[b])
 	})
-	for i, f := range all {
-		if i == 0 {
-			v.Severity = f.Severity
-		}
-		v.Concerns = append(v.Concerns, f.Concern)
+	if len(v.Concerns) > 0 {
+		v.Severity = severity[v.Concerns[0]]
 	}
 }
 
@@ -439,64 +451,61 @@ func compareSeverities(a, b Severity) int {
 	return cmp.Compare(slices.Index(severities, a), slices.Index(severities, b))
 }
 
-// An assessment is what concerns are found in: a task, and the view of it so far.
-type assessment struct {
-	t *task
-	v *TaskView
-}
+func (v *TaskView) running() bool { return strings.HasPrefix(v.Status, "RUNNING") }
 
-func (a *assessment) any(state StepState) bool {
-	return slices.ContainsFunc(a.v.Steps, func(s StepView) bool { return s.State == state })
+// has reports whether a step is in a state.
+func (v *TaskView) has(state StepState) bool {
+	return slices.ContainsFunc(v.Steps, func(s StepView) bool { return s.State == state })
 }
 
 // live reports whether something is true of a direction that a step follows.
-func (a *assessment) live(is func(*FlowView) bool) bool {
-	return slices.ContainsFunc(a.v.Flows, func(f FlowView) bool { return f.Live && is(&f) })
+func (v *TaskView) live(is func(*FlowView) bool) bool {
+	return slices.ContainsFunc(v.Flows, func(f FlowView) bool { return f.Live && is(&f) })
 }
 
 // beyond reports whether a task is further behind than a threshold. Half a minute is noise,
 // whatever the threshold is.
-func (a *assessment) beyond(threshold *float64) bool {
+func (v *TaskView) beyond(threshold *float64) bool {
 	const noise = 30
-	return threshold != nil && a.live(func(f *FlowView) bool {
+	return threshold != nil && v.live(func(f *FlowView) bool {
 		return valueOf(f.Effective) > max(*threshold, noise)
 	})
 }
 
 // stale reports whether OMS has not looked at a delay for long.
-func (a *assessment) stale() bool {
+func (v *TaskView) stale() bool {
 	const long = 5 * time.Minute
-	return a.live(func(f *FlowView) bool { return valueOf(f.SampleAge) > long.Seconds() })
+	return v.live(func(f *FlowView) bool { return valueOf(f.SampleAge) > long.Seconds() })
 }
 
 // negative reports whether a delay is less than what clocks usually differ by.
-func (a *assessment) negative() bool {
+func (v *TaskView) negative() bool {
 	const usual = 5
-	return a.live(func(f *FlowView) bool { return f.Delay != nil && *f.Delay < -usual })
+	return v.live(func(f *FlowView) bool { return f.Delay != nil && *f.Delay < -usual })
 }
 
 // unmeasured reports whether a step follows changes, and OMS says nothing about the delay.
-func (a *assessment) unmeasured() bool {
+func (v *TaskView) unmeasured() bool {
 	follows := func(names []string) bool {
-		return slices.ContainsFunc(a.v.Steps, func(s StepView) bool {
+		return slices.ContainsFunc(v.Steps, func(s StepView) bool {
 			return slices.Contains(names, s.Name) && s.State == StepFollowing
 		})
 	}
 	measured := func(direction string) bool {
-		return a.live(func(f *FlowView) bool { return f.Direction == direction })
+		return v.live(func(f *FlowView) bool { return f.Direction == direction })
 	}
-	return a.t.running() &&
+	return v.running() && v.Flows != nil &&
 		(follows(forwardSteps) && !measured(forward) || follows(reverseSteps) && !measured(reverse))
 }
 
 // logsLeft returns which share is left of the time for which OMS keeps the logs that a task
 // resumes from. Without them the task is lost. It is 1 if that is not known.
-func (a *assessment) logsLeft() float64 {
-	f := a.v.Flow()
-	resumes := a.t.running() || a.t.Status == "SUSPEND" || a.t.Status == "FAILED"
-	known := valueOf(a.v.LogRetention) > 0 && f != nil && f.CheckpointAge != nil
+func (v *TaskView) logsLeft() float64 {
+	f := v.Flow()
+	resumes := v.running() || v.Status == "SUSPEND" || v.Status == "FAILED"
+	known := valueOf(v.LogRetention) > 0 && f != nil && f.CheckpointAge != nil
 	if !known || !resumes {
 		return 1
 	}
-	return 1 - *f.CheckpointAge / *a.v.LogRetention
+	return 1 - *f.CheckpointAge / *v.LogRetention
 }

@@ -147,6 +147,38 @@ func TestThresholdsOfTheConfigurationDecideWhoIsLate(t *testing.T) {
 	}
 }
 
+// A group of metrics that is off is not shown either.
+func TestTasksShowNoMoreThanTheMetrics(t *testing.T) {
+	for group, parts := range map[string][]string{
+		"task":       {`"owner":"`, `"importance":"`, `"status":"RUNNING","importance"`, `"warning_delay_seconds"`},
+		"tag":        {`"tags":["`},
+		"sync":       {`"flows":[{`, `"delay_seconds"`},
+		"step":       {`"steps":[{`},
+		"throughput": {`"source_records_per_second"`, `"sink_bytes_per_second"`, `"source_latency_seconds"`},
+		"alarm":      {`"alarming"`},
+	} {
+		var texts [2]string
+		for i, without := range []string{"nothing", group} {
+			tasks := tasksOf(t, time.Unix(1735862580, 0), collector.Options{
+				Without: func(g string) bool { return g == without },
+			}, read(t, "testdata/migration.json"))
+			text, err := json.Marshal(tasks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[i] = string(text)
+		}
+		for _, part := range parts {
+			if !strings.Contains(texts[0], part) || strings.Contains(texts[1], part) {
+				t.Errorf("with %s: %s\nand without:\n%s\nonly the first has %s", group, texts[0], texts[1], part)
+			}
+		}
+		if strings.Contains(texts[1], "delay_unknown") {
+			t.Errorf("without %s a delay is taken for unknown", group)
+		}
+	}
+}
+
 // The worst task comes first: by severity, concern, importance, share of the critical delay, name.
 func TestTheWorstTaskComesFirst(t *testing.T) {
 	want := []string{

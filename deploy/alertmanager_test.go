@@ -146,6 +146,7 @@ var receivers = map[string][]string{
 	"OMSUnknownStatus":           {"chat"},
 	"OMSCertificateExpiring":     {"chat"},
 	"OMSCertificateExpiringSoon": {"pager,chat"},
+	"OMSPasswordExpiring":        {"chat"},
 	"OMSClockSkew":               {"chat"},
 	"OMSNodeUnhealthy":           {"chat"},
 	"OMSManyTasksDelayed":        {"pager,chat"},
@@ -450,6 +451,7 @@ func TestInhibition(t *testing.T) {
 		{"OMSExporterDown", nil, "OMSManyTasksDelayed", nil, hidden},
 		{"OMSExporterDown", nil, "OMSTaskDelayCritical", nil, hidden},
 		{"OMSExporterDown", nil, "OMSTaskResumeWindowAlmostLost", nil, hidden},
+		{"OMSExporterDown", nil, "OMSPasswordExpiring", nil, hidden},
 		{"OMSExporterDown", nil, "OMSExporterAbsent", nil, shown},
 		{"OMSExporterDown", jobB, "OMSTaskDelayCritical", nil, shown},
 		{"OMSExporterDown", jobB, "OMSDown", nil, shown},
@@ -480,6 +482,7 @@ func TestInhibition(t *testing.T) {
 		{"OMSDown", nil, "OMSTaskResumeWindowAlmostLost", nil, hidden},
 		{"OMSDown", nil, "OMSExporterConfigReloadFailed", nil, shown},
 		{"OMSDown", nil, "OMSCertificateExpiringSoon", nil, shown},
+		{"OMSDown", nil, "OMSPasswordExpiring", nil, shown},
 		{"OMSDown", jobB, "OMSTaskFailed", nil, shown},
 		{"OMSDown", jobB, "OMSManyTasksFailed", nil, shown},
 

@@ -203,6 +203,27 @@ func TestDelaysCompareOneListing(t *testing.T) {
 	}
 }
 
+// TestThresholdsOfOMSCanBeSwitchedOn follows the comment in the example.
+func TestThresholdsOfOMSCanBeSwitchedOn(t *testing.T) {
+	example := readFile(t, "oms_exporter.yml")
+	example = regexp.MustCompile(`(?m)^    (HIGH|MEDIUM|LOW): .*\n`).ReplaceAllString(example, "")
+	example = regexp.MustCompile(`(?m)^    # (HIGH|MEDIUM|LOW): `).ReplaceAllString(example, "    $1: ")
+	var config struct {
+		Thresholds struct {
+			Importance map[string]struct{ Warning, Critical string }
+		} `yaml:"delay_thresholds"`
+	}
+	if err := yaml.Unmarshal([]byte(example), &config); err != nil {
+		t.Fatal(err)
+	}
+	got := config.Thresholds.Importance
+	for importance, want := range map[string]string{"HIGH": "30s", "MEDIUM": "300s", "LOW": "900s"} {
+		if got[importance].Warning != want || got[importance].Critical == "" {
+			t.Errorf("%s has %+v, want a warning at %s", importance, got[importance], want)
+		}
+	}
+}
+
 // TestNamesOfAlertsAreUnique is for rulers that keep one rule per name.
 func TestNamesOfAlertsAreUnique(t *testing.T) {
 	seen := make(map[string]bool)

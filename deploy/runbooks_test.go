@@ -253,6 +253,8 @@ func TestRunbooksQuoteTheSettings(t *testing.T) {
 			threshold("MEDIUM", "critical", 60, "minute") + " and " + threshold("LOW", "critical", 3600, "hour"),
 		"README.md": span(3600, "hour", "log_retention", "task_type:SYNC") + " for a synchronization and for " +
 			span(3600, "hour", "log_retention", "task_type:MIGRATION") + " for a migration",
+		"OMSPasswordExpiring.md": span(86400, "day", "password_age", "level:warning") + " old; by default, OMS lets it expire after " +
+			span(86400, "day", "password_age", "level:expired"),
 	} {
 		if !strings.Contains(readFile(t, filepath.Join(english.dir, file)), want) {
 			t.Errorf("%s does not say %q", file, want)

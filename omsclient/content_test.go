@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,6 +42,8 @@ func TestAnAnswerMayBeCompressedWithGzip(t *testing.T) {
 		wire   int
 	}{
 		{"gzip", coded("gzip", zip), len(zip)},
+		{"gzip and padding", coded("gzip", zip+"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), len(zip) + 10},
+		{"gzip in two members", coded("gzip", zipped(t, page[:12])+zipped(t, page[12:])), len(zipped(t, page[:12])) + len(zipped(t, page[12:]))},
 		{"its old name", coded("x-gzip", zip), len(zip)},
 		{"gzip that the header does not mention", answer{body: zip}, len(zip)},
 		{"no gzip, though the header says so", coded("gzip", page), len(page)},
@@ -55,6 +58,46 @@ func TestAnAnswerMayBeCompressedWithGzip(t *testing.T) {
 			checkEqual(t, "Bytes", report.Bytes(), int64(len(page)))
 			checkEqual(t, "BytesOnWire", report.BytesOnWire(), int64(tt.wire))
 		})
+	}
+}
+
+// TestAnAnswerThatRepeatsSecretsIsNotQuoted has a server that sends back what it was
+// sent.
+func TestAnAnswerThatRepeatsSecretsIsNotQuoted(t *testing.T) {
+	const password = "S3cr3t-canary"
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest} {
+		for name, echo := range map[string]func(*http.Request) string{
+			"the header":     func(r *http.Request) string { return "Authorization: " + r.Header.Get("Authorization") },
+			"the password":   func(r *http.Request) string { _, p, _ := r.BasicAuth(); return "not " + p },
+			"another header": func(r *http.Request) string { return r.Header.Get("X-Token") },
+		} {
+			t.Run(fmt.Sprintf("%s, %d", name, status), func(t *testing.T) {
+				server, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					w.WriteHeader(status)
+					said := echo(r)
+					fmt.Fprintf(w, `{"success":false,"code":%q,"message":%q,"requestId":%q,"errorDetail":{"code":%q}}`,
+						said, said, said, said)
+				}), false)
+				c := newClientTo(t, server.URL, roundTrip(func(r *http.Request) (*http.Response, error) {
+					r = r.Clone(r.Context())
+					r.SetBasicAuth("viewer", password)
+					r.Header.Set("X-Token", "canary-in-a-header")
+					return transport.RoundTrip(r)
+				}), omsclient.Options{})
+
+				_, report, err := list(t.Context(), c)
+
+				e := failure(t, err)
+				all := fmt.Sprint(err, e.Message, report.Requests[0].RequestID)
+				for _, secret := range []string{"canary", base64.StdEncoding.EncodeToString([]byte("viewer:" + password))[:16]} {
+					if strings.Contains(all, secret) {
+						t.Errorf("it quotes a secret: %s", all)
+					}
+				}
+				checkEqual(t, "code", e.Code, "(withheld)")
+			})
+		}
 	}
 }
 

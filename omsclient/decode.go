@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -291,37 +292,35 @@ func nested[T, V any](name string, inner *object[V], at func(*T) *V) field[T] {
 	}, inner.shown}
 }
 
-// list makes a field of a list of objects. Elements beyond the limit are dropped.
+// list makes a field of a list of objects. Elements beyond the limit are dropped. They
+// are read into room that is used again, so that a list is kept in its exact length.
 func list[T, V any](name string, limit int, inner *object[V], at func(*T) *[]V) field[T] {
+	rooms := sync.Pool{New: func() any { return new([]V) }}
 	return field[T]{name, func(d *decoder, name string, into *T) error {
-		all := at(into)
-		*all = nil
-		return d.readArray(name, func() error {
-			if d.json.PeekKind() != '{' || len(*all) == limit {
+		room, ok := rooms.Get().(*[]V)
+		if !ok {
+			room = new([]V) // never: the pool holds nothing else
+		}
+		defer rooms.Put(room)
+		all := (*room)[:0]
+		defer func() {
+			clear(all)
+			*room = all
+		}()
+		err := d.readArray(name, func() error {
+			if d.json.PeekKind() != '{' || len(all) == limit {
 				return d.dropUnlessEmpty(name)
 			}
-			if err := grow(d, all); err != nil {
-				return err
-			}
-			return readObject(d, inner, &(*all)[len(*all)-1])
+			var zero V
+			all = append(all, zero)
+			return readObject(d, inner, &all[len(all)-1])
 		})
-	}, listOf(inner.shown)}
-}
-
-// grow appends a zero value to a list.
-func grow[V any](d *decoder, all *[]V) error {
-	const usualLength = 8 // of steps
-	var zero V
-	if n := len(*all); n == cap(*all) {
-		longer := make([]V, n, n+usualLength) // they are not long enough to double
-		copy(longer, *all)
-		*all = longer
-		if err := d.spend(usualLength * sizeOf[V]()); err != nil {
+		if err != nil {
 			return err
 		}
-	}
-	*all = append(*all, zero)
-	return nil
+		*at(into) = append([]V(nil), all...)
+		return d.spend(len(all) * sizeOf[V]())
+	}, listOf(inner.shown)}
 }
 
 func sizeOf[V any]() int { return int(reflect.TypeFor[V]().Size()) }

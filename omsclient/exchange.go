@@ -46,12 +46,13 @@ func (c *Client) exchange(
 		limit = min(limit, maxDetailBytes)
 	}
 	wire := &meter{ctx: ctx, r: response.Body, limit: limit}
-	body := &meter{ctx: ctx, r: &inflater{wire: wire}, limit: limit}
+	body := &meter{ctx: ctx, r: &inflater{wire: bufio.NewReader(wire)}, limit: limit}
 	defer func() { r.Bytes, r.WireBytes = body.n, wire.n }()
 	if response.StatusCode != http.StatusOK {
 		return nil, requestedWait(response), statusError(response, body)
 	}
 	p, decodeErr := decodeAnswer(body, o.fields, c.options.Location, o.memory)
+	p.withhold(response.Request)
 	r.Rows, r.RequestID = p.elements(), p.requestID
 	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
 		body.err = errCut
@@ -154,10 +155,40 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	const maxBody = 64 << 10
 	if isJSON(response) {
 		if p, err := decodePage(io.LimitReader(body, maxBody)); err == nil {
+			p.withhold(response.Request)
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
 	return e
+}
+
+// withhold replaces texts of an answer that repeat what the request authenticates with.
+func (p *page) withhold(sent *http.Request) {
+	if sent == nil {
+		return
+	}
+	var secrets []string
+	for name, values := range sent.Header {
+		switch name {
+		case "Accept", "Accept-Encoding", "Content-Type", "User-Agent":
+		default:
+			secrets = append(secrets, values...)
+		}
+	}
+	if _, credentials, ok := strings.Cut(sent.Header.Get("Authorization"), " "); ok {
+		secrets = append(secrets, credentials)
+	}
+	if _, password, ok := sent.BasicAuth(); ok {
+		secrets = append(secrets, password)
+	}
+	const least, most = 4, 16 // bytes; texts of an answer may be cut
+	for _, text := range []*string{&p.code, &p.message, &p.requestID, &p.detail.Code} {
+		for _, secret := range secrets {
+			if len(secret) >= least && strings.Contains(*text, secret[:min(len(secret), most)]) {
+				*text = "(withheld)"
+			}
+		}
+	}
 }
 
 var errNoSuccess = errors.New("the answer has no usable success field")
@@ -219,31 +250,59 @@ func wasCut(response *http.Response, decodeErr error) bool {
 // An inflater decompresses an answer in gzip, and passes on one that is not. It
 // goes by the first bytes, because headers were seen that were wrong.
 type inflater struct {
-	wire io.Reader
-	r    io.Reader // nil until the first bytes are there
+	wire   *bufio.Reader
+	begun  bool
+	zipped *gzip.Reader // nil: the answer is not compressed
 }
 
 func (i *inflater) Read(b []byte) (int, error) {
-	if i.r == nil {
-		if err := i.start(); err != nil {
+	if !i.begun {
+		i.begun = true
+		if err := i.begin(); err != nil {
 			return 0, corrupt(err)
 		}
 	}
-	n, err := i.r.Read(b)
-	return n, corrupt(err)
+	if i.zipped == nil {
+		return i.wire.Read(b)
+	}
+	for {
+		n, err := i.zipped.Read(b)
+		if errors.Is(err, io.EOF) {
+			err = i.next()
+		}
+		if n > 0 || err != nil {
+			return n, corrupt(err)
+		}
+	}
 }
 
-func (i *inflater) start() error {
-	buffered := bufio.NewReader(i.wire)
-	i.r = buffered
-	if magic, _ := buffered.Peek(2); string(magic) != "\x1f\x8b" {
+func (i *inflater) begin() (err error) {
+	if magic, _ := i.wire.Peek(2); string(magic) != "\x1f\x8b" {
 		return nil
 	}
-	zipped, err := gzip.NewReader(buffered)
-	if err == nil {
-		i.r = zipped
+	if i.zipped, err = gzip.NewReader(i.wire); err == nil {
+		i.zipped.Multistream(false)
 	}
 	return err
+}
+
+// next begins another member of the stream. Zeros are padding.
+func (i *inflater) next() error {
+	for {
+		next, err := i.wire.Peek(1)
+		if err != nil {
+			return err // [io.EOF] at the end
+		}
+		if next[0] != 0 {
+			break
+		}
+		_, _ = i.wire.Discard(1)
+	}
+	if err := i.zipped.Reset(i.wire); err != nil {
+		return err
+	}
+	i.zipped.Multistream(false)
+	return nil
 }
 
 var errBadGzip = errors.New("the answer is not valid gzip")

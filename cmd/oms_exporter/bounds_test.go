@@ -110,7 +110,7 @@ func TestClientBounds(t *testing.T) {
 			"later scrapes wait, share the next listing, and get HTTP status 503 or the reason `timeout` if their time is up",
 		},
 		{"time to send a request", fmt.Sprintf("%s for its headers, %s for all of it", seconds(server.ReadHeaderTimeout), seconds(server.ReadTimeout)), closed},
-		{"time to read an answer", fmt.Sprintf("the scrape timeout and %s more; none of it may pass for %s", seconds(grace), seconds(mostStalled)), closed},
+		{"time to read an answer", fmt.Sprintf("the scrape timeout and %s more, but only %s for each %s", seconds(grace), seconds(mostStalled), inUnits(pieceSize)), closed},
 		{"time without a request", fmt.Sprintf("%g minutes", server.IdleTimeout.Minutes()), closed},
 	} {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))

@@ -29,8 +29,27 @@ import (
 
 // check lists the tasks of each OMS once, as a scrape does, and explains what it
 // finds. On stderr it says what it is waiting for. The error is that an OMS cannot be
-// used.
+// used, or why none was called.
 func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) error {
+	report := newCheckReport()
+	err := s.checkAll(ctx, report, stdout, stderr)
+	if err != nil {
+		report.OK, report.Error = false, err.Error()
+	}
+	if s.format == "json" {
+		if err := report.writeJSON(stdout); err != nil {
+			return err
+		}
+	} else if err == nil {
+		report.printVerdicts(stdout)
+	}
+	return cmp.Or(err, report.err())
+}
+
+// checkAll adds what it finds to the report, and prints it if that is to be text.
+func (s *checkSettings) checkAll(
+	ctx context.Context, report *checkReport, stdout, stderr io.Writer,
+) error {
 	loaded, err := s.load()
 	if err != nil {
 		return err
@@ -50,7 +69,6 @@ func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) erro
 		return err
 	}
 	defer targets.close()
-	report := newCheckReport()
 	for _, t := range targets.all() {
 		e := &evidence{
 			target: t, source: source,
@@ -66,12 +84,7 @@ func check(ctx context.Context, s *checkSettings, stdout, stderr io.Writer) erro
 			checked.print(stdout)
 		}
 	}
-	if s.format == "text" {
-		report.printVerdicts(stdout)
-	} else if err := report.writeJSON(stdout); err != nil {
-		return err
-	}
-	return report.err()
+	return nil
 }
 
 // load returns the configuration, if the flags make sense.

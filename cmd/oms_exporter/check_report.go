@@ -21,6 +21,7 @@ type (
 		Time            time.Time       `json:"time"`
 		Targets         []*targetReport `json:"targets"`
 		OK              bool            `json:"ok"`
+		Error           string          `json:"error,omitempty"` // why there are not all targets
 	}
 	targetReport struct {
 		Name    string         `json:"name"`

@@ -324,6 +324,31 @@ func TestCheckSaysWhatFailedAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestCheckIsJSONEvenIfItCannotBegin(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, oneTarget)
+	for _, args := range [][]string{
+		{}, {"--oms.url=oms.example"}, {"--config.file=" + file, "--target=b"}, {"--config.file=" + file + ".missing"},
+		{"--oms.url=http://127.0.0.1:1", "--timeout=0s"},
+	} {
+		var stdout bytes.Buffer
+
+		err := run(t.Context(), append([]string{"check", "--format=json"}, args...), &stdout, io.Discard)
+
+		if err == nil || exitStatus(err) != 2 {
+			t.Errorf("%q: %v, want exit status 2", args, err)
+			continue
+		}
+		var got checkReport
+		if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
+			t.Errorf("%q: %v:\n%s", args, err, &stdout)
+		}
+		if got.OK || got.Error != err.Error() || got.Targets == nil {
+			t.Errorf("%q: %+v, want the error %q", args, got, err)
+		}
+	}
+}
+
 func TestCheckTellsOMSFromOthers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

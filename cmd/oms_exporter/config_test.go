@@ -145,7 +145,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"a target merged into itself", "targets:\n  a: &a\n    <<: *a\n    url: http://a.example\n", ":2: targets.a: << must be followed by an alias of another mapping"},
 		{"a mistake that is merged", "targets:\n  a: &a\n    url: http://a.example\n    labels: &l {uri: x}\n  b:\n    <<: *l\n", ":5: targets.b.uri: unknown key, not one of: component, "},
 		{"a merge of nothing", one + "    <<: 3\n", ":2: targets.a: << must be followed by an alias of another mapping"},
-		{"unknown key", one + "    pagesize: 3\n", ":4: targets.a.pagesize: unknown key, not one of: component, concurrency, exclude, filter, http_client, labels, max_tasks, page_size, page_timeout, password_changed, timeout, timezone, url, verify"},
+		{"unknown key", one + "    pagesize: 3\n", ":4: targets.a.pagesize: unknown key, not one of: component, concurrency, console_url, exclude, filter, http_client, labels, max_tasks, page_size, page_timeout, password_changed, timeout, timezone, url, verify"},
 		{"unknown key at the top", one + "retries: 3\n", ":4: retries: unknown key, not one of: delay_thresholds, targets"},
 		{"unknown key of the client", client("pasword: x"), ":5: targets.a.http_client.pasword: unknown key, not one of: authorization, "},
 		{"a secret without a space before it", client("basic_auth: {username: u, password:CANARY}"), ":5: targets.a.http_client.basic_auth: unknown key, not one of: password, password_file, username, username_file; is a space missing after a colon?"},

@@ -28,8 +28,9 @@ func limitedServer(t *testing.T, most int, handler http.Handler) (*program, *out
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
-		_ = server.Close()
-		<-done
+		if err := server.Close(); err != nil || !errors.Is(<-done, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	return &program{url: "http://" + listener.Addr().String()}, lines
 }
@@ -164,7 +165,7 @@ func TestConnectionsAndStreamsHaveALimit(t *testing.T) {
 	var scrapes sync.WaitGroup
 	for range 20 { // more than go over one connection
 		scrapes.Go(func() {
-			response, err := (&http.Client{Transport: transport}).Get("https" + strings.TrimPrefix(p.url, "http") + "/metrics") //nolint:noctx // a test
+			response, err := (&http.Client{Transport: transport}).Get("https" + strings.TrimPrefix(p.url, "http") + "/metrics")
 			if err != nil || response.StatusCode != http.StatusOK {
 				t.Errorf("a scrape beside %d connections: %v, %v", len(all), response, err)
 				return

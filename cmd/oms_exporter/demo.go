@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"github.com/prometheus/common/config"
 )
@@ -19,13 +20,16 @@ func demo(ctx context.Context, s *demoSettings, stdout, stderr io.Writer) error 
 	defer oms.close() //nolint:errcheck // the demo is over
 	s.serve.oms.target.URL = oms.url
 	s.serve.oms.account = config.BasicAuth{Username: "demo", Password: "demo"}
-	welcome(stdout, s)
+	var once sync.Once
+	s.serve.web.listening = func(address net.Addr) {
+		once.Do(func() { welcome(stdout, s, address.String()) })
+	}
 	return serve(ctx, &s.serve, stderr)
 }
 
 // welcome tells a newcomer what to look at.
-func welcome(w io.Writer, s *demoSettings) {
-	url := "http://" + browsable(s.serve.web.listenAddresses[0])
+func welcome(w io.Writer, s *demoSettings, address string) {
+	url := "http://" + browsable(address)
 	metrics := url + s.serve.web.telemetryPath
 	fmt.Fprintf(w, `A simulated OMS with %d tasks, and its exporter. Ctrl-C stops both. Now open
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,10 +19,8 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request, t *target) {
 	b := h.budgetOf(r, t)
 	b.cutOff(w)
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(r.Context(), b.listing)
-	defer cancel()
 	t.limits.admit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.use(ctx, func(s *collector.Snapshot) {
+		scrapeUntil(b.listing, t, r, func(s *collector.Snapshot) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			fmt.Fprintf(w, "%s: a scrape of %s, with %s for the listing\n\n", displayName(t.name),
 				t.config.URL, b.listing.Sub(start).Round(time.Millisecond))

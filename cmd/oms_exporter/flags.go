@@ -45,7 +45,8 @@ type (
 		enableLifecycle        bool
 		enablePprof            bool
 		tasksPage              bool
-		grafanaURL             string // may be empty
+		grafanaURL             string         // may be empty
+		listening              func(net.Addr) // is called once a port is open; may be nil
 	}
 	serveSettings struct {
 		check  bool // only the configuration
@@ -96,10 +97,15 @@ func parse(args []string, stdout io.Writer) (command, error) {
 		answered = false
 	)
 	app := newApp(commands)
+	app.UsageTemplate(usageTemplate())
 	app.UsageWriter(stdout)
 	app.ErrorWriter(stdout)
 	app.Terminate(func(int) { answered = true })
-	name, err := app.Parse(args)
+	if slices.Contains(args, "--help-man") {
+		context, err := app.ParseContext(nil)
+		return nil, errors.Join(err, app.UsageForContextWithTemplate(context, 2, manTemplate()))
+	}
+	name, err := app.Parse(completable(args))
 	switch {
 	case answered:
 		return nil, nil
@@ -117,11 +123,14 @@ func newApp(commands map[string]command) *kingpin.Application {
 	app.Version(version.Print("oms_exporter"))
 	app.HelpFlag.Short('h')
 	for _, add := range []func(*kingpin.Application) (*kingpin.CmdClause, command){
-		addServe, addCheck, addTasks, addDemo, addSimulate, addHealth,
+		addServe, addCheck, addTasks, addScrape, addDemo, addSimulate, addHealth,
 	} {
 		cmd, run := add(app)
 		commands[cmd.FullCommand()] = run
 		for _, flag := range cmd.Model().Flags {
+			if flag.Envar == "" { // those of kingpin itself, such as --version, get none
+				cmd.GetFlag(flag.Name).Envar(envarOf(flag.Name))
+			}
 			// kingpin quotes the defaults of its own strings, which accept any value anyway.
 			if quoted := strings.HasPrefix(flag.FormatPlaceHolder(), `"`); !quoted {
 				cmd.GetFlag(flag.Name).SetValue(namedValue{flag.Value, flag.Name})
@@ -129,6 +138,42 @@ func newApp(commands map[string]command) *kingpin.Application {
 		}
 	}
 	return app
+}
+
+// envarOf returns the environment variable for a flag.
+func envarOf(flag string) string {
+	return "OMS_EXPORTER_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(flag))
+}
+
+// usageTemplate is kingpin's, with the flags of the default command where no command is
+// given.
+func usageTemplate() string {
+	const commands = "{{else if .App.Commands -}}\nCommands:"
+	return strings.Replace(kingpin.DefaultUsageTemplate, commands, "{{else if .App.Commands -}}\n"+
+		"{{range .App.Commands}}{{if .Default}}Flags of {{.Name}}:\n"+
+		"{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}\n{{end}}{{end}}Commands:", 1)
+}
+
+// manTemplate is kingpin's, with a title in one line and a name that says what it is.
+func manTemplate() string {
+	template := strings.Replace(kingpin.ManPageTemplate, `{{.App.Version}} "{{.App.Author}}"`,
+		fmt.Sprintf(`"" "oms_exporter %s" "User Commands"`, version.Version), 1)
+	return strings.Replace(template, ".SH \"NAME\"\n{{.App.Name}}\n",
+		".SH \"NAME\"\n{{.App.Name}} \\- {{.App.Help}}\n", 1)
+}
+
+// completable returns arguments from which kingpin can complete the last word. It would
+// take the beginning of a command for an argument of the default command, and the equals
+// sign, which is a word of its own in bash, for a value.
+func completable(args []string) []string {
+	if len(args) == 0 || args[0] != "--completion-bash" {
+		return args
+	}
+	args = slices.DeleteFunc(slices.Clone(args), func(word string) bool { return word == "=" })
+	if len(args) == 2 && !strings.HasPrefix(args[1], "-") {
+		return args[:1]
+	}
+	return args
 }
 
 // A namedValue names its flag in errors. kingpin does not, wherever the value is from.
@@ -256,12 +301,13 @@ func addSimulate(app *kingpin.Application) (*kingpin.CmdClause, command) {
 
 func addHealth(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	s := &healthSettings{}
-	cmd := app.Command("health", "Ask a running exporter whether it answers: for container images.").
-		Hidden()
+	cmd := app.Command("health", "Ask a running exporter whether it answers: for container images.")
 	cmd.Flag("url", "URL to request.").
 		Envar("OMS_EXPORTER_HEALTH_URL").
 		Default("http://127.0.0.1:10667/-/healthy").StringVar(&s.url)
-	cmd.Flag("timeout", "Time limit for the answer.").Default("3s").DurationVar(&s.timeout)
+	cmd.Flag("timeout", "Time limit for the answer.").
+		Envar("OMS_EXPORTER_HEALTH_TIMEOUT").
+		Default("3s").DurationVar(&s.timeout)
 	return cmd, func(ctx context.Context, _, _ io.Writer) error { return health(ctx, s) }
 }
 
@@ -399,8 +445,8 @@ func addSimFlags(cmd *kingpin.CmdClause, s *simSettings) {
 	cmd.Flag("sim.gzip", "Compress the answers.").BoolVar(&s.fleet.Gzip)
 	cmd.Flag("sim.fault",
 		"Fault to begin with, such as html_502, truncated@3 (page 3) or resetx2 (twice): "+
-			faultNames()+". Repeatable; PUT /sim/faults changes it later.").
-		StringsVar(&s.faults)
+			strings.Join(faults(), ", ")+". Repeatable; PUT /sim/faults changes it later.").
+		HintOptions(faults()...).StringsVar(&s.faults)
 }
 
 func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
@@ -414,15 +460,15 @@ func addFleetFlags(cmd *kingpin.CmdClause, s *simSettings) {
 		"What the simulated tasks go through; by default a mix of all: "+
 			strings.Join(scenarios(), ", ")+". Tasks have it as a tag, such as "+
 			omssim.ScenarioTag("frozen")+". Repeatable.").
-		EnumsVar(&s.fleet.Scenarios, scenarios()...)
+		HintOptions(scenarios()...).EnumsVar(&s.fleet.Scenarios, scenarios()...)
 }
 
-func faultNames() string {
+func faults() []string {
 	var names []string
 	for _, f := range omssim.Faults() {
 		names = append(names, string(f.Kind))
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 func scenarios() []string {

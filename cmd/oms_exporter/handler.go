@@ -120,15 +120,22 @@ func (h *handler) handlePages(mux *http.ServeMux) {
 	admit := func(pattern string, handle http.HandlerFunc) {
 		mux.Handle(pattern, h.limits.admit(handle))
 	}
+	first := h.page
 	admit("GET /status", h.status)
 	admit("POST /status", h.listNow)
-	if !h.web.tasksPage {
-		admit("GET /{$}", h.status)
-		return
+	if h.web.tasksPage {
+		admit("POST /{$}", h.listNow)
+		admit("GET /tasks", h.tasksFor)
+	} else {
+		first = h.status
 	}
-	admit("GET /{$}", h.page)
-	admit("POST /{$}", h.listNow)
-	admit("GET /tasks", h.tasksFor)
+	admit("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			http.NotFound(w, r)
+			return
+		}
+		first(w, r)
+	})
 }
 
 func respond(body string) http.HandlerFunc {
@@ -205,10 +212,14 @@ func (h *handler) expose(
 			answer(nil)
 			return
 		}
-		ctx, cancel := context.WithDeadline(r.Context(), b.listing)
-		defer cancel()
-		t.use(ctx, answer)
+		scrapeUntil(b.listing, t, r, answer)
 	})).ServeHTTP(w, r)
+}
+
+func scrapeUntil(deadline time.Time, t *target, r *http.Request, use func(*collector.Snapshot)) {
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
+	defer cancel()
+	t.use(ctx, use)
 }
 
 // logAnswer logs what a scrape was answered, or why it was not.

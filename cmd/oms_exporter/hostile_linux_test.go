@@ -493,23 +493,36 @@ func TestClientsAtThePortNeverKill(t *testing.T) {
 	})
 }
 
-// Each of these clients would keep a listing of its own in memory, and what is written of it.
+// Clients that ask one after another would each keep a listing in memory, and those that
+// ask at once the rows that are written of one.
 func testAnswersThatNobodyReads(t *testing.T, binary string) {
 	t.Helper()
-	t.Parallel()
-	const tasks, clients = 10_000, 12
-	_, oms := newOMS(t, omssim.Options{Tasks: tasks})
-	p := startLimited(t, binary, oms)
-	for range clients {
-		sluggard(t, &program{url: p.url}, "/metrics", "120")
-		<-time.After(time.Second) // longer than a listing takes, so that they share none
+	const tasks, pages = 10_000, 67
+	for name, c := range map[string]struct {
+		path    string
+		clients int
+		pause   time.Duration // unless there is another listing before
+	}{
+		"one after another": {"/metrics", 12, 6 * time.Second},
+		"at once":           {"/metrics?name[]=oms_task_step_status&name[]=oms_task_step_progress_ratio", 40, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim, oms := newOMS(t, omssim.Options{Tasks: tasks})
+			p := startLimited(t, binary, oms)
+			for range c.clients {
+				asked, began := len(sim.Requests()), time.Now()
+				sluggard(t, &program{url: p.url}, c.path, "120")
+				for time.Since(began) < c.pause && len(sim.Requests()) < asked+pages {
+					<-time.After(50 * time.Millisecond)
+				}
+			}
+			if a := p.scrape(t); !a.up {
+				t.Errorf("a client that reads: reason %q", a.reason)
+			}
+			p.expectBounded(t)
+		})
 	}
-	t.Logf("peak RSS %d MiB with %d clients", p.resident(t, "VmHWM")>>20, clients)
-
-	if a := p.scrape(t); !a.up {
-		t.Errorf("a client that reads: reason %q", a.reason)
-	}
-	p.expectBounded(t)
 }
 
 func testFloodsOfConnections(t *testing.T, binary string) {

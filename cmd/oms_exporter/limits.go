@@ -146,6 +146,8 @@ func (w *steadyWriter) Write(b []byte) (written int, err error) {
 			return written, err
 		}
 	}
+	// What comes next may take a while to make, and that is not the client's fault.
+	_ = connection.SetWriteDeadline(w.end)
 	return written, nil
 }
 

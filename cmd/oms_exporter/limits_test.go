@@ -141,7 +141,7 @@ func TestTheLimitOfRequestsIsOfOneTarget(t *testing.T) {
 
 	for path, want := range map[string]int{
 		"/probe?target=slow": 503, "/probe?target=good": 200, "/metrics": 200, "/status": 200, "/": 200, "/sd": 200,
-		"/-/healthy": 200, "/-/ready": 200,
+		"/tasks": 200, "/-/healthy": 200, "/-/ready": 200,
 	} {
 		if r := get(t, p.url+path); r.status != want {
 			t.Errorf("%s: status %d, want %d", path, r.status, want)
@@ -168,7 +168,7 @@ func TestClientsThatDoNotReadTakeNothingFromOtherTargets(t *testing.T) {
 			hangUp := neverRead(t, p, "/probe?target=wordy", number)
 
 			for path, want := range map[string]string{"/probe?target=good": "up, 3 tasks", "/metrics": "status 200", "/status": "status 200"} {
-				r, err := ask(p.url+path, patience, scrapeTimeout, "5")
+				r, err := ask(p.url+path, patience, scrapeTimeout, "10")
 				got := fmt.Sprintf("status %d", r.status)
 				if strings.HasPrefix(path, "/probe") {
 					got = verdictOf(t, r, err)
@@ -273,6 +273,28 @@ func TestScrapersThatHangUpAreNoErrors(t *testing.T) {
 
 // failing is a registry that cannot be gathered.
 func failing() ([]*dto.MetricFamily, error) { return nil, errors.New("two metrics of one name") }
+
+// An answer is sent only when there is room for it, even if there is a listing.
+func TestAnAnswerWithoutRoomIsRefusedInTime(t *testing.T) {
+	t.Parallel()
+	h := &handler{scrape: &scrapeSettings{timeout: time.Minute}}
+	full := &target{
+		config: &targetConfig{}, limits: newLimits(1), collector: collector.New(twoTasks, collector.Options{}),
+	}
+	leave, err := full.limits.answers.Enter(t.Context(), 0) // another answer is being sent
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.expose(w, r, full, nil)
+	}))
+	t.Cleanup(server.Close)
+
+	if r := get(t, server.URL, scrapeTimeout, "1"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", r.status)
+	}
+}
 
 // Clients can ask for the same listing in many formats and codings.
 func TestOnlyAFewAnswersOfAListingAreKept(t *testing.T) {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,18 +11,22 @@ import (
 	stdlog "log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // container images and minimal hosts have no time zones
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+	"github.com/prometheus/common/version"
 )
 
 //go:generate go test -run=^(TestReference|TestBounds|TestFields|TestFieldsOfAnswersAboutTasks|TestProgram|TestCheckPrintsWhatItFinds|TestPages|TestTasksInATerminal|TestAProbeExplainsItself)$ -update .
 
 func main() {
+	knowVersion()
 	stdlog.SetOutput(io.Discard) // net/http quotes there what servers send without being asked
+	version.Version = cmp.Or(version.Version, builtVersion())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -31,6 +36,15 @@ func main() {
 		}
 		os.Exit(exitStatus(err))
 	}
+}
+
+// builtVersion returns the version of a program that was not built as a release.
+func builtVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
 }
 
 // run is the program. It runs until ctx is done, which is a success.

@@ -13,7 +13,7 @@ func TestSystemdIsToldWhenThePortIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	t.Setenv("NOTIFY_SOCKET", name)
 
 	p := start(t, "--oms.url=http://127.0.0.1:1")

@@ -13,5 +13,5 @@ func maxOpenFiles() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt
 	}
-	return int(min(uint64(limit.Cur), math.MaxInt)) //nolint:unconvert,gosec // signed on some systems
+	return int(min(uint64(limit.Cur), math.MaxInt)) //nolint:unconvert // signed on some systems
 }

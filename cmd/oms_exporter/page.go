@@ -338,10 +338,10 @@ var healths = []string{"critical", "notice", "fine"}
 // Health returns what the card of an OMS looks like.
 func (s *omsState) Health() string {
 	switch {
+	case s.Pending || !s.OK && s.Reason == "":
+		return "notice"
 	case s.OK:
 		return "fine"
-	case s.Reason == "" || s.Pending:
-		return "notice"
 	}
 	return "critical"
 }

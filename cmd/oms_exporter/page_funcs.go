@@ -30,7 +30,8 @@ func funcsOf(l lang) template.FuncMap {
 		},
 		"percent": func(v *float64) string { return optionalText(v, percent) },
 		"clock":   clock,
-		"shares":  shares, "statusClass": statusClass, "delayBar": delayBar, "strip": l.strip, "glyph": glyph,
+		"shares":  shares, "statusClass": statusClass,
+		"delayBar": delayBar, "strip": l.strip, "glyph": glyph,
 	}
 }
 

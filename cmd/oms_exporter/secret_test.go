@@ -117,8 +117,8 @@ func TestTheExporterCanAskForCredentials(t *testing.T) {
 			}
 		}
 	}
-	if n := len(sim.Requests()); n != 1 {
-		t.Errorf("OMS was called %d times, want only for the scrape with credentials", n)
+	if n := len(sim.Requests()); n != 2 {
+		t.Errorf("OMS was called %d times, want only for the scrape and the look with credentials", n)
 	}
 }
 

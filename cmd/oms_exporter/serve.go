@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -204,7 +205,13 @@ func listenAndServe(
 ) error {
 	const gracePeriod = 8 * time.Second // a stop is promised to end within ten
 	server := newServer(handler, base)
-	server.BaseContext = ready
+	server.BaseContext = func(l net.Listener) context.Context {
+		notifyReady()
+		if s.listening != nil {
+			s.listening(l.Addr())
+		}
+		return context.Background()
+	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)

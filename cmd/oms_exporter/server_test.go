@@ -185,7 +185,7 @@ func TestAnHTTP2ScraperThatDoesNotReadIsCutOff(t *testing.T) {
 	}
 	defer good.Body.Close()
 
-	if took := time.Since(began); good.StatusCode != http.StatusOK || took < 4*time.Second || took > 10*time.Second {
+	if took := time.Since(began); good.StatusCode != http.StatusOK || took < 4*time.Second || took > 20*time.Second { // without that, 35 s
 		t.Errorf("status %d after %s, want 200 after about 5 s", good.StatusCode, took)
 	}
 }

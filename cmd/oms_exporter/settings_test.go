@@ -42,6 +42,7 @@ var settings = []struct{ key, yaml, changes string }{
 	{"targets.*.verify", "verify: true", `asked: ListProjectFullVerifyResult `},
 	{"targets.*.component", "component: true", `asked: DescribeProjectComponents `},
 	{"targets.*.password_changed", "password_changed: 2025-03-01", `oms_exporter_credentials_changed_timestamp_seconds.* 1.7407872e\+09\n`},
+	{"targets.*.console_url", "console_url: https://console.example/", `href="https://console.example/"`},
 	{"targets.*.labels", "labels: {region: hz}", `"region": *"hz"`},
 	{"delay_thresholds.importance.*.warning", "importance: {HIGH: {warning: 7s, critical: 9s}}", delayOf("t1", "warning", 7)},
 	{"delay_thresholds.importance.*.critical", "importance: {HIGH: {warning: 7s, critical: 9s}}", delayOf("t1", "critical", 9)},
@@ -143,6 +144,9 @@ func observed(t *testing.T, target, thresholds string, flags ...string) string {
 	}
 	p := start(t, append(flags, "--collector.detail")...)
 	scraped, discovered := get(t, p.url+path).body, get(t, p.url+"/sd").body
+	if strings.Contains(target+strings.Join(flags, " "), "console") { // looking at the page lists again
+		scraped += get(t, p.url+"/?task=np_1").body
+	}
 	if path != "/metrics" {
 		scraped += get(t, p.url+"/metrics").body
 	}

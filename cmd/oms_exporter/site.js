@@ -14,15 +14,21 @@
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (mine !== latest) return; // somebody has gone on
-    const focus = document.activeElement?.getAttribute?.("href");
-    const inTable = document.activeElement?.closest?.("#tasks");
+    const focused = document.activeElement?.id;
     for (const id of parts) {
       const fresh = page.getElementById(id), old = document.getElementById(id);
-      if (fresh && old && fresh.innerHTML !== old.innerHTML) old.replaceWith(document.adoptNode(fresh));
+      if (fresh && old && fresh.innerHTML !== old.innerHTML) old.replaceChildren(...fresh.childNodes);
     }
-    if (inTable && focus) document.querySelector(`#tasks a[href="${CSS.escape(focus)}"]`)?.focus();
+    if (focused) document.getElementById(focused)?.focus();
+    soon();
   }
   const quietly = (address) => show(address).catch(() => {}); // the next refresh tries again
+
+  // An OMS that is slow may have been listed in a moment.
+  const soon = () => {
+    if (document.querySelector(".pending")) setTimeout(() => quietly(location.href), 2000);
+  };
+  soon();
 
   let typing;
   function search() {

@@ -29,7 +29,7 @@ type target struct {
 	http      *http.Client
 	own       *prometheus.Registry // of the exporter's own metrics about it
 	limits    *limits
-	lookout   *lookout
+	lookout   lookout
 }
 
 // displayName is the name of a target where one must be shown.
@@ -154,7 +154,7 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	options.Room = collector.NewRoom(t.answers)
 	return &target{
 		name: name, config: cfg, http: hc, client: client, own: own,
-		collector: collector.New(client.List, options), limits: newLimits(t.answers), lookout: &lookout{},
+		collector: collector.New(client.List, options), limits: newLimits(t.answers),
 	}, nil
 }
 

@@ -142,6 +142,7 @@ var rows = []struct {
 	{"identity", func(ctx context.Context, h *harness, s sizes) ([]line, error) {
 		return compare(ctx, h, setup{tasks: s.tasks, encoding: "identity"})
 	}},
+	{"protobuf", protobuf},
 	{"floor", aboveFloor},
 	{"latency", latency},
 	{"blobs", blobs},
@@ -171,6 +172,33 @@ func compare(ctx context.Context, h *harness, s setup) ([]line, error) {
 		memory,
 		{what + "wall", seconds(ours.wall), seconds(textbook.wall), wall, "", false},
 	}, nil
+}
+
+// protobuf measures scrapes in protobuf, beside the textbook's and beside those in text.
+func protobuf(ctx context.Context, h *harness, s sizes) ([]line, error) {
+	var lines []line
+	for _, encoding := range []string{"gzip", "identity"} {
+		common := setup{tasks: s.tasks, encoding: encoding}
+		text, _, err := h.measure(ctx, common)
+		if err != nil {
+			return nil, err
+		}
+		common.format, common.textbook = protobufFormat, true
+		ours, textbook, err := h.measure(ctx, common)
+		if err != nil {
+			return nil, err
+		}
+		what := fmt.Sprintf("%d tasks, protobuf, %s: ", s.tasks, encoding)
+		cpu, rss := median(textbook.cpu)/median(ours.cpu), textbook.peakRSS/ours.peakRSS
+		more, larger := median(ours.cpu)/median(text.cpu), ours.peakRSS/text.peakRSS
+		lines = append(lines,
+			line{what + "CPU", seconds(ours.cpu), seconds(textbook.cpu), cpu, ">= 10", cpu >= 10},
+			line{what + "peak RSS", mebibytes(ours.peakRSS), mebibytes(textbook.peakRSS), rss, ">= 4", rss >= 4},
+			line{what + "CPU / CPU of text, " + seconds(text.cpu), seconds(ours.cpu), "", more, "<= 1.25", more <= 1.25},
+			line{what + "peak RSS / that of text, " + mebibytes(text.peakRSS), mebibytes(ours.peakRSS), "", larger, "<= 1.25", larger <= 1.25},
+		)
+	}
+	return lines, nil
 }
 
 // aboveFloor measures how far a scrape is from what none can do without.

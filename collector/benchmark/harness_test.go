@@ -219,13 +219,28 @@ func readExposition(r io.Reader) (exposition, error) {
 type scraper struct {
 	client   *http.Client
 	encoding string
+	format   string // its media type
 }
+
+const (
+	textFormat     = "text/plain"
+	protobufFormat = "application/vnd.google.protobuf"
+)
 
 func newScraper(encoding string) *scraper {
 	return &scraper{
-		&http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}, encoding,
+		&http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}},
+		encoding, textFormat,
 	}
 }
+
+var accepts = map[string]string{
+	textFormat:     "text/plain;version=0.0.4;q=1,*/*;q=0.1",
+	protobufFormat: protobufFormat + ";proto=io.prometheus.client.MetricFamily;encoding=delimited",
+}
+
+// in returns a scraper that asks for a format over the same connections.
+func (s *scraper) in(format string) *scraper { return &scraper{s.client, s.encoding, format} }
 
 // scrape passes the body of a scrape to read.
 func (s *scraper) scrape(ctx context.Context, url string, read func(io.Reader) error) error {
@@ -233,7 +248,7 @@ func (s *scraper) scrape(ctx context.Context, url string, read func(io.Reader) e
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Accept", "text/plain;version=0.0.4;q=1,*/*;q=0.1")
+	r.Header.Set("Accept", accepts[s.format])
 	r.Header.Set("Accept-Encoding", s.encoding)
 	response, err := s.client.Do(r)
 	if err != nil {
@@ -243,7 +258,7 @@ func (s *scraper) scrape(ctx context.Context, url string, read func(io.Reader) e
 	encoding := cmp.Or(response.Header.Get("Content-Encoding"), "identity")
 	kind := response.Header.Get("Content-Type")
 	if response.StatusCode != http.StatusOK || encoding != s.encoding ||
-		!strings.HasPrefix(kind, "text/plain; version=0.0.4") {
+		!strings.HasPrefix(kind, s.format+"; ") {
 		return fmt.Errorf("%s: %s, %s, %s", url, response.Status, kind, encoding)
 	}
 	return read(response.Body)
@@ -260,11 +275,12 @@ type setup struct {
 	blobBytes  int
 	latency    time.Duration
 	encoding   string
-	batch      int  // scrapes one after another in a run; 0 means 1
-	together   int  // scrapes at once instead; 0 means 1
-	textbook   bool // measure it too
-	floor      bool // measure the floor too
-	ownMetrics bool // let the exporter export how often it has allocated
+	format     string // by default text
+	batch      int    // scrapes one after another in a run; 0 means 1
+	together   int    // scrapes at once instead; 0 means 1
+	textbook   bool   // measure it too
+	floor      bool   // measure the floor too
+	ownMetrics bool   // let the exporter export how often it has allocated
 }
 
 // Figures are what was measured of an exporter. Those of a scrape have one value
@@ -318,7 +334,7 @@ func (h *harness) measure(ctx context.Context, s setup) (ours, beside *figures, 
 		return nil, nil, err
 	}
 	defer exporter.stop()
-	scraper := newScraper(s.encoding)
+	scraper := newScraper(s.encoding).in(cmp.Or(s.format, textFormat))
 	defer scraper.client.CloseIdleConnections() // so that nobody waits for them at the end
 	measured := []*measurement{{setup: s, process: exporter, scraper: scraper}}
 	if env := s.beside(oms, exporter); env != nil {
@@ -402,7 +418,7 @@ type measurement struct {
 	mallocs float64 // in its life, as of the last scrape
 }
 
-// warmUp scrapes once, and looks at what comes.
+// warmUp scrapes once, as text, and looks at what comes.
 func (m *measurement) warmUp(ctx context.Context) error {
 	e, err := m.look(ctx)
 	if err != nil {
@@ -431,7 +447,7 @@ func (m *measurement) scrapeUntil(
 
 func (m *measurement) look(ctx context.Context) (exposition, error) {
 	var e exposition
-	err := m.scraper.scrape(ctx, m.process.url, func(r io.Reader) (err error) {
+	err := m.scraper.in(textFormat).scrape(ctx, m.process.url, func(r io.Reader) (err error) {
 		e, err = readExposition(r)
 		return err
 	})

@@ -90,7 +90,7 @@ func copyOfRepository(t *testing.T) (root string) {
 		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, name), content, 0o700); err != nil { //nolint:gosec // scripts
+		if err := os.WriteFile(filepath.Join(root, name), content, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

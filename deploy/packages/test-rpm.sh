@@ -36,4 +36,5 @@ grep -q '^# changed' "$root"/etc/default/oms_exporter.rpmsave || fail 'changed c
 left=$(diff <(echo "$before") <(traces) | sed -n 's/^> //p' || true)
 echo "left: $left"
 [[ $left == ./etc/default/oms_exporter.rpmsave ]] || fail 'traces are left'
+rm "$root/etc/default/oms_exporter.rpmsave"
 echo OK

@@ -190,6 +190,18 @@ func fewPages(r *rehearsal, s scene) error {
 	return nil
 }
 
+// blames returns a check that a page about a late task has these words about a component.
+func blames(words string) func(*rehearsal, scene) error {
+	return func(r *rehearsal, s scene) error {
+		for _, p := range r.pages.of(s.name, fired("OMSTaskDelayCritical")) {
+			if strings.Contains(p.Annotations["description"], words) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s: no page says %q", s.name, words)
+	}
+}
+
 // await waits until an alert of a scene arrives.
 func (r *rehearsal) await(ctx context.Context, scene, alert string) error {
 	limit := time.NewTimer(r.real(r.most))

@@ -109,12 +109,14 @@ var scenes = []scene{
 	},
 	{
 		name: "store_dead", want: []string{"OMSTaskDelayCritical"},
+		check: blames("Its store is UNEXPECTED_EXIT."),
 		may: []string{
 			"OMSTaskDelayHigh", "OMSTaskCheckpointFrozen", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
 		},
 	},
 	{
 		name: "slow_apply", want: []string{"OMSTaskDelayCritical"},
+		check: blames("Its incr_sync is behind."),
 		may: []string{
 			"OMSTaskDelayHigh", "OMSTaskFallingBehind", "OMSTaskAlarmingInOMS",
 		},

@@ -14,6 +14,7 @@ import (
 // An alert is one as Alertmanager describes it.
 type alert struct {
 	Labels      map[string]string
+	Annotations map[string]string
 	StartsAt    time.Time // when it began to fire, after its "for"
 	Fingerprint string
 }

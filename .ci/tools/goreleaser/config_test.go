@@ -56,7 +56,7 @@ func TestArchivesHaveFilesThatThereAre(t *testing.T) {
 		if strings.HasPrefix(source, "dist/") {
 			continue // is built
 		}
-		if found, err := filepath.Glob(filepath.Join(repository, source)); err != nil || len(found) == 0 {
+		if found, err := filepath.Glob(filepath.Join(repository, strings.ReplaceAll(source, "**/", ""))); err != nil || len(found) == 0 {
 			t.Errorf("there is no %s (%v)", source, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/config"
+	"helm.sh/helm/v3/pkg/lint"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -19,8 +20,13 @@ const canary = "CANARY-s3cr3t"
 // the chart renders them, or if the reason quotes the canary.
 func refusal(t *testing.T, v map[string]any) string {
 	t.Helper()
-	for _, object := range []string{"networkPolicy", "dashboards", "prometheusRule"} {
+	for _, object := range []string{"networkPolicy", "dashboards"} {
 		v[object] = map[string]any{"enabled": true}
+	}
+	for _, m := range lint.All(chartDir, v, "monitoring", true).Messages {
+		if strings.Contains(m.Error(), canary) {
+			t.Errorf("helm lint quotes the secret: %v", m)
+		}
 	}
 	files, err := manifests(load(t), v)
 	if err == nil {
@@ -85,6 +91,10 @@ func TestSecretsThatManyCouldReadAreRefused(t *testing.T) {
 		"password of ServiceMonitor": {one + "serviceMonitor: {enabled: true, basicAuth: {username: a, password: " + canary + "}}", "serviceMonitor.basicAuth.password: want a mapping with the keys key, name"},
 		"password of ScrapeConfig":   {several + "scrapeConfig: {enabled: true, basicAuth: {password: " + canary + "}}", "scrapeConfig.basicAuth.password: want a mapping"},
 		"key of ServiceMonitor":      {one + "serviceMonitor: {enabled: true, tlsConfig: {keySecret: " + canary + "}}", "serviceMonitor.tlsConfig.keySecret: want a mapping"},
+
+		"runbooks":         {one + "prometheusRule: {runbookURL: 'https://u:" + canary + "@h'}", "prometheusRule.runbookURL: want a URL"},
+		"text for targets": {"config: {targets: " + canary + "}", "/config/targets': got string, want object"},
+		"text for files":   {"oms: {url: 'http://a'}\nsecret: {files: " + canary + "}", "/secret/files': got string, want object"},
 
 		"environment":               {password, "extraEnv OMS_PASSWORD: a Deployment is no place for it"},
 		"environment, with a space": {one + "extraEnv: [{name: 'OMS_PASSWORD ', value: " + canary + "}]", "extraEnv: the name of a variable"},

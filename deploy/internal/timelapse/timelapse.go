@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -24,6 +25,10 @@ var ownClock = []string{
 	"oms:task_failing_since:timestamp_seconds",
 	"oms:task_step_failing_since:timestamp_seconds",
 }
+
+// exporterClock is a series that the exporter stamps by its own clock, of which the
+// rules want the age too.
+const exporterClock = "oms_task_component_result_timestamp_seconds"
 
 // Expr returns the PromQL expression that means at this speed what expr means
 // in real time.
@@ -53,7 +58,7 @@ func rewrite(expr *parser.Expr, speed float64) {
 	case *parser.VectorSelector:
 		e.OriginalOffset = divide(e.OriginalOffset, speed)
 		if slices.Contains(ownClock, e.Name) {
-			*expr = must(fmt.Sprintf("(time() - %s * (time() - %s))", number(speed), e))
+			*expr = older(e, speed)
 		}
 	case *parser.MatrixSelector:
 		e.Range = divide(e.Range, speed)
@@ -68,7 +73,15 @@ func rewrite(expr *parser.Expr, speed float64) {
 		if e.Func.Name == "deriv" || e.Func.Name == "rate" || e.Func.Name == "irate" {
 			*expr = must(fmt.Sprintf("(%s / %s)", e, number(speed)))
 		}
+		if strings.HasPrefix(e.String(), "last_over_time("+exporterClock+"[") {
+			*expr = older(e, speed)
+		}
 	}
+}
+
+// older multiplies the age of a time by the speed.
+func older(time parser.Expr, speed float64) parser.Expr {
+	return must(fmt.Sprintf("(time() - %s * (time() - %s))", number(speed), time))
 }
 
 // operands returns pointers to the operands of an expression.

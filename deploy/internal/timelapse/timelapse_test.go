@@ -24,6 +24,10 @@ func TestExpr(t *testing.T) {
 			"what the rules stamped by Prometheus' clock", `last_over_time(oms:task_failing_since:timestamp_seconds[6m]) or time() - oms:task_failing_since:timestamp_seconds >= 300`,
 			`last_over_time(oms:task_failing_since:timestamp_seconds[6s]) or time() - (time() - 60 * (time() - oms:task_failing_since:timestamp_seconds)) >= 300`,
 		},
+		{
+			"what the exporter stamped by its own clock", `a - last_over_time(oms_task_component_result_timestamp_seconds[2m])`,
+			`a - (time() - 60 * (time() - last_over_time(oms_task_component_result_timestamp_seconds[2s])))`,
+		},
 		{"OMS's clock runs faster by itself", `time() + oms_clock_skew_seconds`, `time() + oms_clock_skew_seconds`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -132,9 +132,9 @@ imagePullSecrets:
 {{- range .Values.config.targets }}{{ $urls = append $urls .url }}{{ end }}
 {{- $ports := list }}
 {{- range $urls }}
-{{- $url := urlParse . }}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
-{{- if not $port }}{{ $port = ternary "443" "80" (eq $url.scheme "https") }}{{ end }}
+{{- $host := regexFind "^https?://[^/]+" . }}
+{{- $port := regexFind ":[0-9]+$" $host | trimPrefix ":" }}
+{{- if not $port }}{{ $port = ternary "443" "80" (hasPrefix "https:" $host) }}{{ end }}
 {{- $ports = append $ports $port }}
 {{- end }}
 {{- $ports | uniq | sortAlpha | toJson }}
@@ -145,7 +145,7 @@ imagePullSecrets:
 {{- $values := .Values }}
 {{- $shapes := .Files.Get "files/shapes.yaml" | fromYaml }}
 {{- range $key, $shape := $shapes.shapes.values }}
-{{- $partial := list "serviceMonitor" "scrapeConfig" | has $key }}
+{{- $partial := list "serviceMonitor" "scrapeConfig" "prometheusRule" | has $key }}
 {{- include "oms-exporter.shaped" (dict "at" $key "value" (index $values $key) "shape" $shape "all" $shapes "partial" $partial) }}
 {{- end }}
 {{- range $name, $target := $values.config.targets }}

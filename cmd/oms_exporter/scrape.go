@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"oms_exporter/collector"
+)
+
+// scrapeOnceSettings are those of the command scrape.
+type scrapeOnceSettings struct {
+	oms    omsSettings
+	scrape scrapeSettings
+	target string
+	output string // a file, or empty for stdout
+}
+
+func addScrape(app *kingpin.Application) (*kingpin.CmdClause, command) {
+	s := &scrapeOnceSettings{oms: omsSettings{target: defaultTarget()}}
+	cmd := app.Command("scrape",
+		"Scrape an OMS once, to stdout or to a file for the textfile collector of node_exporter.")
+	addOMSFlags(cmd, &s.oms)
+	addScrapeFlags(cmd, &s.scrape)
+	cmd.Flag("target", "The target of the configuration file to scrape, if it has several.").
+		StringVar(&s.target)
+	cmd.Flag("output.file", "Write to this file, such as /var/lib/node_exporter/oms.prom. "+
+		"It is replaced as a whole, and others can read it.").StringVar(&s.output)
+	return cmd, func(ctx context.Context, stdout, _ io.Writer) error {
+		return scrapeOnce(ctx, s, stdout)
+	}
+}
+
+// scrapeOnce writes what a scrape of an OMS answers. If the OMS cannot be used, it
+// writes that, with oms_up 0, and the error says why.
+func scrapeOnce(ctx context.Context, s *scrapeOnceSettings, stdout io.Writer) error {
+	loaded, err := s.load()
+	if err != nil {
+		return err
+	}
+	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
+		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
+	if err != nil {
+		return err
+	}
+	defer targets.close()
+	snapshot := s.list(ctx, targets.all()[0])
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	exposition, err := textOf(snapshot)
+	if err != nil {
+		return err
+	}
+	if s.output == "" {
+		_, err = stdout.Write(exposition)
+	} else {
+		err = replaceFile(s.output, exposition)
+	}
+	return cmp.Or(err, snapshot.Err())
+}
+
+// load returns the configuration of the one target to scrape.
+func (s *scrapeOnceSettings) load() (*fileConfig, error) {
+	if err := cmp.Or(s.oms.validate(), s.scrape.validate()); err != nil {
+		return nil, err
+	}
+	loaded, err := s.oms.load()
+	if err != nil {
+		return nil, err
+	}
+	if s.target != "" {
+		chosen := checkSettings{oms: s.oms, targets: []string{s.target}}
+		return loaded, chosen.choose(loaded)
+	}
+	if len(loaded.Targets) > 1 {
+		return nil, usagef("%s has %s: choose one with --target", s.oms.configFile,
+			amount(len(loaded.Targets), "target"))
+	}
+	return loaded, nil
+}
+
+// list lists the tasks of a target. What is to be asked about single tasks is asked after
+// a listing, and is in the next one.
+func (s *scrapeOnceSettings) list(ctx context.Context, t *target) *collector.Snapshot {
+	ctx, cancel := context.WithTimeout(ctx,
+		cmp.Or(time.Duration(t.config.Timeout), s.scrape.timeout))
+	defer cancel()
+	first := t.collector.Scrape(ctx)
+	t.collector.Settle()
+	for _, look := range t.collector.Looks() {
+		if look.Asked > look.Failed {
+			return t.collector.Scrape(ctx)
+		}
+	}
+	return first
+}
+
+func textOf(metrics prometheus.Collector) ([]byte, error) {
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(metrics); err != nil {
+		return nil, err
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return nil, err
+		}
+	}
+	return text.Bytes(), nil
+}
+
+// replaceFile replaces a file, or makes one, so that at any time, even after a crash,
+// readers find all of the old or all of the new content.
+func replaceFile(name string, content []byte) error {
+	const readable = 0o644
+	// The collector reads *.prom, which the temporary name does not match.
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return usagef("--output.file: %w", err)
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it is gone if all went well
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(readable)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
