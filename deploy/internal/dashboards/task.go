@@ -102,7 +102,7 @@ func taskStory() panel {
 	words := append(mapping{{-1, "unknown"}}, taskStates...)
 	words = append(words, meaning{alertCode, "none"}, meaning{alertCode + 1, "pending"}, meaning{alertCode + 2, "firing"})
 	return panel{
-		title: "Status and alerts", w: 14, h: 7, look: timeline, unit: "none", mapping: words,
+		title: "Status and alerts", w: 13, h: 7, look: timeline, unit: "none", mapping: words,
 		says: `Since when the task is in its status, and when which alert of ours was pending and
 			firing. No alert is good news only while OMS answers. A gap means that nothing was
 			known.`,
@@ -127,7 +127,7 @@ func taskErrors() panel {
 		ago    = `<each> (oms:clock:timestamp_seconds{<sel>}) - <oms> group_right () <each> `
 	)
 	return panel{
-		title: "Errors", w: 10, h: 7, unit: "none", look: bare,
+		title: "Errors", w: 11, h: 7, unit: "none", look: bare,
 		says: `The error codes of the task and its steps, which are what to look for in the console and
 			in OMS's documents, and how long ago the task or the step last failed. A task that has
 			recovered may still have one. No step: the error is the task's.`,
