@@ -133,7 +133,7 @@ func taskErrors() panel {
 			recovered may still have one. No step: the error is the task's.`,
 		table: &table{
 			by: []string{"task_id", "step", "error_code", "level"}, sort: "Failed", rising: true,
-			none: "no error",
+			none: "no error", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Error", label: "error_code"},
 				{title: "Step", label: "step", width: 120},
@@ -322,7 +322,7 @@ func taskStepTable() panel {
 			percent of it takes. 100 % is not caught up: an incremental step stays at it however far
 			behind it is, and a finished verification stays RUNNING.`,
 		table: &table{
-			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps",
+			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Step", label: "step"},
 				{
@@ -430,7 +430,7 @@ func components() panel {
 			them. Only for tasks in trouble, and only with --collector.component; asked at most every 5
 			minutes.`,
 		table: &table{
-			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for",
+			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Component", label: "component"},
 				{title: "Way", label: "direction", width: 80},
