@@ -263,7 +263,7 @@ func chosen(task, span, rate string) map[string]string {
 // otherwise is what a query gives if there is nothing to count or to show. Here
 // there always is.
 var otherwise = regexp.MustCompile(`( or 0 \* count\(oms_up\{[^}]*\} == 1\)` +
-	`| or on \(\) (label_replace)?\(0 \* count\((oms_up|oms:exporter_up:bool)\{[^}]*\}.*` +
+	`| or on \(\) (label_replace)?\(0 \* count\((oms_up|oms:exporter_up:bool|oms_task_info)\{[^}]*\}.*` +
 	`| or (on \(\) )?label_replace\(vector\(-?\d+\).*` +
 	`| or on \(\) vector\(-3\))$`)
 

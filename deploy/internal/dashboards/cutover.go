@@ -247,10 +247,10 @@ func cutoverBack() row {
 				below the line at 30 s, going back loses nothing. Empty: no task replays backwards, or
 				nothing is known.`,
 			queries: []query{{
-				expr: `<each> (oms:task_effective_delay:seconds{direction="reverse", <sel>}) and <link> topk(20,
+				expr: `<each> (oms:task_effective_delay:seconds{direction="reverse", <sel>} and <link> topk(20,
 					<each> (last_over_time(oms:task_effective_delay:seconds{direction="reverse", <sel>}[1h] @ end()))
 					<in ended>
-				)`,
+				))`,
 				legend: "{{task_name}}",
 			}},
 		},

@@ -292,9 +292,9 @@ func fleetHistory() row {
 				got there. A straight rise of one second per second stands still; a fall is catching
 				up. Below the line at 30 s is in step. Thresholds differ by task: OMS / Task draws them.`,
 			queries: []query{{
-				expr: `<each> (oms:task_effective_delay:seconds{<sel>}) and <link> topk(10,
+				expr: `<each> (oms:task_effective_delay:seconds{<sel>} and <link> topk(10,
 					<each> (last_over_time(oms:task_effective_delay:seconds{<sel>}[1h] @ end())) <in ended>
-				)`,
+				))`,
 				legend: "{{task_name}} ({{direction}})",
 			}},
 		},
@@ -337,11 +337,11 @@ func fleetHistory() row {
 				that did nothing of that are not here. Stripes of FAILED and RUNNING are a fault that OMS's
 				retries hide. A gap means that nothing was known, not that all was well.`,
 			queries: []query{{
-				expr: `<each> (oms:task_status:code{<sel>}) and <task> topk(30, <each> (
+				expr: `<each> (oms:task_status:code{<sel>} and <task> topk(30, <each> (
 					changes(oms:task_status:code{<sel>}[$__range] @ end())
 					+ (last_over_time(oms:task_status:code{<sel>}[1h] @ end()) == bool 4)
 					+ (last_over_time(oms:task_status:code{<sel>}[1h] @ end()) == bool 3)
-				) > 0 <in ended>)` + orNothing("task_name", "all tasks"),
+				) > 0 <in ended>))` + orNothing("task_name", "all tasks"),
 				legend: "{{task_name}}",
 			}},
 		},

@@ -102,7 +102,7 @@ func taskStory() panel {
 	words := append(mapping{{-1, "unknown"}}, taskStates...)
 	words = append(words, meaning{alertCode, "none"}, meaning{alertCode + 1, "pending"}, meaning{alertCode + 2, "firing"})
 	return panel{
-		title: "Status and alerts", w: 14, h: 7, look: timeline, unit: "none", mapping: words,
+		title: "Status and alerts", w: 13, h: 7, look: timeline, unit: "none", mapping: words,
 		says: `Since when the task is in its status, and when which alert of ours was pending and
 			firing. No alert is good news only while OMS answers. A gap means that nothing was
 			known.`,
@@ -127,13 +127,13 @@ func taskErrors() panel {
 		ago    = `<each> (oms:clock:timestamp_seconds{<sel>}) - <oms> group_right () <each> `
 	)
 	return panel{
-		title: "Errors", w: 10, h: 7, unit: "none", look: bare,
+		title: "Errors", w: 11, h: 7, unit: "none", look: bare,
 		says: `The error codes of the task and its steps, which are what to look for in the console and
 			in OMS's documents, and how long ago the task or the step last failed. A task that has
 			recovered may still have one. No step: the error is the task's.`,
 		table: &table{
 			by: []string{"task_id", "step", "error_code", "level"}, sort: "Failed", rising: true,
-			none: "no error",
+			none: "no error", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Error", label: "error_code"},
 				{title: "Step", label: "step", width: 120},
@@ -322,7 +322,7 @@ func taskStepTable() panel {
 			percent of it takes. 100 % is not caught up: an incremental step stays at it however far
 			behind it is, and a finished verification stays RUNNING.`,
 		table: &table{
-			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps",
+			by: []string{"step", "task_id", "task_name"}, inOrder: true, none: "no steps", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Step", label: "step"},
 				{
@@ -430,7 +430,7 @@ func components() panel {
 			them. Only for tasks in trouble, and only with --collector.component; asked at most every 5
 			minutes.`,
 		table: &table{
-			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for",
+			by: []string{"task_id", "component", "direction", "status"}, none: "not asked for", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Component", label: "component"},
 				{title: "Way", label: "direction", width: 80},
