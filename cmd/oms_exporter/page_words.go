@@ -154,13 +154,13 @@ var words = map[string][2]string{
 	"state.person":    {"waits for a person", "等待人工操作"},
 
 	"concern.failed":           {"The task has failed", "任务失败"},
-	"concern.logs_almost_lost": {"The logs it resumes from are almost gone", "续传所需日志即将被清理"},
+	"concern.logs_almost_lost": {"The logs needed to resume are almost gone", "续传所需日志即将被清理"},
 	"concern.very_late":        {"Very late", "延迟严重"},
 	"concern.step_failed":      {"A step has failed; OMS retries it", "步骤失败，OMS 正在重试"},
 	"concern.late":             {"Late", "延迟"},
 	"concern.sample_stale":     {"OMS no longer measures the delay", "OMS 已停止测量延迟"},
-	"concern.delay_unknown":    {"OMS tells no delay", "OMS 未提供延迟"},
-	"concern.logs_running_out": {"Half of the time to resume is over", "可续传时间已过半"},
+	"concern.delay_unknown":    {"OMS reports no delay", "OMS 未提供延迟"},
+	"concern.logs_running_out": {"Half of the log retention has passed", "可续传时间已过半"},
 	"concern.records_differ":   {"Verification found differences", "校验发现不一致"},
 	"concern.clocks_disagree":  {"Negative delay: clocks disagree", "延迟为负：时钟不一致"},
 	"concern.alarming":         {"OMS raises an alarm", "OMS 正在告警"},
@@ -206,8 +206,8 @@ var words = map[string][2]string{
 		"自 %[2]s UTC 起，OMS 已 %[1]d 次拒绝该密码。将于 %[3]s UTC 重新发送，或密码更改后立即发送。",
 	},
 	"rows and tasks": {
-		"Rows are what the pages contain. There are more of them than tasks if tasks are listed twice " +
-			"or excluded by the configuration, or if the listing was repeated.",
+		"Rows counts the entries of all pages. It exceeds the number of tasks when a task is listed " +
+			"twice or excluded by the configuration, or when the listing was repeated.",
 		"行数是各页内容之和。任务被重复列出、被配置排除，或读取被重复时，行数多于任务数。",
 	},
 	"look.action":  {"Action", "接口"},

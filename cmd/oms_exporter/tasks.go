@@ -159,7 +159,7 @@ func (s *tasksSettings) print(w io.Writer, o *overview) error {
 	}
 	writeTable(&text, rows, screen)
 	if left := len(o.Tasks) - len(rows); left > 0 {
-		fmt.Fprintf(&text, "and %s more\n", amount(left, "task"))
+		fmt.Fprintf(&text, "and %d more\n", left)
 	}
 	if s.watch && !screen.terminal {
 		text.WriteString("\n")
