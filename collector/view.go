@@ -290,6 +290,9 @@ func viewOf(t *task, at time.Time, without func(group string) bool) *TaskView {
 	if !without(taskGroup) {
 		v.describe(t)
 	}
+	if !without(detailGroup) {
+		v.Created, v.Started, v.Finished = t.GmtCreate, t.GmtStart, t.GmtFinish
+	}
 	if !without(tagGroup) {
 		tagRows(t, func(l omsclient.Label) { v.Tags = append(v.Tags, cmp.Or(l.Name, l.ID)) })
 	}
@@ -331,7 +334,6 @@ func (v *TaskView) describe(t *task) {
 	v.SourceType, v.SinkType = t.SourceEndpointType, t.SinkEndpointType
 	v.Errors = codesOf(&t.ExtraInfo.Failure)
 	v.LogRetention = optional(multiplied(t.ExtraInfo.SourceStoreKeptHour, 3600))
-	v.Created, v.Started, v.Finished = t.GmtCreate, t.GmtStart, t.GmtFinish
 	v.Failed = t.ExtraInfo.FailedTime
 	threshold := thresholdFor(t)
 	v.WarningDelay = optional(threshold.Warning.Seconds(), threshold.Warning > 0)

@@ -90,11 +90,23 @@ func (t *target) use(ctx context.Context, use func(*collector.Snapshot)) {
 	})
 }
 
-// list makes a listing for people, which scrapes may share. It reports whether the listing has
-// ended while they had patience.
-func (t *target) list(ctx context.Context) (ended bool) {
+// due reports whether people should get another listing: the last one is not recent, or nothing
+// is kept of it. A failure is not repeated for a while.
+func (t *target) due() bool {
+	fetches := t.collector.Fetches()
+	if len(fetches) == 0 || time.Since(fetches[0].Start) >= recent {
+		return true
+	}
+	return fetches[0].Err == nil && t.lookout.look() == nil
+}
+
+// list makes a listing for people, which scrapes may share, unless somebody else has just made
+// the one that is due. It reports whether the listing has ended while they had patience.
+func (t *target) list(ctx context.Context, again bool) (ended bool) {
 	done := t.lookout.listings.DoChan("", func() (any, error) {
-		t.use(context.WithoutCancel(ctx), func(*collector.Snapshot) {})
+		if again || t.due() {
+			t.use(context.WithoutCancel(ctx), func(*collector.Snapshot) {})
+		}
 		return nil, nil
 	})
 	select {
@@ -106,15 +118,12 @@ func (t *target) list(ctx context.Context) (ended bool) {
 	return false
 }
 
-// look returns the last complete listing for people. If it is not recent, or they want another
-// one, they get that. A failure is not repeated for a while. It reports whether OMS is still
-// being listed.
+// look returns the last complete listing for people, or a new one if that is due or they want it
+// again. It reports whether OMS is still being listed.
 func (t *target) look(ctx context.Context, again bool) (l *listing, pending bool) {
 	l = t.lookout.look()
-	fetches := t.collector.Fetches()
-	known := len(fetches) > 0 && time.Since(fetches[0].Start) < recent
-	if again || !known || l == nil && fetches[0].Err == nil {
-		pending = !t.list(ctx)
+	if again || t.due() {
+		pending = !t.list(ctx, again)
 		l = t.lookout.look()
 	}
 	return l, pending

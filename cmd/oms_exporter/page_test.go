@@ -436,6 +436,12 @@ func TestNothingIsKeptWhileNobodyLooks(t *testing.T) {
 			return s.Value() != nil
 		}
 
+		listed := func() bool {
+			target.lookout.mu.Lock()
+			defer target.lookout.mu.Unlock()
+			return target.lookout.listing != nil
+		}
+
 		if kept(scraped()) {
 			t.Error("a snapshot is kept that nobody has asked for")
 		}
@@ -446,7 +452,7 @@ func TestNothingIsKeptWhileNobodyLooks(t *testing.T) {
 			t.Error("a snapshot is not kept although somebody looked within the hour")
 		}
 		<-time.After(2 * time.Minute)
-		if kept(seen) || target.lookout.listing != nil {
+		if kept(seen) || listed() {
 			t.Error("a snapshot is kept an hour after the last look")
 		}
 		if kept(scraped()) {
