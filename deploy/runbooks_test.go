@@ -179,7 +179,7 @@ func sameParts(text, dir string) map[string][]string {
 	for _, m := range linkEnd.FindAllStringSubmatch(text, -1) {
 		to := m[1]
 		if !strings.Contains(to, ":") {
-			to = strings.NewReplacer("runbooks/zh-CN/", "runbooks/", ".zh-CN.md", ".md").Replace(filepath.Join(dir, to))
+			to = strings.NewReplacer("runbooks/zh-CN/", "runbooks/", "docs/zh/", "docs/", ".zh-CN.md", ".md").Replace(filepath.Join(dir, to))
 		}
 		parts["link"] = append(parts["link"], to)
 	}
