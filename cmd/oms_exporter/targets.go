@@ -180,9 +180,10 @@ func (t *targets) gatherers() prometheus.Gatherers {
 	return gatherers
 }
 
-// close closes idle connections.
+// close ends the listings that are under way, and closes the connections.
 func (t *targets) close() {
 	for _, target := range t.all() {
+		target.collector.Close()
 		target.http.CloseIdleConnections()
 	}
 }
