@@ -75,6 +75,14 @@ func newTargets(
 	return t, nil
 }
 
+// newTargetsOnce returns targets for a command that neither reloads, serves nor logs.
+func newTargetsOnce(
+	loaded *fileConfig, scrape *scrapeSettings, wrap transportWrapper,
+) (*targets, error) {
+	load := func() (*fileConfig, error) { return loaded, nil }
+	return newTargets(load, scrape, prometheus.NewRegistry(), log.NewNopLogger(), wrap, 0)
+}
+
 // reload reads the configuration. A mistake anywhere in it leaves everything as
 // it was. Targets that stay the same keep their connections and counters.
 func (t *targets) reload() error {
