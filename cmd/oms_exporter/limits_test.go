@@ -36,10 +36,10 @@ func TestScrapesOfManyTargetsAtOneMomentAllHaveAnAnswer(t *testing.T) {
 	for i := range targets {
 		fmt.Fprintf(&config, "  t%d: {url: %q}\n", i, url)
 	}
-	p := exporterOf(t, config.String())
+	p := exporterOf(t, config.String(), "--scrape.timeout=2m")
 	answers := make(chan string, targets)
 	for i := range targets {
-		go func() { answers <- verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, "19") }()
+		go func() { answers <- verdict(t, fmt.Sprintf("%s/probe?target=t%d", p.url, i), scrapeTimeout, "58") }()
 	}
 	<-time.After(500 * time.Millisecond) // so that all of them wait
 	close(released)
