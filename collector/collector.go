@@ -93,11 +93,12 @@ func (e *Exclude) match(t *task) string {
 // A Collector scrapes an OMS. It is a [prometheus.Collector], and safe for
 // concurrent use: scrapes that overlap share a listing.
 type Collector struct {
-	list    ListFunc
-	options Options
-	tables  []table[*Snapshot]
-	flights flights
-	looks   []looker
+	list       ListFunc
+	options    Options
+	tables     []table[*Snapshot]
+	flights    flights
+	looks      []looker
+	background *background
 
 	mu      sync.Mutex
 	history history // guarded by mu
@@ -124,20 +125,24 @@ func New(list ListFunc, options Options) *Collector {
 		list:    withinBudget(list, options.MaxTasks),
 		options: options,
 		tables:  tablesWithout(options.Without),
-		history: newHistory(),
+		history: newHistory(), background: newBackground(),
 	}
 	if ask := options.VerifyResult; ask != nil && !options.Without(verifyGroup) {
-		c.looks = append(c.looks, newLook(verifications(ask), options.Metrics, options.Logger))
+		c.looks = append(c.looks, newLook(verifications(ask), &c.options, c.background))
 	}
 	if ask := options.Components; ask != nil && !options.Without(componentsGroup) {
-		c.looks = append(c.looks, newLook(troubles(ask), options.Metrics, options.Logger))
+		c.looks = append(c.looks, newLook(troubles(ask), &c.options, c.background))
 	}
 	c.flights = flights{
 		take: c.takeSnapshot, joined: options.Metrics.coalesced, most: options.Timeout,
-		room: options.Room,
+		room: options.Room, background: c.background,
 	}
 	return c
 }
+
+// Close cancels the listings and the questions about single tasks that are under way, and
+// waits until they have ended. Scrapes after it fail.
+func (c *Collector) Close() { c.background.close() }
 
 func tablesWithout(omit func(group string) bool) []table[*Snapshot] {
 	var tables []table[*Snapshot]

@@ -18,10 +18,11 @@ import (
 type flights struct {
 	// take lists all projects, calls land when that has ended, and then makes a
 	// snapshot of them.
-	take   func(ctx context.Context, land func() (shared bool)) *Snapshot
-	joined prometheus.Counter
-	most   time.Duration // how long a flight may take, however many join it
-	room   *Room         // for snapshots that are in use
+	take       func(ctx context.Context, land func() (shared bool)) *Snapshot
+	joined     prometheus.Counter
+	most       time.Duration // how long a flight may take, however many join it
+	room       *Room         // for snapshots that are in use
+	background *background
 
 	mu       sync.Mutex
 	current  *flight         // which can be joined; nil: none
@@ -82,12 +83,8 @@ func (fs *flights) join(ctx context.Context) *flight {
 	f := &flight{done: make(chan struct{}), users: 1, latest: time.Now().Add(fs.most)}
 	f.extend(deadline)
 	fs.current = f
-	bounded, stop := context.WithDeadline(context.WithoutCancel(ctx), f.latest)
-	flightCtx, cancel := context.WithCancelCause(bounded)
-	f.cancel = cancel
 	previous := fs.previous
-	go func() {
-		defer stop()
+	f.cancel = fs.background.start(ctx, f.latest, func(flightCtx context.Context) {
 		if previous != nil {
 			<-previous // snapshots are made one after another
 		}
@@ -97,7 +94,7 @@ func (fs *flights) join(ctx context.Context) *flight {
 		//nolint:contextcheck // it inherits from ctx, but must not end with it
 		f.snapshot = fs.take(movingDeadline{flightCtx, func() time.Time { return fs.deadlineOf(f) }},
 			func() (shared bool) { return fs.land(f) })
-	}()
+	})
 	return f
 }
 

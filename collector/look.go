@@ -67,8 +67,9 @@ type answer[A any] struct {
 // A look is the questions about all tasks with one action.
 type look[A any] struct {
 	lookKind[A]
-	metrics *Metrics
-	logger  log.Logger
+	metrics    *Metrics
+	logger     log.Logger
+	background *background
 
 	mu       sync.Mutex
 	inquiry  map[string]*inquiry[A] // by id of the task
@@ -110,11 +111,11 @@ type looker interface {
 	settle()
 }
 
-func newLook[A any](kind lookKind[A], metrics *Metrics, logger log.Logger) looker {
-	metrics.expect(kind.action)
+func newLook[A any](kind lookKind[A], options *Options, background *background) looker {
+	options.Metrics.expect(kind.action)
 	return &look[A]{
-		lookKind: kind, metrics: metrics, logger: logger, inquiry: map[string]*inquiry[A]{},
-		tally: Look{Action: kind.action},
+		lookKind: kind, metrics: options.Metrics, logger: options.Logger, background: background,
+		inquiry: map[string]*inquiry[A]{}, tally: Look{Action: kind.action},
 	}
 }
 
@@ -178,11 +179,7 @@ func (l *look[A]) begin(ctx context.Context, deadline time.Time, due []string) {
 	defer l.mu.Unlock()
 	l.round = make(chan struct{})
 	l.tally.Slowest, l.tally.Err = 0, nil
-	background, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	go func() {
-		defer cancel()
-		l.run(background, due)
-	}()
+	l.background.start(ctx, deadline, func(ctx context.Context) { l.run(ctx, due) })
 }
 
 // run asks about tasks. It stops early if failures show that it is of no use.

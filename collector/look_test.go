@@ -619,6 +619,28 @@ func TestTasksInTroubleTakeTurns(t *testing.T) {
 	})
 }
 
+func TestClosingEndsTheQuestionsAboutSingleTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := collector.New(listOf(t, verifiedAndFailed), collector.Options{
+			Timeout: time.Hour,
+			Components: func(ctx context.Context, _ string) ([]omsclient.Component, []omsclient.Request, error) {
+				<-ctx.Done()
+				return nil, nil, context.Cause(ctx)
+			},
+		})
+		_ = c.Scrape(t.Context())
+		synctest.Wait() // until the question has been asked
+		began := time.Now()
+
+		c.Close()
+
+		look := c.Looks()[0]
+		if took := time.Since(began); took != 0 || look.Asked != 1 || !errors.Is(look.Err, context.Canceled) {
+			t.Errorf("after %s: %+v, want that the one question was canceled at once", took, look)
+		}
+	})
+}
+
 // 2,000 tasks whose verification is done, an exporter that has just started, and an OMS that
 // takes as long as in the vendor's sample.
 func TestAColdStartOfALargeFleet(t *testing.T) {

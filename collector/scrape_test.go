@@ -450,6 +450,25 @@ func TestAListingEndsSoonWhenTheLastScraperHasHungUp(t *testing.T) {
 	})
 }
 
+func TestClosingEndsAListingThatNobodyWaitsForAnymore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		oms := &slow{takes: time.Hour}
+		c := collector.New(oms.list, collector.Options{Timeout: 2 * time.Hour})
+		hangUp(c, time.Second)
+		began := time.Now()
+
+		c.Close()
+
+		if took := time.Since(began); took != 0 || oms.canceled.Load() != 1 {
+			t.Errorf("%d listings canceled after %s, want 1 at once", oms.canceled.Load(), took)
+		}
+		got := <-scrape(c, time.Minute)
+		if omsclient.ReasonOf(got.snapshot.Err()) != omsclient.Canceled || got.took != 0 {
+			t.Errorf("a scrape afterward: %v after %s, want %s at once", got.snapshot.Err(), got.took, omsclient.Canceled)
+		}
+	})
+}
+
 // Somebody waits all the time, so a listing that hangs would go on for ever.
 func TestAListingEndsInTimeHoweverManyJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -101,8 +101,8 @@ var (
 
 func newSnapshot(tables []table[*Snapshot], without func(group string) bool) *Snapshot {
 	return &Snapshot{
-		tables: tables, without: without, fleet: fleetCounts{tasks: map[fleetKey]int{}}, excluded: map[string]int{},
-		unknown: map[unknownValue]int{},
+		tables: tables, without: without, fleet: fleetCounts{tasks: map[fleetKey]int{}},
+		excluded: map[string]int{}, unknown: map[unknownValue]int{},
 	}
 }
 

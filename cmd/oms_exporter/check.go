@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -63,8 +62,7 @@ func (s *checkSettings) checkAll(
 	if err != nil {
 		return err
 	}
-	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), recorders.wrap, 0)
+	targets, err := newTargetsOnce(loaded, &s.scrape, recorders.wrap)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"oms_exporter/omsclient/omssim/balancer"
 )
 
 // TestConnectionsForgottenBetweenScrapesCostNoScrape has a balancer forget all
@@ -13,17 +15,17 @@ func TestConnectionsForgottenBetweenScrapesCostNoScrape(t *testing.T) {
 	t.Parallel()
 	fleets := map[int]fleet{451: fleetOf(451), 900: fleetOf(900), 3000: fleetOf(3000)}
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		for _, how := range []string{wayReset, wayClose, wayHangUp, waySwallow} {
+		for _, how := range []string{balancer.Resets, balancer.Closes, balancer.HangsUp, balancer.Swallows} {
 			for tasks, oms := range fleets {
 				for _, concurrency := range []int{1, 4, 16} {
 					t.Run(fmt.Sprintf("%s %s, %d tasks, %d at once", protocol, how, tasks, concurrency),
 						func(t *testing.T) {
 							t.Parallel()
 							node, settings := serve1or2(t, protocol, oms)
-							b := newBalancer(t, node)
+							b := balancer.New(t, node)
 							p := exporterOf(t, fmt.Sprintf(
 								"  oms: {"+settings+", concurrency: %d, page_timeout: 1s, exclude: {statuses: [RUNNING]}}\n",
-								b.address, concurrency), "--web.disable-exporter-metrics")
+								b.Address, concurrency), "--web.disable-exporter-metrics")
 
 							for n := range 3 {
 								got := verdict(t, p.url+"/probe?target=oms", scrapeTimeout, ample)
@@ -31,7 +33,7 @@ func TestConnectionsForgottenBetweenScrapesCostNoScrape(t *testing.T) {
 								if want := fmt.Sprintf("up, %d tasks", tasks); got != want {
 									t.Errorf("scrape %d: %s, want %s", n+1, got, want)
 								}
-								if b.forget(how) == 0 {
+								if b.Forget(how) == 0 {
 									t.Error("no connection was there to be forgotten")
 								}
 							}
@@ -47,24 +49,24 @@ func TestConnectionsForgottenBetweenScrapesCostNoScrape(t *testing.T) {
 func TestConnectionsForgottenInTheMidstOfAListingCostNoScrape(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		for _, how := range []string{wayReset, wayClose, waySwallow} {
+		for _, how := range []string{balancer.Resets, balancer.Closes, balancer.Swallows} {
 			t.Run(protocol+" "+how, func(t *testing.T) {
 				t.Parallel()
 				oms := fleetOf(900)
 				var (
-					b    *balancer
+					b    *balancer.Balancer
 					once atomic.Bool
 				)
 				node, settings := serve1or2(t, protocol, http.HandlerFunc(
 					func(w http.ResponseWriter, r *http.Request) {
 						page := pageAsked(r)
 						if page == 1 && once.CompareAndSwap(true, false) {
-							b.forget(how) // the answer still comes through
+							b.Forget(how) // the answer still comes through
 						}
 						fmt.Fprint(w, oms[page-1])
 					}))
-				b = newBalancer(t, node)
-				p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", page_timeout: 1s, exclude: {statuses: [RUNNING]}}\n", b.address))
+				b = balancer.New(t, node)
+				p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", page_timeout: 1s, exclude: {statuses: [RUNNING]}}\n", b.Address))
 
 				for n := range 3 {
 					once.Store(true)
@@ -113,15 +115,15 @@ func TestANameThatMovedIsFollowedAtOnce(t *testing.T) {
 						fmt.Fprint(w, answer.body)
 					}))
 				after, _ := serve1or2(t, protocol, fleetOf(5))
-				b := newBalancer(t, before)
-				p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", exclude: {statuses: [RUNNING]}}\n", b.address))
+				b := balancer.New(t, before)
+				p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", exclude: {statuses: [RUNNING]}}\n", b.Address))
 				url := p.url + "/probe?target=oms"
 
 				if got := verdict(t, url, scrapeTimeout, ample); got != "up, 451 tasks" {
 					t.Fatal("before the move:", got)
 				}
 				moved.Store(true)
-				b.moveTo(after)
+				b.MoveTo(after)
 
 				for range 2 {
 					if got := verdict(t, url, scrapeTimeout, ample); got != "up, 5 tasks" {
@@ -143,14 +145,14 @@ func TestAReloadFollowsANameThatMoved(t *testing.T) {
 			t.Parallel()
 			before, settings := serve1or2(t, protocol, fleetOf(451))
 			after, _ := serve1or2(t, protocol, fleetOf(5))
-			b := newBalancer(t, before)
-			p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", concurrency: 1, exclude: {statuses: [RUNNING]}}\n", b.address), "--web.enable-lifecycle")
+			b := balancer.New(t, before)
+			p := exporterOf(t, fmt.Sprintf("  oms: {"+settings+", concurrency: 1, exclude: {statuses: [RUNNING]}}\n", b.Address), "--web.enable-lifecycle")
 			url := p.url + "/probe?target=oms"
 
 			if got := verdict(t, url); got != "up, 451 tasks" {
 				t.Fatal("before the move:", got)
 			}
-			b.moveTo(after)
+			b.MoveTo(after)
 			if got := verdict(t, url); got != "up, 451 tasks" {
 				t.Fatal("a connection that is well is not kept:", got)
 			}

@@ -389,14 +389,14 @@ type limitedProgram struct {
 	stderr  *output
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	timeout string // of a scrape, in seconds; by default 25
+	timeout string // of a scrape, in seconds; by default 120
 }
 
 func startLimited(t *testing.T, binary, oms string, args ...string) *limitedProgram {
 	t.Helper()
 	return startWithin(t, fmt.Sprintf("ulimit -d %d", dataLimit>>10), binary, append([]string{
 		"--oms.url=" + oms,
-		"--scrape.timeout=2m", "--oms.page-timeout=1m", // a busy machine is no failure
+		"--scrape.timeout=10m", "--oms.page-timeout=1m", // a busy machine is no failure
 	}, args...)...)
 }
 
@@ -510,6 +510,7 @@ func testAnswersThatNobodyReads(t *testing.T, binary string) {
 			t.Parallel()
 			sim, oms := newOMS(t, omssim.Options{Tasks: tasks})
 			p := startLimited(t, binary, oms)
+			p.timeout = "600" // there are many listings before its own
 			for range c.clients {
 				asked, began := len(sim.Requests()), time.Now()
 				sluggard(t, &program{url: p.url}, c.path, "120")

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"oms_exporter/omsclient/omssim"
 )
 
@@ -78,6 +80,21 @@ func TestTheEndLeavesNoConnectionToOMS(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the connection is still open")
 	}
+}
+
+// TestTheEndLeavesNoListing has a scraper that hangs up, whose listing would go on for a while.
+func TestTheEndLeavesNoListing(t *testing.T) {
+	hung, asked := hungOMS(t)
+	before := goleak.IgnoreCurrent()
+	p := start(t, "--oms.url="+hung)
+	_, _ = ask(p.url+"/metrics", 200*time.Millisecond)
+	<-asked
+
+	if err := p.stop(t); err != nil {
+		t.Error(err)
+	}
+
+	goleak.VerifyNone(t, before)
 }
 
 func TestASuccessfulScrapeLogsNothing(t *testing.T) {

@@ -42,8 +42,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for something that should happen at once.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that should happen at once. A busy machine
+// is no failure.
+const patience = time.Minute
 
 // A program is a running oms_exporter.
 type program struct {

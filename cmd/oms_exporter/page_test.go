@@ -432,6 +432,7 @@ func TestNothingIsKeptWhileNobodyLooks(t *testing.T) {
 		}
 		kept := func(s weak.Pointer[collector.Snapshot]) bool {
 			<-time.After(time.Minute) // the runtime forgets stopped timers, and their contexts, late
+			synctest.Wait()
 			runtime.GC()
 			return s.Value() != nil
 		}

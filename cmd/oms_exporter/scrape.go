@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
@@ -48,8 +47,7 @@ func scrapeOnce(ctx context.Context, s *scrapeOnceSettings, stdout io.Writer) er
 	if err != nil {
 		return err
 	}
-	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
+	targets, err := newTargetsOnce(loaded, &s.scrape, direct)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func TestRequestsThatDoNotEndAreCutOff(t *testing.T) {
 
 			_, err = io.Copy(io.Discard, conn)
 
-			if took := time.Since(began); isTimeout(err) || took > c.after+2*time.Second {
+			if took := time.Since(began); isTimeout(err) || took > c.after+4*time.Second {
 				t.Errorf("open after %s (%v), want %s", took, err, c.after)
 			}
 		})
@@ -155,7 +155,7 @@ func TestAnHTTP2ScraperThatDoesNotReadIsCutOff(t *testing.T) {
 	web := writeFile(t, fmt.Sprintf("tls_server_config: {cert_file: %q, key_file: %q}\n",
 		writeFile(t, identity.certificate), writeFile(t, identity.key)))
 	p := exporterOf(t, fmt.Sprintf("  wordy: {url: %q}\n", serveOMS(t, wordyFleet())),
-		"--web.max-requests=1", "--web.config.file="+web)
+		"--web.max-requests=1", "--scrape.timeout=2m", "--web.config.file="+web)
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true, DisableCompression: true,
 	}
@@ -167,7 +167,7 @@ func TestAnHTTP2ScraperThatDoesNotReadIsCutOff(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		request.Header.Set(scrapeTimeout, "30")
+		request.Header.Set(scrapeTimeout, "120")
 		return transport.RoundTrip(request)
 	}
 
@@ -185,7 +185,7 @@ func TestAnHTTP2ScraperThatDoesNotReadIsCutOff(t *testing.T) {
 	}
 	defer good.Body.Close()
 
-	if took := time.Since(began); good.StatusCode != http.StatusOK || took < 4*time.Second || took > 20*time.Second { // without that, 35 s
+	if took := time.Since(began); good.StatusCode != http.StatusOK || took < 4*time.Second || took > 100*time.Second { // without that, 125 s
 		t.Errorf("status %d after %s, want 200 after about 5 s", good.StatusCode, took)
 	}
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // Fixtures of the tests that see the exporter only from outside: an OMS of raw
-// bytes, a balancer in front of one, and what a scrape comes to in a line.
+// bytes, and what a scrape comes to in a line.
 
 const (
 	okHead     = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -153,58 +153,6 @@ func serve1or2(t *testing.T, protocol string, handler http.Handler) (address, se
 		fmt.Sprintf("url: https://%%s, http_client: {tls_config: {ca_file: %q}}", ca)
 }
 
-// A balancer hands each connection on to the node of the day, and can forget the
-// connections it has.
-type balancer struct {
-	address string
-
-	mu     sync.Mutex
-	node   string      // where new connections lead
-	conns  []*balanced // that are not forgotten
-	opened []*balanced
-	all    sync.WaitGroup
-}
-
-// A balanced connection lives on both sides until either closes it.
-type balanced struct {
-	client    *net.TCPConn
-	node      net.Conn
-	forgotten atomic.Value // how: one of the ways of forgetting
-}
-
-// The ways to forget a connection.
-const (
-	wayReset   = "resets what comes"
-	wayClose   = "closes when something comes"
-	wayHangUp  = "closes at once"
-	waySwallow = "swallows what comes"
-)
-
-func newBalancer(t *testing.T, node string) *balancer {
-	t.Helper()
-	listener := listenLocally(t)
-	b := &balancer{address: listener.Addr().String(), node: node}
-	b.all.Go(func() {
-		for {
-			client, err := listener.AcceptTCP()
-			if err != nil {
-				return
-			}
-			b.connect(client)
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		b.mu.Lock()
-		for _, c := range b.opened {
-			c.close()
-		}
-		b.mu.Unlock()
-		b.all.Wait()
-	})
-	return b
-}
-
 func listenLocally(t *testing.T) *net.TCPListener {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -212,79 +160,6 @@ func listenLocally(t *testing.T) *net.TCPListener {
 		t.Fatal(err)
 	}
 	return listener
-}
-
-func (b *balancer) connect(client *net.TCPConn) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	node, err := net.Dial("tcp", b.node)
-	if err != nil {
-		_ = client.Close()
-		return
-	}
-	c := &balanced{client: client, node: node}
-	b.conns, b.opened = append(b.conns, c), append(b.opened, c)
-	b.all.Go(c.answers)
-	b.all.Go(c.requests)
-}
-
-// answers hands on what the node says.
-func (c *balanced) answers() {
-	_, _ = io.Copy(c.client, c.node)
-	if c.forgotten.Load() != waySwallow {
-		_ = c.client.Close()
-	}
-}
-
-// requests hands on what the client says, unless the connection is forgotten.
-func (c *balanced) requests() {
-	defer c.close()
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := c.client.Read(buffer)
-		if err != nil {
-			return
-		}
-		switch c.forgotten.Load() {
-		case wayReset:
-			_ = c.client.SetLinger(0)
-			return
-		case wayClose:
-			return
-		case waySwallow:
-			continue
-		}
-		if _, err := c.node.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-func (c *balanced) close() {
-	_ = c.client.Close()
-	_ = c.node.Close()
-}
-
-// forget makes the balancer forget every connection it has, and returns how many.
-func (b *balancer) forget(how string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	forgotten := len(b.conns)
-	for _, c := range b.conns {
-		c.forgotten.Store(how)
-		if how == wayHangUp {
-			c.close()
-		}
-	}
-	b.conns = nil
-	return forgotten
-}
-
-// moveTo makes new connections lead to another node.
-func (b *balancer) moveTo(node string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.node = node
 }
 
 // rawOMS reads the request of each connection, lets talk do what it likes with

@@ -75,6 +75,14 @@ func newTargets(
 	return t, nil
 }
 
+// newTargetsOnce returns targets for a command that neither reloads, serves nor logs.
+func newTargetsOnce(
+	loaded *fileConfig, scrape *scrapeSettings, wrap transportWrapper,
+) (*targets, error) {
+	load := func() (*fileConfig, error) { return loaded, nil }
+	return newTargets(load, scrape, prometheus.NewRegistry(), log.NewNopLogger(), wrap, 0)
+}
+
 // reload reads the configuration. A mistake anywhere in it leaves everything as
 // it was. Targets that stay the same keep their connections and counters.
 func (t *targets) reload() error {
@@ -180,9 +188,10 @@ func (t *targets) gatherers() prometheus.Gatherers {
 	return gatherers
 }
 
-// close closes idle connections.
+// close ends the listings that are under way, and closes the connections.
 func (t *targets) close() {
 	for _, target := range t.all() {
+		target.collector.Close()
 		target.http.CloseIdleConnections()
 	}
 }

