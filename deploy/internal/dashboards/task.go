@@ -136,7 +136,7 @@ func taskErrors() panel {
 			none: "no error", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Error", label: "error_code"},
-				{title: "Step", label: "step", width: 120},
+				{title: "Step", label: "step", width: 124},
 				{
 					title: "Failed", unit: "s", width: 90, words: mapping{{-1, "unknown"}},
 					expr: ofStep + ` * <step> group_left () (` + ago + `(oms_task_step_failed_timestamp_seconds{<one>}))
@@ -333,7 +333,7 @@ func taskStepTable() panel {
 					title: "Ended", unit: "dateTimeAsIso", width: 162,
 					expr: `oms_task_step_finish_timestamp_seconds{<one>} * 1000`,
 				},
-				{title: "Took", expr: took, unit: "s", width: 80},
+				{title: "Took", expr: took, unit: "s", width: 95},
 				{
 					title: "State", expr: `<each> (oms:task_step_status:code{<one>})`, words: stepStates,
 					cell: filled, width: 105,
