@@ -166,10 +166,10 @@ func taskIdentity() panel {
 				{title: "From", label: "source_name"},
 				{title: "To", label: "sink_name"},
 				{
-					title: "Limit", unit: "s", width: 70, words: mapping{{-1, "none"}},
+					title: "Limit", unit: "s", width: 80, words: mapping{{-1, "none"}, {-2, "unknown"}},
 					expr: whose + ` * <task> group_left () max by (instance, task_id) (
 						oms:task_delay_threshold:seconds{level="warning", <one>}
-					) or -1 * ` + whose,
+					) or -1 * ` + whose + ` and <task> oms_task_info{<one>} or -2 * ` + whose,
 				},
 			},
 		},
