@@ -101,14 +101,47 @@ func finished() map[string]string {
 	return changed
 }
 
-// drainQuery returns the first query of a panel of the cut-over board, and the
-// numbers of its words.
+// TestNothingLooksHealthyInAnOutage checks figures that a dead exporter, or an
+// OMS that does not answer, must not leave behind.
+func TestNothingLooksHealthyInAnOutage(t *testing.T) {
+	series := maps.Clone(drainSeries)
+	series[`oms_task_status{job="oms",instance="a",task_id="1",task_name="x",status="FAILED"}`] = "1x240"
+	series[`scrape_duration_seconds{job="oms",instance="a"}`] = "5x240"
+	series["oms:setting_scrape_timeout:seconds"] = "25x240"
+	values := chosen("1", "6h", "4m")
+	time, _ := panelQuery(t, "oms-exporter", "Scrape time", values)
+	failed, _ := panelQuery(t, "oms-fleet", "Failed, frozen, low on logs, ready", values)
+	limit, _ := panelQuery(t, "oms-task", "Identity", values)
+
+	promtool(t, series,
+		expect("count("+time+") or vector(0)", 1), expect(failed, 1), expect("max("+limit+")", -1)) // none
+
+	maps.Copy(series, ended("oms_"))
+	maps.Copy(series, ended("oms:task_status"))
+	for of := range series {
+		if strings.HasPrefix(of, "oms_task_status{") {
+			series[of] = "1x239 stale"
+		}
+	}
+	series[`oms:exporter_up:bool{job="oms",instance="a"}`] = "1x239 0"
+	promtool(t, series,
+		expect("count("+time+") or vector(0)", 0), expect("count("+failed+") or vector(0)", 0),
+		expect("max("+limit+")", -2)) // unknown
+}
+
+// drainQuery is panelQuery for the cut-over board.
 func drainQuery(t *testing.T, title string, values map[string]string) (expr string, number func(word string) int) {
+	t.Helper()
+	return panelQuery(t, "oms-cutover", title, values)
+}
+
+// panelQuery returns the first query of a panel, and the numbers of its words.
+func panelQuery(t *testing.T, board, title string, values map[string]string) (expr string, number func(word string) int) {
 	t.Helper()
 	for _, b := range drawnBoards(t) {
 		for i := range b.Panels {
 			p := &b.Panels[i]
-			if b.UID != "oms-cutover" || p.Title != title {
+			if b.UID != board || p.Title != title {
 				continue
 			}
 			return interpolate(p.Targets[0].Expr, values), func(word string) int {

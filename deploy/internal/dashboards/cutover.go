@@ -64,7 +64,7 @@ func cutoverWave() row {
 		},
 		{
 			title: "Writes stopped", w: 6, h: 4, look: stacked, unit: "dateTimeAsIso",
-			mapping: mapping{{0, "no time"}}, nothing: "not a time",
+			mapping: mapping{{0, "no time"}}, nothing: "not Unix s",
 			says: `The time that was entered at the top, as a date, and how long ago that was. Compare it
 				with your clock: a wrong digit makes tasks look across that are not.`,
 			queries: []query{
@@ -163,11 +163,11 @@ func whatBlocks() panel {
 			been asked. Gates that the settings do not ask for are shown, and do not count. Tasks of
 			which nothing is known have 0 % and come last.`,
 		table: &table{
-			by: []string{"task_id", "task_name"}, sort: "Has", none: "none",
+			by: []string{"task_id", "task_name"}, sort: "Gates", none: "none",
 			columns: []column{
 				taskColumn, omsColumn,
 				{
-					title: "Has", expr: some + ` or <task> 0 * topk(50, ` + missing + `)`, unit: "percentunit",
+					title: "Gates", expr: some + ` or <task> 0 * topk(50, ` + missing + `)`, unit: "percentunit",
 					decimals: number(0), width: 80,
 				},
 				gate("Running", "running", 85),

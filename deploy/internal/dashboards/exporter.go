@@ -56,7 +56,7 @@ func exporterVerdict(outside Outside) row {
 			says: `How much of the time that it may take the slowest scrape took: scrape_timeout, by
 				Prometheus or else by the settings of the rules. Near 100 % listings begin to fail.`,
 			queries: []query{{
-				expr: `max(scrape_duration_seconds{<sel>} / ` + allowed + ` and on (job, instance) oms:exporter_up:bool{<sel>})`,
+				expr: `max(scrape_duration_seconds{<sel>} / ` + allowed + ` and on (job, instance) oms:exporter_up:bool{<sel>} == 1)`,
 			}},
 		},
 		{
@@ -111,7 +111,7 @@ func eachOMS() panel {
 			sort: "OMS", rising: true, none: "no exporter",
 			columns: []column{
 				{title: "OMS", label: "instance"},
-				{title: "State", expr: `<api>`, words: reachable, cell: filled, width: 125},
+				{title: "State", expr: `<api>`, words: reachable, cell: filled, width: 138},
 				{title: "Why not", label: "reason", expr: `oms_scrape_error_info{<sel>}`, width: 80},
 				{title: "Last listing", expr: `<age>`, unit: "s", words: ages, width: 112},
 				{
@@ -130,8 +130,8 @@ func exporterListing() row {
 			says: `Whether Prometheus reached the exporter, and the exporter OMS. While either is DOWN
 				nothing is known about tasks: a board without trouble is no all-clear.`,
 			queries: []query{
-				{expr: `oms:exporter_up:bool{<sel>}`, legend: "{{job}} {{instance}} exporter"},
-				{expr: `oms_up{<sel>}`, legend: "{{job}} {{instance}} OMS"},
+				{expr: `oms:exporter_up:bool{<sel>}`, legend: "scrape of {{instance}}"},
+				{expr: `oms_up{<sel>}`, legend: "OMS {{instance}}"},
 			},
 		},
 		{
@@ -240,9 +240,9 @@ func secondOpinion() row {
 			by: []string{"task_id", "task_name"}, sort: "OMS says", none: "nowhere",
 			columns: []column{
 				taskColumn, omsColumn,
-				{title: "OMS says", expr: differ, words: alarmStates, cell: filled, width: 110},
+				{title: "OMS says", expr: differ, words: alarmStates, cell: filled, width: 100},
 				{
-					title: "Alerts of ours", unit: "locale", width: 130,
+					title: "Our alerts", unit: "locale", width: 96,
 					expr: `count by (instance, task_id, task_name) (
 						<each> (` + ours + `) and <task> ` + differ + `
 					)`,

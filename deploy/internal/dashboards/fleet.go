@@ -59,7 +59,7 @@ func oldest(title string, width uint32) panel {
 
 func fleetGlance() row {
 	return row{title: "At a glance", panels: []panel{
-		api(8, 4),
+		api(7, 4),
 		oldest("Data age", 4),
 		{
 			title: "Late", w: 4, h: 4, look: named, unit: "locale", nothing: "unknown", steps: none,
@@ -79,12 +79,18 @@ func fleetGlance() row {
 			},
 		},
 		{
-			title: "Frozen, low on logs, ready", w: 8, h: 4, look: named, unit: "locale", nothing: "unknown",
-			says: `frozen: tasks that run but apply nothing, or whose delay OMS has stopped measuring; the
-				console may show a small delay for them all the same. low on logs: those that have used up
-				more than half of the logs that they need to resume; when these run out a task has to be
-				rebuilt from scratch. ready: migrations that can be switched, which OMS / Cut-over names.`,
+			title: "Failed, frozen, low on logs, ready", w: 9, h: 4, look: named, unit: "locale", nothing: "unknown",
+			says: `failed: tasks that have failed; they have no delay, so the table of worst tasks does not
+				show them. frozen: tasks that run but apply nothing, or whose delay OMS has stopped
+				measuring; the console may show a small delay for them all the same. low on logs: those
+				that have used up more than half of the logs that they need to resume; when these run out
+				a task has to be rebuilt from scratch. ready: migrations that can be switched, which
+				OMS / Cut-over names.`,
 			queries: []query{
+				{
+					expr:   `count(<count> (oms_task_status{status="FAILED", <sel>} == 1 <in>)) <or none>`,
+					legend: "failed", style: []dashboard.DynamicConfigValue{colored(steps("text", at(1, "red")))},
+				},
 				{
 					expr: `count(<count> (
 						ALERTS{alertstate="firing", symptom=~"frozen|stale", <sel><whose>} <unless others>
@@ -163,26 +169,26 @@ func fleetTrouble(outside Outside) row {
 				columns: []column{
 					taskColumn, omsColumn,
 					{
-						title: "× limit", expr: "(" + worst + ") <who>", unit: times, decimals: number(1), width: 95,
+						title: "× limit", expr: "(" + worst + ") <who>", unit: times, decimals: number(1), width: 92,
 						cell: filled, steps: share,
 					},
 					{
-						title: "Behind", unit: "s", width: 95,
+						title: "Behind", unit: "s", width: 90,
 						expr: `oms:task_effective_delay:seconds{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 85,
+						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 70,
 						expr: `oms:task_replay_speed:ratio10m{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Done in", unit: "s", width: 100,
+						title: "Done in", unit: "s", width: 85,
 						expr: `oms:task_catchup_eta:seconds{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Logs left", unit: "percentunit", decimals: number(0), cell: tinted, steps: window, width: 90,
+						title: "Logs left", unit: "percentunit", decimals: number(0), cell: tinted, steps: window, width: 88,
 						expr: `oms:task_resume_window_left:ratio{<sel>} and <link> ` + worst,
 					},
-					{title: "Way", label: "direction", width: 80},
+					{title: "Way", label: "direction", width: 74},
 					{title: "Owner", label: "task_owner", width: 110},
 				},
 			},
@@ -206,14 +212,14 @@ func ranked(matchers string) string {
 	of := func(severity string) string {
 		return `ALERTS{alertstate="firing", severity="` + severity + `", ` + matchers + `}`
 	}
-	return `3 * ` + of("critical") + ` or 2 * ` + of("warning") + ` or 1 * ` + of("info")
+	return `6 * ` + of("critical") + ` or 4 * ` + of("warning") + ` or 2 * ` + of("info")
 }
 
 func firingAlerts(outside Outside) panel {
 	return panel{
 		title: "Firing alerts", w: 24, h: 7, unit: "none", look: bare,
-		says: `Alerts, the gravest first, at most 100. Those without a task are about a whole OMS or
-			its exporter. Alertmanager may hold some back: those of a task whose OMS is down, or that a
+		says: `Alerts, the gravest first, at most 100. Of these, those without a task come first: they
+			are about a whole OMS or its exporter. Alertmanager may hold some back: those of a task whose OMS is down, or that a
 			graver one explains.`,
 		table: &table{
 			by: []string{"task_id", "task_name", "alertname", "direction", "step"}, sort: "Severity",
@@ -223,7 +229,7 @@ func firingAlerts(outside Outside) panel {
 					title: "Severity", cell: filled, words: severities, width: 100,
 					expr: `topk(100,
 						(` + ranked(`scope="task", <sel><whose>`) + `) <unless others>
-						or ` + ranked(`scope!="task", <sel>`) + `
+						or 1 + (` + ranked(`scope!="task", <sel>`) + `)
 					)`,
 				},
 				{title: "Alert", label: "alertname", width: 270, links: outside.toRunbook()},
@@ -246,10 +252,10 @@ func failingSteps() panel {
 			by: []string{"task_id", "task_name", "step"}, sort: "For", none: "none",
 			columns: []column{
 				taskColumn,
-				{title: "Step", label: "step", width: 110},
-				{title: "For", unit: "s", width: 95, expr: `clamp_min(time() - ` + failed + `, 0)`},
+				{title: "Step", label: "step", width: 124},
+				{title: "For", unit: "s", width: 85, expr: `clamp_min(time() - ` + failed + `, 0)`},
 				{
-					title: "Error", label: "error_code", width: 175,
+					title: "Error", label: "error_code", width: 165,
 					expr: `oms_task_step_error_info{<sel>} and <step> ` + failed,
 				},
 			},

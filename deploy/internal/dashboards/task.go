@@ -136,7 +136,7 @@ func taskErrors() panel {
 			none: "no error", known: "oms_task_info{<one>}",
 			columns: []column{
 				{title: "Error", label: "error_code"},
-				{title: "Step", label: "step", width: 120},
+				{title: "Step", label: "step", width: 124},
 				{
 					title: "Failed", unit: "s", width: 90, words: mapping{{-1, "unknown"}},
 					expr: ofStep + ` * <step> group_left () (` + ago + `(oms_task_step_failed_timestamp_seconds{<one>}))
@@ -166,10 +166,10 @@ func taskIdentity() panel {
 				{title: "From", label: "source_name"},
 				{title: "To", label: "sink_name"},
 				{
-					title: "Limit", unit: "s", width: 70, words: mapping{{-1, "none"}},
+					title: "Limit", unit: "s", width: 80, words: mapping{{-1, "none"}, {-2, "unknown"}},
 					expr: whose + ` * <task> group_left () max by (instance, task_id) (
 						oms:task_delay_threshold:seconds{level="warning", <one>}
-					) or -1 * ` + whose,
+					) or -1 * ` + whose + ` and <task> oms_task_info{<one>} or -2 * ` + whose,
 				},
 			},
 		},
@@ -333,7 +333,7 @@ func taskStepTable() panel {
 					title: "Ended", unit: "dateTimeAsIso", width: 162,
 					expr: `oms_task_step_finish_timestamp_seconds{<one>} * 1000`,
 				},
-				{title: "Took", expr: took, unit: "s", width: 80},
+				{title: "Took", expr: took, unit: "s", width: 95},
 				{
 					title: "State", expr: `<each> (oms:task_step_status:code{<one>})`, words: stepStates,
 					cell: filled, width: 105,

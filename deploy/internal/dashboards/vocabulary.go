@@ -93,9 +93,9 @@ const never = 1_000_000_000
 // colors are those of words. A word has the same color on every panel, and no
 // color comes without a word.
 var colors = map[string]string{
-	"INIT": grey, "RUNNING": "blue", "RUNNING_MODIFYING": "light-blue",
-	"RUNNING_MERGING": "super-light-blue", "MONITORING": "green", "SUSPEND": "yellow",
-	"FAILED": "red", "FINISHED": "dark-green", "RELEASING": "light-purple",
+	"INIT": grey, "RUNNING": "blue", "RUNNING_MODIFYING": "semi-dark-blue",
+	"RUNNING_MERGING": "dark-blue", "MONITORING": "green", "SUSPEND": "yellow",
+	"FAILED": "red", "FINISHED": "dark-green", "RELEASING": "semi-dark-purple",
 	"RELEASED": "purple", "DELETED": "#5a5a5a", "UNKNOWN": "orange",
 
 	"up": "green", "DOWN": "red", "EXPORTER DOWN": "dark-red", "GONE": "purple",
@@ -138,9 +138,12 @@ var (
 	known       = mapping{{1, "yes"}, {0, "no"}, {-1, "unknown"}}
 	accepted    = mapping{{1, "accepted"}, {0, "REFUSED"}}
 	alarmStates = mapping{{0, "quiet"}, {1, "ALARM"}}
-	severities  = mapping{{3, "critical"}, {2, "warning"}, {1, "info"}}
-	inStep      = mapping{{-1, "in step"}}
-	verdicts    = mapping{
+	// As ranked numbers them: of equal severity, what is about a whole OMS comes first.
+	severities = mapping{
+		{7, "critical"}, {6, "critical"}, {5, "warning"}, {4, "warning"}, {3, "info"}, {2, "info"},
+	}
+	inStep   = mapping{{-1, "in step"}}
+	verdicts = mapping{
 		{3, "differs"}, {1, "verified"}, {0, "not done"}, {-1, "unknown"}, {-2, "not planned"},
 	}
 	// What orNothing adds.
@@ -284,7 +287,7 @@ var (
 		says:  "The task.",
 	}
 	writeStoppedAt = variable{
-		name: "write_stopped_at", label: "Writes stopped at", kind: dashboard.VariableTypeTextbox,
+		name: "write_stopped_at", label: "Writes stopped at (Unix s)", kind: dashboard.VariableTypeTextbox,
 		says: `Unix seconds, as date +%s prints them on the source's host once the last write is
 			done. Until you enter them nothing is said to be across.`,
 	}
