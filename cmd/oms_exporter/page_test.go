@@ -439,7 +439,7 @@ func TestNothingIsKeptWhileNobodyLooks(t *testing.T) {
 		listed := func() bool {
 			target.lookout.mu.Lock()
 			defer target.lookout.mu.Unlock()
-			return target.lookout.listing != nil
+			return target.lookout.last != nil
 		}
 
 		if kept(scraped()) {
@@ -528,7 +528,7 @@ func TestWordsAreComplete(t *testing.T) {
 	}
 	want := []string{}
 	for prefix, values := range map[string][]string{
-		"status": omsclient.Statuses(), "type": omsclient.Types(), "importance": omsclient.Importances(), "severity": severityNames(),
+		"status": omsclient.Statuses(), "type": omsclient.Types(), "importance": omsclient.Importances(), "severity": collector.Severities(),
 		"reason": {"timeout", "dns", "connect", "tls", "auth", "http_status", "api_error", "decode", "pagination", "limit", "canceled", "credentials"},
 		"state":  {"waiting", "working", "following", "done", "paused", "failed", "person"}, "direction": {"forward", "reverse"},
 	} {
@@ -537,7 +537,7 @@ func TestWordsAreComplete(t *testing.T) {
 		}
 	}
 	for _, concern := range collector.Concerns() {
-		want = append(want, "concern."+string(concern))
+		want = append(want, "concern."+concern)
 	}
 	templates := readFile(t, "page.html") + readFile(t, "site.html") + readFile(t, "status.html")
 	for _, used := range regexp.MustCompile(`[{(]t "([^"]+)"`).FindAllStringSubmatch(templates, -1) {

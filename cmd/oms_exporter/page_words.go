@@ -42,7 +42,7 @@ func (l lang) Other() lang { return 1 - l }
 var words = map[string][2]string{
 	"title":    {"OMS tasks", "OMS 任务"},
 	"tasks":    {"Tasks", "任务"},
-	"task":     {"Task", "任务"},
+	"name":     {"Task", "任务"},
 	"listings": {"Listings", "读取记录"},
 	"language": {"中文", "English"},
 	"skip":     {"Skip to the tasks", "跳到任务列表"},
@@ -91,19 +91,16 @@ var words = map[string][2]string{
 	"next":            {"Next", "下一页"},
 	"page of":         {"Page %d of %d", "第 %d 页，共 %d 页"},
 
-	"look at":        {"What to look at", "需要关注"},
+	"worst":          {"What to look at", "需要关注"},
 	"steps":          {"Steps", "步骤"},
 	"step":           {"Step", "步骤"},
 	"delay":          {"Delay", "延迟"},
-	"sampled":        {"sampled", "采样"},
+	"sample":         {"sampled", "采样"},
 	"checkpoint":     {"Checkpoint", "位点"},
 	"alarms":         {"OMS alarms", "OMS 告警"},
 	"limit":          {"of", "阈值"},
 	"console":        {"OMS console", "OMS 控制台"},
 	"grafana":        {"Grafana", "Grafana"},
-	"close":          {"Close", "收起"},
-	"forward":        {"forward", "正向"},
-	"reverse":        {"reverse", "反向"},
 	"measured":       {"measured by OMS", "OMS 测得"},
 	"late from":      {"late from", "告警阈值"},
 	"very late from": {"very late from", "严重阈值"},
@@ -119,8 +116,6 @@ var words = map[string][2]string{
 	"read":           {"read", "读取"},
 	"written":        {"written", "写入"},
 	"per second":     {"/s", "/秒"},
-	"now":            {"Now", "当前"},
-	"times":          {"Times (UTC)", "时间 (UTC)"},
 
 	"severity.critical": {"critical", "严重"},
 	"severity.warning":  {"warning", "警告"},
@@ -157,6 +152,7 @@ var words = map[string][2]string{
 	"concern.logs_almost_lost": {"The logs needed to resume are almost gone", "续传所需日志即将被清理"},
 	"concern.very_late":        {"Very late", "延迟严重"},
 	"concern.step_failed":      {"A step has failed; OMS retries it", "步骤失败，OMS 正在重试"},
+	"concern.component_dead":   {"A component of OMS has died", "OMS 组件异常退出"},
 	"concern.late":             {"Late", "延迟"},
 	"concern.sample_stale":     {"OMS no longer measures the delay", "OMS 已停止测量延迟"},
 	"concern.delay_unknown":    {"OMS reports no delay", "OMS 未提供延迟"},
@@ -227,8 +223,6 @@ var words = map[string][2]string{
 	"healthy":   {"Healthy", "存活"},
 	"ready":     {"Ready", "就绪"},
 	"profiles":  {"Profiles", "性能分析"},
-	"as json":   {"JSON", "JSON"},
-	"as csv":    {"CSV", "CSV"},
 
 	"unit.d":  {"d", "天"},
 	"unit.h":  {"h", "时"},
@@ -333,13 +327,4 @@ func (l lang) away(t, now time.Time) string {
 		return l.mustText("in", l.duration(d.Seconds()))
 	}
 	return l.mustText("ago", l.duration(now.Sub(t).Truncate(time.Second).Seconds()))
-}
-
-// grouped writes a whole number with commas between groups of three digits.
-func grouped(v float64) string {
-	digits := strconv.FormatFloat(v, 'f', 0, 64)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

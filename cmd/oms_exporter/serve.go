@@ -143,8 +143,7 @@ func checkConfig(s *serveSettings, stdout io.Writer) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	targets, err := newTargets(func() (*fileConfig, error) { return loaded, nil }, &s.scrape,
-		prometheus.NewRegistry(), log.NewNopLogger(), direct, 0)
+	targets, err := s.scrape.silentTargets(loaded, direct)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func writeTable(w io.Writer, rows []row, screen screen) {
 const gap = "  " // between columns
 
 // paints are the colors of severities.
-var paints = map[collector.Severity]string{
+var paints = map[string]string{
 	collector.Critical: "\x1b[31m", collector.Warning: "\x1b[33m", collector.Notice: "\x1b[36m",
 }
 
