@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"golang.org/x/text/language"
 
 	"oms_exporter/omsclient"
@@ -223,12 +225,6 @@ var words = map[string][2]string{
 	"healthy":   {"Healthy", "存活"},
 	"ready":     {"Ready", "就绪"},
 	"profiles":  {"Profiles", "性能分析"},
-
-	"unit.d":  {"d", "天"},
-	"unit.h":  {"h", "时"},
-	"unit.m":  {"m", "分"},
-	"unit.s":  {"s", "秒"},
-	"unit.ms": {"ms", "毫秒"},
 }
 
 // text returns a text in a language, with values in it if there are any.
@@ -261,65 +257,62 @@ func (l lang) value(kind string, value any) string {
 	return printable(raw)
 }
 
-// stepFamilies are what kinds of steps are called, by their names in OMS.
-var stepFamilies = func() map[string][2]string {
-	families := map[string][2]string{}
-	name := func(english, chinese string, steps ...string) {
-		for _, step := range steps {
-			families[step] = [2]string{english, chinese}
-		}
-	}
-	name("precheck", "预检查", "PRE_CHECK", "TRANSFER_PRECHECK")
-	name("preparation", "准备", "PREPARE", "SYNC_PREPARE", "TRANSFER_PREPARE")
-	name("schema", "结构迁移", "STRUCT_TRANSFER", "STRUCT_MIGRATION", "STRUCT_SYNC")
-	name("indexes", "索引迁移", "INDEX_MIGRATION", "INDEX_TRANSFER")
-	name("log pull", "日志拉取", "INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "SYNC_INCR_LOG_PULL")
-	name("full copy", "全量迁移", omsclient.FullCopySteps()...)
-	name("incremental", "增量同步", omsclient.ForwardSteps()...)
-	name("full verification", "全量校验", omsclient.FullVerifySteps()...)
-	name("incremental verification", "增量校验", "INCR_VERIFIER")
-	name("switchover", "正向切换", omsclient.SwitchoverSteps()...)
-	name("reverse incremental", "反向增量", omsclient.ReverseSteps()...)
-	return families
-}()
+// stepFamilies are what kinds of steps are called, with their names in OMS.
+var stepFamilies = []struct {
+	words [2]string
+	steps []string
+}{
+	{[2]string{"precheck", "预检查"}, []string{"PRE_CHECK", "TRANSFER_PRECHECK"}},
+	{[2]string{"preparation", "准备"}, []string{"PREPARE", "SYNC_PREPARE", "TRANSFER_PREPARE"}},
+	{[2]string{"schema", "结构迁移"}, []string{"STRUCT_TRANSFER", "STRUCT_MIGRATION", "STRUCT_SYNC"}},
+	{[2]string{"indexes", "索引迁移"}, []string{"INDEX_MIGRATION", "INDEX_TRANSFER"}},
+	{
+		[2]string{"log pull", "日志拉取"},
+		[]string{"INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "SYNC_INCR_LOG_PULL"},
+	},
+	{[2]string{"full copy", "全量迁移"}, omsclient.FullCopySteps()},
+	{[2]string{"incremental", "增量同步"}, omsclient.ForwardSteps()},
+	{[2]string{"full verification", "全量校验"}, omsclient.FullVerifySteps()},
+	{[2]string{"incremental verification", "增量校验"}, []string{"INCR_VERIFIER"}},
+	{[2]string{"switchover", "正向切换"}, omsclient.SwitchoverSteps()},
+	{[2]string{"reverse incremental", "反向增量"}, omsclient.ReverseSteps()},
+}
 
 // step names a step, or shows its name in OMS.
 func (l lang) step(name string) string {
-	if texts, ok := stepFamilies[name]; ok {
-		return texts[l]
+	for _, family := range stepFamilies {
+		if slices.Contains(family.steps, name) {
+			return family.words[l]
+		}
 	}
 	return printable(strings.ToLower(strings.ReplaceAll(name, "_", " ")))
 }
 
-// duration formats seconds for people, with two units at most.
-func (l lang) duration(s float64) string {
-	sign := ""
-	if s < 0 {
-		sign, s = "-", -s
-	}
-	if s > 0 && s < 1 {
-		return sign + strconv.Itoa(int(s*1000+.5)) + l.unit("ms")
-	}
-	units := []struct {
-		name    string
-		seconds int64
-	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
-	left := int64(min(s, 1e15))
-	for i, u := range units {
-		if n := left / u.seconds; n > 0 || u.name == "s" {
-			text := sign + strconv.FormatInt(n, 10) + l.unit(u.name)
-			if i+1 < len(units) {
-				if m := left % u.seconds / units[i+1].seconds; m > 0 {
-					text += " "[:1-int(l)] + strconv.FormatInt(m, 10) + l.unit(units[i+1].name)
-				}
-			}
-			return text
-		}
-	}
-	return ""
-}
+var chineseUnits = strings.NewReplacer("ms", "毫秒", "y", "年", "w", "周", "d", "天", "h", "时",
+	"m", "分", "s", "秒")
 
-func (l lang) unit(name string) string { return words["unit."+name][l] }
+// duration formats seconds for people, as Prometheus writes durations, with two units or so.
+func (l lang) duration(s float64) string {
+	const longest = 9e9 // of what a time.Duration holds
+	d := time.Duration(math.Round(min(math.Abs(s), longest) * float64(time.Second)))
+	precision := time.Millisecond
+	switch {
+	case d >= 24*time.Hour:
+		precision = time.Hour
+	case d >= time.Hour:
+		precision = time.Minute
+	case d >= time.Second:
+		precision = time.Second
+	}
+	text := model.Duration(d.Truncate(precision)).String()
+	if l == chinese {
+		text = chineseUnits.Replace(text)
+	}
+	if s < 0 {
+		text = "-" + text
+	}
+	return text
+}
 
 // away says how long ago a time was, or how far it is in the future.
 func (l lang) away(t, now time.Time) string {

@@ -111,6 +111,19 @@ func TestTasksAreFiltered(t *testing.T) {
 	}
 }
 
+// What OMS answers about single tasks is in the first table already.
+func TestTasksShowWhatVerificationFound(t *testing.T) {
+	_, oms := newOMS(t, omssim.Options{Tasks: 3, Scenarios: []string{"verified_differs"}})
+
+	for flags, want := range map[string]int{"": 0, "--collector.verify": 3} {
+		table, err := tasksOf(t, append(strings.Fields(flags), "--oms.url="+oms)...)
+
+		if got := strings.Count(table, "Verification found differences"); err != nil || got != want {
+			t.Errorf("with %q %d tasks differ, want %d: %v\n%s", flags, got, want, err, table)
+		}
+	}
+}
+
 func TestTasksOfTargets(t *testing.T) {
 	_, a := newOMS(t, omssim.Options{Projects: smallFleet()[:1]})
 	_, b := newOMS(t, omssim.Options{Projects: smallFleet()[1:2]})
