@@ -26,8 +26,8 @@ type TaskView struct {
 	SinkType   string `json:"sink_type,omitempty"`
 
 	Tags     []string   `json:"tags"`
-	Severity Severity   `json:"severity"`
-	Concerns []Concern  `json:"concerns"` // the worst first
+	Severity string     `json:"severity"`
+	Concerns []string   `json:"concerns"` // the worst first
 	Errors   []string   `json:"error_codes"`
 	Flows    []FlowView `json:"flows"` // nil: they are not exported
 	Steps    []StepView `json:"steps"` // in the order of the console
@@ -45,6 +45,9 @@ type TaskView struct {
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 	Failed   time.Time `json:"failed,omitzero"` // last, even if the task has recovered
+
+	dead bool // a component of OMS that works for it has stopped or crashed
+	rank int  // of the worst concern
 }
 
 // A FlowView is how far a task has replicated in one direction.
@@ -63,7 +66,7 @@ type FlowView struct {
 type StepView struct {
 	Name      string    `json:"name"`
 	Status    string    `json:"status,omitempty"`
-	State     StepState `json:"state"`
+	State     string    `json:"state"`
 	Progress  *float64  `json:"progress_ratio,omitempty"`
 	Errors    []string  `json:"error_codes,omitempty"`
 	Started   time.Time `json:"started,omitzero"`
@@ -86,42 +89,31 @@ type RuleAlarm struct {
 	Alarms float64 `json:"alarms"`
 }
 
-// A StepState is what a step does, which its status alone does not say.
-type StepState string
-
-// The states of a step.
+// The states of a step: what it does, which its status alone does not say.
 const (
-	StepWaiting   StepState = "waiting"
-	StepWorking   StepState = "working"
-	StepFollowing StepState = "following" // changes, without an end
-	StepDone      StepState = "done"
-	StepPaused    StepState = "paused"
-	StepFailed    StepState = "failed"
-	StepPerson    StepState = "person" // waits for somebody to switch over
+	StepWaiting   = "waiting"
+	StepWorking   = "working"
+	StepFollowing = "following" // changes, without an end
+	StepDone      = "done"
+	StepPaused    = "paused"
+	StepFailed    = "failed"
+	StepPerson    = "person" // waits for somebody to switch over
 )
 
-// A Severity is how much a task needs a person.
-type Severity string
-
-// The severities.
+// The severities: how much a task needs a person.
 const (
-	Critical Severity = "critical"
-	Warning  Severity = "warning"
-	Notice   Severity = "notice"
-	Fine     Severity = "fine"
+	Critical = "critical"
+	Warning  = "warning"
+	Notice   = "notice"
+	Fine     = "fine"
 )
-
-var severities = []Severity{Critical, Warning, Notice, Fine}
 
 // Severities returns all severities, the worst first.
-func Severities() []Severity { return slices.Clone(severities) }
+func Severities() []string { return []string{Critical, Warning, Notice, Fine} }
 
-// A Concern is a reason to look at a task.
-type Concern string
-
-// Concerns returns all concerns, the worst first.
-func Concerns() []Concern {
-	all := make([]Concern, len(concerns))
+// Concerns returns all concerns, which are the reasons to look at a task, the worst first.
+func Concerns() []string {
+	all := make([]string, len(concerns))
 	for i := range concerns {
 		all[i] = concerns[i].name
 	}
@@ -133,48 +125,44 @@ func Concerns() []Concern {
 // worse. Severities are those of the shipped alerts, as far as one listing can tell: what
 // takes time to see, such as a checkpoint that stands still, is left to the alerts.
 var concerns = []struct {
-	name     Concern
-	severity func(importance string) Severity
-	applies  func(*TaskView) bool
+	name                 string
+	high, other, ignored string // severities, by the importance of the task
+	applies              func(*TaskView) bool
 }{
-	{"failed", unlessIgnored(Critical), func(v *TaskView) bool { return v.Status == "FAILED" }},
-	{"logs_almost_lost", atAll(Critical), func(v *TaskView) bool { return v.logsLeft() < 0.2 }},
-	{"very_late", atAll(Critical), func(v *TaskView) bool { return v.beyond(v.CriticalDelay) }},
-	{"step_failed", ifHigh(Critical, Warning), func(v *TaskView) bool {
-		return v.running() && v.has(StepFailed)
+	{"failed", Critical, Critical, Notice, func(v *TaskView) bool { return v.Status == "FAILED" }},
+	{"logs_almost_lost", Critical, Critical, Critical, func(v *TaskView) bool {
+		return v.logsLeft() < 0.2
 	}},
-	{"late", atAll(Warning), func(v *TaskView) bool {
+	{"very_late", Critical, Critical, Critical, func(v *TaskView) bool {
+		return v.beyond(v.CriticalDelay)
+	}},
+	{"step_failed", Critical, Warning, Notice, func(v *TaskView) bool {
+		failed := func(s StepView) bool { return s.State == StepFailed }
+		return v.running() && slices.ContainsFunc(v.Steps, failed)
+	}},
+	{"component_dead", Warning, Warning, Notice, func(v *TaskView) bool {
+		return v.dead && (v.running() || v.Status == "FAILED")
+	}},
+	{"late", Warning, Warning, Warning, func(v *TaskView) bool {
 		return v.beyond(v.WarningDelay) && !v.beyond(v.CriticalDelay)
 	}},
-	{"sample_stale", unlessIgnored(Warning), (*TaskView).stale},
-	{"delay_unknown", ifHigh(Warning, Notice), (*TaskView).unmeasured},
-	{"logs_running_out", atAll(Warning), func(v *TaskView) bool {
+	{"sample_stale", Warning, Warning, Notice, func(v *TaskView) bool {
+		return v.live(func(f *FlowView) bool { return valueOf(f.SampleAge) > 300 })
+	}},
+	{"delay_unknown", Warning, Notice, Notice, (*TaskView).unmeasured},
+	{"logs_running_out", Warning, Warning, Warning, func(v *TaskView) bool {
 		return v.logsLeft() >= 0.2 && v.logsLeft() < 0.5
 	}},
-	{"records_differ", atAll(Warning), func(v *TaskView) bool {
+	{"records_differ", Warning, Warning, Warning, func(v *TaskView) bool {
 		return valueOf(v.DifferentRecords) > 0
 	}},
-	{"clocks_disagree", atAll(Notice), (*TaskView).negative},
-	{"alarming", atAll(Notice), func(v *TaskView) bool { return v.Alarming != nil && *v.Alarming }},
-	{"suspended", atAll(Notice), func(v *TaskView) bool { return v.Status == "SUSPEND" }},
-}
-
-func atAll(s Severity) func(string) Severity { return func(string) Severity { return s } }
-
-func unlessIgnored(s Severity) func(string) Severity { return ifHigh(s, s) }
-
-// ifHigh returns a severity for tasks of importance HIGH and one for others. OMS is told to
-// ignore those of importance IGNORE.
-func ifHigh(high, other Severity) func(string) Severity {
-	return func(importance string) Severity {
-		switch importance {
-		case "HIGH":
-			return high
-		case "IGNORE":
-			return Notice
-		}
-		return other
-	}
+	{"clocks_disagree", Notice, Notice, Notice, func(v *TaskView) bool { // more than usual
+		return v.live(func(f *FlowView) bool { return f.Delay != nil && *f.Delay < -5 })
+	}},
+	{"alarming", Notice, Notice, Notice, func(v *TaskView) bool {
+		return v.Alarming != nil && *v.Alarming
+	}},
+	{"suspended", Notice, Notice, Notice, func(v *TaskView) bool { return v.Status == "SUSPEND" }},
 }
 
 // Views returns the tasks of a complete listing, the worst first: by severity, then by the
@@ -205,41 +193,29 @@ func (s *Snapshot) Statuses() map[string]int {
 // CompareTasks orders tasks, the worst first.
 func CompareTasks(a, b *TaskView) int {
 	return cmp.Or(
-		compareSeverities(a.Severity, b.Severity),
-		cmp.Compare(a.firstConcern(), b.firstConcern()),
-		cmp.Compare(rankOf(knownImportances, a.Importance), rankOf(knownImportances, b.Importance)),
+		compareSeverities(a.Severity, b.Severity), cmp.Compare(a.rank, b.rank),
+		cmp.Compare(a.ImportanceRank(), b.ImportanceRank()),
 		cmp.Compare(b.usedDelay(), a.usedDelay()),
 		strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID),
 	)
 }
 
-func (v *TaskView) firstConcern() int {
-	if len(v.Concerns) == 0 {
-		return len(concerns)
-	}
-	for i := range concerns {
-		if concerns[i].name == v.Concerns[0] {
-			return i
-		}
-	}
-	return len(concerns)
-}
-
-// rankOf returns the place of a value in a list, or the one after all of them.
-func rankOf(known []string, value string) int {
-	if i := slices.Index(known, value); i >= 0 {
+// ImportanceRank is smaller for tasks that are more important, and largest for those of which
+// that is not known.
+func (v *TaskView) ImportanceRank() int {
+	if i := slices.Index(knownImportances, v.Importance); i >= 0 {
 		return i
 	}
-	return len(known)
+	return len(knownImportances)
 }
 
 // Flow returns the direction that is further behind, of those that a step follows if there
-// are any, or nil.
+// are any. It is empty if there is none.
 func (v *TaskView) Flow() *FlowView {
-	var worst *FlowView
+	worst := &FlowView{}
 	for i := range v.Flows {
 		f := &v.Flows[i]
-		if worst == nil || f.Live && !worst.Live ||
+		if i == 0 || f.Live && !worst.Live ||
 			f.Live == worst.Live && valueOf(f.Effective) > valueOf(worst.Effective) {
 			worst = f
 		}
@@ -247,25 +223,34 @@ func (v *TaskView) Flow() *FlowView {
 	return worst
 }
 
-// Step returns the step that tells most about what a task does now, or nil: one that has
-// failed, that waits for somebody, that is at work, that is paused, or the last that follows.
+// Live is Flow, but empty if no step follows that direction.
+func (v *TaskView) Live() *FlowView {
+	if f := v.Flow(); f.Live {
+		return f
+	}
+	return &FlowView{}
+}
+
+// Step returns the step that tells most about what a task does now: one that has failed, that
+// waits for somebody, that is at work, that is paused, or the last that follows. It is empty if
+// there is none.
 func (v *TaskView) Step() *StepView {
-	for _, state := range []StepState{StepFailed, StepPerson, StepWorking, StepPaused, StepFollowing} {
+	for _, state := range []string{StepFailed, StepPerson, StepWorking, StepPaused, StepFollowing} {
 		for i := len(v.Steps) - 1; i >= 0; i-- {
 			if v.Steps[i].State == state {
 				return &v.Steps[i]
 			}
 		}
 	}
-	return nil
+	return &StepView{}
 }
 
 // usedDelay returns how much of its critical delay a task has used. It is negative if the
 // task follows nothing, and small if it is never late.
 func (v *TaskView) usedDelay() float64 {
-	f := v.Flow()
+	f := v.Live()
 	switch {
-	case f == nil || !f.Live || f.Effective == nil:
+	case f.Effective == nil:
 		return -1
 	case v.CriticalDelay == nil:
 		return *f.Effective / 1e9
@@ -285,7 +270,7 @@ func valueOf(v *float64) float64 {
 func viewOf(t *task, at time.Time, without func(group string) bool) *TaskView {
 	v := &TaskView{
 		ID: t.ID, Name: t.Name,
-		Tags: []string{}, Concerns: []Concern{}, Errors: []string{}, Steps: []StepView{},
+		Tags: []string{}, Concerns: []string{}, Errors: []string{}, Steps: []StepView{},
 	}
 	if !without(taskGroup) {
 		v.describe(t)
@@ -324,6 +309,7 @@ func viewOf(t *task, at time.Time, without func(group string) bool) *TaskView {
 	if t.verified != nil {
 		v.DifferentRecords = optional(t.verified.value.DifferentNumber.Get())
 	}
+	componentRows(t, func(g componentGroup) { v.dead = v.dead || worse(g.status, "SUSPEND") })
 	v.assess()
 	return v
 }
@@ -394,28 +380,23 @@ func stepViewOf(s *omsclient.Step, throughput bool) StepView {
 
 var switchoverSteps = omsclient.SwitchoverSteps()
 
+// stepStates are the states of steps by their status. One with another status waits.
+var stepStates = map[string]string{
+	"FINISHED": StepDone, "FAILED": StepFailed, "SUSPEND": StepPaused, "MONITORING": StepFollowing,
+	"RUNNING": StepWorking,
+}
+
 // stateOf returns what a step does. A full verification that is done may stay RUNNING at 100,
 // and a switchover is RUNNING while it waits for somebody.
-func stateOf(s *omsclient.Step) StepState {
-	switch s.Status {
-	case "FINISHED":
+func stateOf(s *omsclient.Step) string {
+	state := cmp.Or(stepStates[s.Status], StepWaiting)
+	switch {
+	case state == StepWorking && slices.Contains(switchoverSteps, s.Name):
+		return StepPerson
+	case state == StepWorking && slices.Contains(verifySteps, s.Name) && s.Progress.Value >= 100:
 		return StepDone
-	case "FAILED":
-		return StepFailed
-	case "SUSPEND":
-		return StepPaused
-	case "MONITORING":
-		return StepFollowing
-	case "RUNNING":
-		switch {
-		case slices.Contains(switchoverSteps, s.Name):
-			return StepPerson
-		case slices.Contains(verifySteps, s.Name) && s.Progress.Value >= 100:
-			return StepDone
-		}
-		return StepWorking
 	}
-	return StepWaiting
+	return state
 }
 
 func codesOf(f *omsclient.Failure) []string {
@@ -433,32 +414,29 @@ func optional(value float64, known bool) *float64 {
 
 // assess finds what concerns there are about a task.
 func (v *TaskView) assess() {
-	v.Severity = Fine
-	severity := map[Concern]Severity{}
-	for _, c := range concerns {
-		if c.applies(v) {
-			severity[c.name] = c.severity(v.Importance)
-			v.Concerns = append(v.Concerns, c.name)
+	v.Severity, v.rank = Fine, len(concerns)
+	severity := map[string]string{}
+	for i, c := range concerns {
+		if !c.applies(v) {
+			continue
+		}
+		severity[c.name] = cmp.Or(
+			map[string]string{"HIGH": c.high, "IGNORE": c.ignored}[v.Importance], c.other)
+		v.Concerns = append(v.Concerns, c.name)
+		if compareSeverities(severity[c.name], v.Severity) < 0 {
+			v.Severity, v.rank = severity[c.name], i
 		}
 	}
-	slices.SortStableFunc(v.Concerns, func(a, b Concern) int {
+	slices.SortStableFunc(v.Concerns, func(a, b string) int {
 		return compareSeverities(severity[a], severity[b])
 	})
-	if len(v.Concerns) > 0 {
-		v.Severity = severity[v.Concerns[0]]
-	}
 }
 
-func compareSeverities(a, b Severity) int {
-	return cmp.Compare(slices.Index(severities, a), slices.Index(severities, b))
+func compareSeverities(a, b string) int {
+	return cmp.Compare(slices.Index(Severities(), a), slices.Index(Severities(), b))
 }
 
 func (v *TaskView) running() bool { return strings.HasPrefix(v.Status, "RUNNING") }
-
-// has reports whether a step is in a state.
-func (v *TaskView) has(state StepState) bool {
-	return slices.ContainsFunc(v.Steps, func(s StepView) bool { return s.State == state })
-}
 
 // live reports whether something is true of a direction that a step follows.
 func (v *TaskView) live(is func(*FlowView) bool) bool {
@@ -472,18 +450,6 @@ func (v *TaskView) beyond(threshold *float64) bool {
 	return threshold != nil && v.live(func(f *FlowView) bool {
 		return valueOf(f.Effective) > max(*threshold, noise)
 	})
-}
-
-// stale reports whether OMS has not looked at a delay for long.
-func (v *TaskView) stale() bool {
-	const long = 5 * time.Minute
-	return v.live(func(f *FlowView) bool { return valueOf(f.SampleAge) > long.Seconds() })
-}
-
-// negative reports whether a delay is less than what clocks usually differ by.
-func (v *TaskView) negative() bool {
-	const usual = 5
-	return v.live(func(f *FlowView) bool { return f.Delay != nil && *f.Delay < -usual })
 }
 
 // unmeasured reports whether a step follows changes, and OMS says nothing about the delay.
@@ -503,11 +469,10 @@ func (v *TaskView) unmeasured() bool {
 // logsLeft returns which share is left of the time for which OMS keeps the logs that a task
 // resumes from. Without them the task is lost. It is 1 if that is not known.
 func (v *TaskView) logsLeft() float64 {
-	f := v.Flow()
+	age := v.Flow().CheckpointAge
 	resumes := v.running() || v.Status == "SUSPEND" || v.Status == "FAILED"
-	known := valueOf(v.LogRetention) > 0 && f != nil && f.CheckpointAge != nil
-	if !known || !resumes {
+	if age == nil || valueOf(v.LogRetention) <= 0 || !resumes {
 		return 1
 	}
-	return 1 - *f.CheckpointAge / *v.LogRetention
+	return 1 - *age / *v.LogRetention
 }

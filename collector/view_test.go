@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"oms_exporter/collector"
+	"oms_exporter/omsclient"
 )
 
 // tasksOf returns the tasks that people see of an OMS, at a time.
@@ -124,6 +126,30 @@ func TestConcernsAreFound(t *testing.T) {
 
 			if got := fmt.Sprint(task.Severity, " ", task.Concerns); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// A component that has died is a concern as soon as OMS has said so. Others are not.
+func TestADeadComponentIsAConcern(t *testing.T) {
+	for status, want := range map[string]string{
+		"UNEXPECTED_EXIT": "critical [failed component_dead]", "STOP": "critical [failed component_dead]",
+		"RUNNING": "critical [failed]", "SUSPEND": "critical [failed]", "UPGRADING": "critical [failed]", "": "critical [failed]",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := collector.New(listOf(t, `{"id": "1", "status": "FAILED"}`), collector.Options{
+				Components: func(context.Context, string) ([]omsclient.Component, []omsclient.Request, error) {
+					return []omsclient.Component{{Kind: "store", Status: status}}, nil, nil
+				},
+			})
+			c.Scrape(t.Context())
+			c.Settle()
+
+			task := c.Scrape(t.Context()).Views()[0]
+
+			if got := fmt.Sprint(task.Severity, " ", task.Concerns); got != want {
+				t.Errorf("%q: %s, want %s", status, got, want)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ func (s *checkSettings) checkAll(
 		return err
 	}
 	source := s.source(loaded)
-	if err := s.choose(loaded); err != nil {
+	if err := s.oms.choose(loaded, s.targets); err != nil {
 		return err
 	}
 	limits := s.extend(loaded)
@@ -104,22 +104,22 @@ func (s *checkSettings) source(loaded *fileConfig) string {
 	return fmt.Sprintf("%s, %s", s.oms.configFile, amount(len(loaded.Targets), "target"))
 }
 
-// choose keeps only the targets that flags name, if they name any.
-func (s *checkSettings) choose(loaded *fileConfig) error {
-	if len(s.targets) == 0 {
+// choose keeps only the targets of these names, if there are any names.
+func (s *omsSettings) choose(loaded *fileConfig, names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	if s.oms.configFile == "" {
+	if s.configFile == "" {
 		return usagef("--target needs --config.file: only its targets have names")
 	}
-	for _, name := range s.targets {
+	for _, name := range names {
 		if loaded.Targets[name] == nil {
-			return usagef("--target=%s: not in %s, which has %s", name, s.oms.configFile,
+			return usagef("--target=%s: not in %s, which has %s", name, s.configFile,
 				strings.Join(slices.Sorted(maps.Keys(loaded.Targets)), ", "))
 		}
 	}
 	maps.DeleteFunc(loaded.Targets, func(name string, _ *targetConfig) bool {
-		return !slices.Contains(s.targets, name)
+		return !slices.Contains(names, name)
 	})
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,12 +119,12 @@ func (h *handler) handlePages(mux *http.ServeMux) {
 	admit := func(pattern string, handle http.HandlerFunc) {
 		mux.Handle(pattern, h.limits.admit(handle))
 	}
-	first := h.page
+	first := h.tasks
 	admit("GET /status", h.status)
 	admit("POST /status", h.listNow)
 	if h.web.tasksPage {
 		admit("POST /{$}", h.listNow)
-		admit("GET /tasks", h.tasksFor)
+		admit("GET /tasks", h.tasks)
 	} else {
 		first = h.status
 	}
@@ -181,7 +180,7 @@ func (h *handler) probe(w http.ResponseWriter, r *http.Request) {
 func (h *handler) budgetOf(r *http.Request, t *target) budget {
 	most := h.scrape.timeout
 	if t != nil {
-		most = cmp.Or(time.Duration(t.config.Timeout), most)
+		most = t.timeout
 	}
 	return budgetOf(r, most, h.scrape.timeoutOffset)
 }

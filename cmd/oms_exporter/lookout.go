@@ -20,56 +20,34 @@ const (
 	lookPatience = 5 * time.Second
 )
 
-// A lookout keeps the tasks of the last complete listing of a target for people who look at
-// them. While nobody does, it keeps nothing.
+// A lookout keeps the last complete listing of a target for people who look at its tasks. While
+// nobody does, it keeps nothing.
 type lookout struct {
 	listings singleflight.Group // those that people have asked for
 
-	mu       sync.Mutex
-	forget   *time.Timer         // nil: nobody looks
-	snapshot *collector.Snapshot // not yet seen by anybody, or nil
-	listing  *listing            // the one that was seen last; nil: there is a snapshot, or nothing
-}
-
-// A listing is what people see of a complete one.
-type listing struct {
-	at       time.Time
-	statuses map[string]int // tasks that OMS lists, by status
-	tasks    []*collector.TaskView
-}
-
-// listingOf returns what people see of a snapshot, or nil if it is not complete.
-func listingOf(s *collector.Snapshot) *listing {
-	if s.Err() != nil {
-		return nil
-	}
-	return &listing{s.Time(), s.Statuses(), s.Views()}
+	mu     sync.Mutex
+	forget *time.Timer         // nil: nobody looks
+	last   *collector.Snapshot // nil: no listing has ended while somebody looked
 }
 
 // offer keeps a snapshot, if it is complete and somebody looks.
 func (l *lookout) offer(s *collector.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.forget == nil || s.Err() != nil ||
-		l.snapshot != nil && s.Time().Before(l.snapshot.Time()) ||
-		l.listing != nil && !s.Time().After(l.listing.at) {
-		return
+	if l.forget != nil && s.Err() == nil && (l.last == nil || s.Time().After(l.last.Time())) {
+		l.last = s
 	}
-	l.snapshot, l.listing = s, nil
 }
 
-// look returns the last complete listing, or nil if none has ended while somebody looked.
-func (l *lookout) look() *listing {
+// look returns the last complete listing, or nil.
+func (l *lookout) look() *collector.Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.forget == nil {
 		l.forget = time.AfterFunc(looked, l.clear)
 	}
 	l.forget.Reset(looked)
-	if s := l.snapshot; s != nil {
-		l.snapshot, l.listing = nil, listingOf(s)
-	}
-	return l.listing
+	return l.last
 }
 
 // clear forgets everything.
@@ -79,7 +57,7 @@ func (l *lookout) clear() {
 	if l.forget != nil {
 		l.forget.Stop()
 	}
-	l.forget, l.snapshot, l.listing = nil, nil, nil
+	l.forget, l.last = nil, nil
 }
 
 // use lists the tasks of a target, shows them to those who look, and calls a function with them.
@@ -94,37 +72,28 @@ func (t *target) use(ctx context.Context, use func(*collector.Snapshot)) {
 // is kept of it. A failure is not repeated for a while.
 func (t *target) due() bool {
 	fetches := t.collector.Fetches()
-	if len(fetches) == 0 || time.Since(fetches[0].Start) >= recent {
-		return true
-	}
-	return fetches[0].Err == nil && t.lookout.look() == nil
+	return len(fetches) == 0 || time.Since(fetches[0].Start) >= recent ||
+		fetches[0].Err == nil && t.lookout.look() == nil
 }
 
-// list makes a listing for people, which scrapes may share, unless somebody else has just made
-// the one that is due. It reports whether the listing has ended while they had patience.
-func (t *target) list(ctx context.Context, again bool) (ended bool) {
+// look returns the last complete listing for people, or a new one if that is due or they want it
+// again. Scrapes may share it. It reports whether OMS is still being listed.
+func (t *target) look(ctx context.Context, again bool) (s *collector.Snapshot, pending bool) {
+	if s = t.lookout.look(); !again && !t.due() {
+		return s, false
+	}
 	done := t.lookout.listings.DoChan("", func() (any, error) {
-		if again || t.due() {
+		if again || t.due() { // unless somebody else has just made it
 			t.use(context.WithoutCancel(ctx), func(*collector.Snapshot) {})
 		}
 		return nil, nil
 	})
 	select {
 	case <-done:
-		return true
 	case <-time.After(lookPatience):
+		pending = true
 	case <-ctx.Done():
+		pending = true
 	}
-	return false
-}
-
-// look returns the last complete listing for people, or a new one if that is due or they want it
-// again. It reports whether OMS is still being listed.
-func (t *target) look(ctx context.Context, again bool) (l *listing, pending bool) {
-	l = t.lookout.look()
-	if again || t.due() {
-		pending = !t.list(ctx, again)
-		l = t.lookout.look()
-	}
-	return l, pending
+	return t.lookout.look(), pending
 }

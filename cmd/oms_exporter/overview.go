@@ -52,120 +52,128 @@ type (
 	}
 )
 
+// A lookFunc returns a listing of a target, or nil, and whether another one is under way.
+type lookFunc func(context.Context, *target) (s *collector.Snapshot, pending bool)
+
 // overviewOf looks at targets, at all of them at once.
-func overviewOf(
-	ctx context.Context, all []*target,
-	look func(context.Context, *target) (l *listing, pending bool),
-) *overview {
+func overviewOf(ctx context.Context, all []*target, look lookFunc) *overview {
 	o := &overview{
 		SchemaVersion: schemaVersion, Targets: make([]*omsState, len(all)), Tasks: []row{},
 		Time: time.Now().UTC().Truncate(time.Second),
 	}
-	listings := make([]*listing, len(all))
+	tasks := make([][]*collector.TaskView, len(all))
 	var looking sync.WaitGroup
 	for i, t := range all {
 		looking.Go(func() {
-			var pending bool
-			listings[i], pending = look(ctx, t)
-			o.Targets[i] = stateOf(t, listings[i], pending)
+			s, pending := look(ctx, t)
+			o.Targets[i] = stateOf(t, pending)
+			if s != nil && s.Err() == nil {
+				o.Targets[i].Listed, o.Targets[i].Statuses = s.Time().UTC(), s.Statuses()
+				tasks[i] = s.Views()
+			}
 		})
 	}
 	looking.Wait()
-	for i, l := range listings {
-		if l != nil {
-			for _, task := range l.tasks {
-				o.Tasks = append(o.Tasks, row{all[i].name, task})
-			}
+	for i := range all {
+		for _, task := range tasks[i] {
+			o.Tasks = append(o.Tasks, row{all[i].name, task})
 		}
 	}
 	return o
 }
 
-func stateOf(t *target, l *listing, pending bool) *omsState {
+func stateOf(t *target, pending bool) *omsState {
 	s := &omsState{Name: t.name, Pending: pending, Now: time.Now()}
 	if fetches := t.collector.Fetches(); len(fetches) > 0 {
 		last := &fetches[0]
 		s.OK, s.Reason = last.Err == nil, string(omsclient.ReasonOf(last.Err))
 		s.Pages, s.Seconds = last.Report.Pages, last.Duration.Seconds()
-		s.Expiry = last.Report.CertExpiry()
-		if last.Err != nil {
-			s.Error = printable(last.Err.Error())
-		}
+		s.Expiry, s.Error = last.Report.CertExpiry(), textOfError(last.Err)
 	}
 	if refusal, refused := t.client.Refused(); refused {
 		s.Refusal = &refusal
-	}
-	if l != nil {
-		s.Listed, s.Statuses = l.at.UTC(), l.statuses
 	}
 	return s
 }
 
 // codes returns the error codes of a task, or of the step that has failed.
 func (r *row) codes() []string {
-	if s := r.Step(); len(r.Errors) == 0 && s != nil && s.State == collector.StepFailed {
+	if s := r.Step(); len(r.Errors) == 0 && s.State == collector.StepFailed {
 		return s.Errors
 	}
 	return r.Errors
 }
 
-// A query says which tasks are wanted, and in which order. Empty fields want all.
-type query struct {
-	Search, Severity, Status, Importance, Owner, Tag, Target string
-
-	Sort string // a key of orders, perhaps after a minus
+// A filter wants tasks with a text: as one of some values, or as a part of one.
+type filter struct {
+	help  string
+	whole bool
+	of    func(*row) []string
 }
 
-// queryOf reads the parameters of the page.
-func queryOf(values url.Values) query {
-	return query{
-		Search: strings.TrimSpace(values.Get("search")), Severity: values.Get("severity"),
-		Status: values.Get("status"), Importance: values.Get("importance"),
-		Owner: strings.TrimSpace(values.Get("owner")), Tag: strings.TrimSpace(values.Get("tag")),
-		Target: values.Get("target"), Sort: values.Get("sort"),
+// filters are the parameters of the page, and the flags of the command tasks, by their names.
+var filters = map[string]filter{
+	"search": {
+		"Only tasks with this text in their name, id, tags, owner or error codes.", false,
+		func(r *row) []string {
+			return slices.Concat([]string{r.Name, r.ID, r.Owner}, r.Tags, r.codes())
+		},
+	},
+	"severity": {
+		"Only tasks of this severity: critical, warning, notice or fine.", true,
+		func(r *row) []string { return []string{r.Severity} },
+	},
+	"status": {
+		"Only tasks with this status, such as FAILED.", true,
+		func(r *row) []string { return []string{r.Status} },
+	},
+	"importance": {
+		"Only tasks of this importance, such as HIGH.", true,
+		func(r *row) []string { return []string{r.Importance} },
+	},
+	"owner": {
+		"Only tasks with this text in their owner.", false,
+		func(r *row) []string { return []string{r.Owner} },
+	},
+	"tag": {
+		"Only tasks with this text in one of their tags.", false,
+		func(r *row) []string { return r.Tags },
+	},
+	"target": {
+		"Only tasks of this target.", true,
+		func(r *row) []string { return []string{r.Target} },
+	},
+}
+
+// matches reports whether a query wants a task. It does not tell small letters from capitals.
+func matches(query url.Values, r *row) bool {
+	for name, f := range filters {
+		wanted := strings.ToLower(strings.TrimSpace(query.Get(name)))
+		if wanted != "" && !slices.ContainsFunc(f.of(r), func(text string) bool {
+			text = strings.ToLower(text)
+			return text == wanted || !f.whole && strings.Contains(text, wanted)
+		}) {
+			return false
+		}
 	}
+	return true
 }
 
-// matches reports whether a task is wanted. Searches do not tell small letters from capitals.
-func (q *query) matches(r *row) bool {
-	return (q.Target == "" || r.Target == q.Target) &&
-		(q.Severity == "" || string(r.Severity) == q.Severity) &&
-		(q.Status == "" || strings.EqualFold(r.Status, q.Status)) &&
-		(q.Importance == "" || strings.EqualFold(r.Importance, q.Importance)) &&
-		(q.Owner == "" || has(q.Owner, r.Owner)) &&
-		(q.Tag == "" || has(q.Tag, r.Tags...)) &&
-		(q.Search == "" || has(q.Search, r.Name, r.ID) || has(q.Search, r.Tags...) ||
-			has(q.Search, r.Owner) || has(q.Search, r.codes()...))
-}
-
-// has reports whether a text is in one of several.
-func has(part string, texts ...string) bool {
-	part = strings.ToLower(part)
-	return slices.ContainsFunc(texts, func(text string) bool {
-		return strings.Contains(strings.ToLower(text), part)
-	})
-}
+// worst is what tasks are sorted by unless somebody wants something else.
+const worst = "worst"
 
 // orders are what tasks can be sorted by, each with what people want to see first on top.
 var orders = map[string]func(a, b *row) int{
-	"worst":      func(a, b *row) int { return collector.CompareTasks(a.TaskView, b.TaskView) },
+	worst:        func(a, b *row) int { return collector.CompareTasks(a.TaskView, b.TaskView) },
 	"name":       func(a, b *row) int { return strings.Compare(a.Name, b.Name) },
 	"owner":      func(a, b *row) int { return strings.Compare(a.Owner, b.Owner) },
-	"importance": func(a, b *row) int { return cmp.Compare(importance(a), importance(b)) },
+	"importance": func(a, b *row) int { return cmp.Compare(a.ImportanceRank(), b.ImportanceRank()) },
 	"status":     func(a, b *row) int { return strings.Compare(a.Status, b.Status) },
 	"steps":      func(a, b *row) int { return cmp.Compare(progress(a), progress(b)) },
 	"alarms":     largest(func(r *row) *float64 { return r.RecentAlarms }),
-	"delay":      largest(ofFlow(func(f *collector.FlowView) *float64 { return f.Effective })),
-	"sample":     largest(ofFlow(func(f *collector.FlowView) *float64 { return f.SampleAge })),
-	"checkpoint": largest(ofFlow(func(f *collector.FlowView) *float64 { return f.CheckpointAge })),
-}
-
-func importance(r *row) int {
-	i := slices.Index(omsclient.Importances(), r.Importance)
-	if i < 0 {
-		return len(omsclient.Importances())
-	}
-	return i
+	"delay":      largest(func(r *row) *float64 { return r.Flow().Effective }),
+	"sample":     largest(func(r *row) *float64 { return r.Flow().SampleAge }),
+	"checkpoint": largest(func(r *row) *float64 { return r.Flow().CheckpointAge }),
 }
 
 // progress returns how many steps are done, and which part of the others.
@@ -181,15 +189,6 @@ func progress(r *row) float64 {
 	return done / float64(max(len(r.Steps), 1))
 }
 
-func ofFlow(value func(*collector.FlowView) *float64) func(*row) *float64 {
-	return func(r *row) *float64 {
-		if f := r.Flow(); f != nil {
-			return value(f)
-		}
-		return nil
-	}
-}
-
 func largest(value func(*row) *float64) func(a, b *row) int {
 	number := func(r *row) float64 {
 		if v := value(r); v != nil {
@@ -200,21 +199,21 @@ func largest(value func(*row) *float64) func(a, b *row) int {
 	return func(a, b *row) int { return cmp.Compare(number(b), number(a)) }
 }
 
-// choose keeps the wanted tasks, in the wanted order. Tasks that it does not tell apart stand
-// in the order of the worst.
-func (o *overview) choose(q *query) {
-	o.Tasks = slices.DeleteFunc(o.Tasks, func(r row) bool { return !q.matches(&r) })
-	key, reversed := strings.CutPrefix(q.Sort, "-")
+// choose keeps the tasks that a query wants, in the order that it wants. Tasks that this does not
+// tell apart stand in the order of the worst.
+func (o *overview) choose(query url.Values) {
+	o.Tasks = slices.DeleteFunc(o.Tasks, func(r row) bool { return !matches(query, &r) })
+	key, reversed := strings.CutPrefix(query.Get("sort"), "-")
 	order := orders[key]
 	if order == nil {
-		order, reversed = orders["worst"], false
+		order, reversed = orders[worst], false
 	}
 	slices.SortStableFunc(o.Tasks, func(a, b row) int {
 		by := order(&a, &b)
 		if reversed {
 			by = -by
 		}
-		return cmp.Or(by, orders["worst"](&a, &b), strings.Compare(a.Target, b.Target))
+		return cmp.Or(by, orders[worst](&a, &b), strings.Compare(a.Target, b.Target))
 	})
 }
 
@@ -236,41 +235,28 @@ func (o *overview) writeCSV(w io.Writer) error {
 	for i := range o.Tasks {
 		r := &o.Tasks[i]
 		flow, step := r.Flow(), r.Step()
-		if flow == nil {
-			flow = &collector.FlowView{}
-		}
-		if step == nil {
-			step = &collector.StepView{}
-		}
-		concerns := make([]string, len(r.Concerns))
-		for i, c := range r.Concerns {
-			concerns[i] = string(c)
-		}
-		line := []string{
-			r.Target, r.ID, r.Name, r.Type, r.Importance, r.Owner, strings.Join(r.Tags, " "), r.Status,
-			string(r.Severity), strings.Join(concerns, " "), step.Name,
-		}
-		for i := range line {
-			line[i] = inert(line[i])
-		}
-		_ = out.Write(append(line, number(step.Progress), number(flow.Delay), number(flow.Effective),
-			number(r.WarningDelay), number(r.CriticalDelay), number(flow.SampleAge),
-			number(flow.CheckpointAge), number(r.RecentAlarms), inert(strings.Join(r.codes(), " "))))
+		_ = out.Write([]string{
+			inert(r.Target), inert(r.ID), inert(r.Name), inert(r.Type), inert(r.Importance),
+			inert(r.Owner), inert(r.Tags...), inert(r.Status), r.Severity, inert(r.Concerns...),
+			inert(step.Name), decimal(step.Progress), decimal(flow.Delay), decimal(flow.Effective),
+			decimal(r.WarningDelay), decimal(r.CriticalDelay), decimal(flow.SampleAge),
+			decimal(flow.CheckpointAge), decimal(r.RecentAlarms), inert(r.codes()...),
+		})
 	}
 	out.Flush()
 	return out.Error()
 }
 
-// inert returns a text for a cell that no spreadsheet takes for a formula.
-func inert(text string) string {
-	text = printable(text)
+// inert returns texts for a cell that no spreadsheet takes for a formula.
+func inert(texts ...string) string {
+	text := printable(strings.Join(texts, " "))
 	if text != "" && strings.ContainsAny(text[:1], "=+-@") {
 		return "'" + text
 	}
 	return text
 }
 
-func number(v *float64) string {
+func decimal(v *float64) string {
 	if v == nil {
 		return ""
 	}

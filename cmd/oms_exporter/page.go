@@ -22,8 +22,15 @@ import (
 	"oms_exporter/omsclient"
 )
 
-//go:embed site.html page.html status.html site.css site.js
-var siteFiles embed.FS
+// The templates of all pages, their style and their script.
+var (
+	//go:embed site.html page.html status.html
+	siteFiles embed.FS
+	//go:embed site.css
+	siteCSS string
+	//go:embed site.js
+	siteJS string
+)
 
 // rowsPerPage is how many tasks a page shows at once.
 const rowsPerPage = 100
@@ -48,12 +55,11 @@ type (
 	// A pageDoc is what the page of the tasks shows.
 	pageDoc struct {
 		siteDoc
-		Query      query
 		Cards      []*omsState
 		Severities []choice // that tasks have, without regard to the wanted one
 		Statuses   []choice
-		Owners     []string
-		Tags       []string
+		Owners     []choice
+		Tags       []choice
 		Rows       []*pageRow
 		Listed     bool // there is a listing
 		Total      int  // tasks that are wanted
@@ -73,54 +79,24 @@ type (
 		Several          bool   // OMS are configured, so that the name of one means something
 		Toggle           string // opens the task, or closes it
 		Console, Grafana string
-	}
-	// A parameter is one that a form keeps.
-	parameter struct{ Key, Value string }
-	// A column has a heading for each key that it can be sorted by.
-	column struct{ Keys []sorting }
-	// A sorting is a key that tasks can be sorted by, and what it is called.
-	sorting struct{ Sort, Title string }
-	// A moment is a time of a task, and what happened then.
-	moment struct {
-		Title string
-		Time  time.Time
+		Codes            []string
 	}
 )
-
-// pageColumns are the columns of the table.
-var pageColumns = []column{
-	{[]sorting{{"name", "task"}}},
-	{[]sorting{{"worst", "look at"}}},
-	{[]sorting{{"status", "status"}}},
-	{[]sorting{{"steps", "steps"}}},
-	{[]sorting{{"delay", "delay"}, {"sample", "sampled"}}},
-	{[]sorting{{"checkpoint", "checkpoint"}}},
-	{[]sorting{{"importance", "importance"}, {"owner", "owner"}}},
-	{[]sorting{{"alarms", "alarms"}}},
-}
 
 // look returns what people see, after a listing if they want one now.
 func (h *handler) look(r *http.Request, again bool) *overview {
 	return overviewOf(r.Context(), h.targets.all(),
-		func(ctx context.Context, t *target) (*listing, bool) { return t.look(ctx, again) })
+		func(ctx context.Context, t *target) (*collector.Snapshot, bool) { return t.look(ctx, again) })
 }
 
-// page shows the tasks of all targets to people.
-func (h *handler) page(w http.ResponseWriter, r *http.Request) {
-	f := h.look(r, false)
-	h.limits.inPlace(w, r, h.budgetOf(r, nil).waiting, func() {
-		h.render(w, "page", h.pageDoc(r, f))
-	})
-}
-
-// tasksFor serves the tasks in the format that is asked for.
-func (h *handler) tasksFor(w http.ResponseWriter, r *http.Request) {
-	format := r.URL.Query().Get("format")
+// tasks serves the tasks of all targets in the format that is asked for: as a page, or for
+// programs.
+func (h *handler) tasks(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
 	kind, write := "application/json", (*overview).writeJSON
-	switch format {
+	switch query.Get("format") {
 	case "", "html":
-		h.page(w, r)
-		return
+		kind, write = "", nil
 	case "json":
 	case "csv":
 		kind, write = "text/csv; charset=utf-8", (*overview).writeCSV
@@ -128,12 +104,15 @@ func (h *handler) tasksFor(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "format is html, json or csv", http.StatusBadRequest)
 		return
 	}
-	f := h.look(r, false)
-	q := queryOf(r.URL.Query())
-	f.choose(&q)
+	o := h.look(r, false)
 	h.limits.inPlace(w, r, h.budgetOf(r, nil).waiting, func() {
+		if write == nil {
+			h.render(w, "page", h.pageDoc(r, o))
+			return
+		}
+		o.choose(query)
 		w.Header().Set("Content-Type", kind)
-		_ = write(f, w) // only the client can be gone
+		_ = write(o, w) // only the client can be gone
 	})
 }
 
@@ -155,72 +134,70 @@ func (h *handler) siteDoc(r *http.Request, path, title string) siteDoc {
 	}
 }
 
-func (h *handler) pageDoc(r *http.Request, f *overview) *pageDoc {
-	d := &pageDoc{
-		siteDoc: h.siteDoc(r, "tasks", "title"), Query: queryOf(r.URL.Query()), Cards: f.Targets,
-		All: len(f.Tasks),
-	}
-	d.Listed = slices.ContainsFunc(f.Targets, func(s *omsState) bool { return !s.Listed.IsZero() })
+func (h *handler) pageDoc(r *http.Request, o *overview) *pageDoc {
+	d := &pageDoc{siteDoc: h.siteDoc(r, "tasks", "title"), Cards: o.Targets, All: len(o.Tasks)}
+	d.Listed = slices.ContainsFunc(o.Targets, func(s *omsState) bool { return !s.Listed.IsZero() })
 	slices.SortStableFunc(d.Cards, func(a, b *omsState) int {
-		return cmp.Compare(slices.Index(healths, a.Health()), slices.Index(healths, b.Health()))
+		all := collector.Severities()
+		return cmp.Compare(slices.Index(all, a.Health()), slices.Index(all, b.Health()))
 	})
-	d.offer(f)
-	all := f.Tasks
-	f.Tasks = slices.Clone(all)
-	f.choose(&d.Query)
-	d.Total = len(f.Tasks)
+	d.offer(o.Tasks)
+	open := d.Values.Get("task")
+	isOpen := func(r row) bool { return r.ID == open && open != "" }
+	linked := slices.DeleteFunc(slices.Clone(o.Tasks), func(r row) bool { return !isOpen(r) })
+	o.choose(d.Values)
+	d.Total = len(o.Tasks)
 	d.Pages = max((d.Total+rowsPerPage-1)/rowsPerPage, 1)
-	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+	page, _ := strconv.Atoi(d.Values.Get("page"))
 	d.Page = min(max(page, 1), d.Pages)
-	shown := f.Tasks[(d.Page-1)*rowsPerPage : min(d.Page*rowsPerPage, d.Total)]
-	open := r.URL.Query().Get("task")
-	isOpen := func(r row) bool { return r.ID == open }
-	i := slices.IndexFunc(all, isOpen)
-	if open != "" && i >= 0 && !slices.ContainsFunc(shown, isOpen) {
-		shown = append([]row{all[i]}, shown...) // whoever was sent a link sees what it is about
+	shown := o.Tasks[(d.Page-1)*rowsPerPage : min(d.Page*rowsPerPage, d.Total)]
+	if !slices.ContainsFunc(shown, isOpen) { // whoever was sent a link sees what it is about
+		shown = append(linked, shown...)
 	}
 	for _, task := range shown {
-		shown := &pageRow{
-			row: task, Open: task.ID == open, Several: len(f.Targets) > 1,
-			Console: h.consoleOf(&task), Grafana: h.grafanaOf(&task),
+		toggled := task.ID
+		if isOpen(task) {
+			toggled = ""
 		}
-		if shown.Toggle = d.With("task", task.ID); shown.Open {
-			shown.Toggle = d.With("task", "")
-		}
-		d.Rows = append(d.Rows, shown)
+		d.Rows = append(d.Rows, &pageRow{
+			row: task, Open: isOpen(task), Several: len(o.Targets) > 1, Toggle: d.With("task", toggled),
+			Console: h.consoleOf(&task), Grafana: h.grafanaOf(&task), Codes: task.codes(),
+		})
 	}
 	return d
 }
 
 // offer collects the values that tasks have, to filter by.
-func (d *pageDoc) offer(f *overview) {
-	const most = 200 // of owners, and of tags
-	statuses, owners, tags := map[string]int{}, map[string]bool{}, map[string]bool{}
-	severities := map[collector.Severity]int{}
-	other := d.Query
-	other.Severity = ""
-	for i := range f.Tasks {
-		r := &f.Tasks[i]
-		statuses[r.Status]++
-		if r.Owner != "" && len(owners) < most {
-			owners[printable(r.Owner)] = true
+func (d *pageDoc) offer(tasks []row) {
+	d.Statuses, d.Owners, d.Tags = choices(tasks, "status"), choices(tasks, "owner"), choices(tasks, "tag")
+	others := maps.Clone(d.Values)
+	others.Del("severity")
+	counts := map[string]int{}
+	for i := range tasks {
+		if matches(others, &tasks[i]) {
+			counts[tasks[i].Severity]++
 		}
-		for _, tag := range r.Tags {
-			if len(tags) < most {
-				tags[printable(tag)] = true
-			}
-		}
-		if other.matches(r) {
-			severities[r.Severity]++
-		}
-	}
-	for _, status := range slices.Sorted(maps.Keys(statuses)) {
-		d.Statuses = append(d.Statuses, choice{status, statuses[status]})
 	}
 	for _, s := range collector.Severities() {
-		d.Severities = append(d.Severities, choice{string(s), severities[s]})
+		d.Severities = append(d.Severities, choice{s, counts[s]})
 	}
-	d.Owners, d.Tags = slices.Sorted(maps.Keys(owners)), slices.Sorted(maps.Keys(tags))
+}
+
+// choices counts tasks by what a filter compares. Of very many values it returns the first.
+func choices(tasks []row, filter string) []choice {
+	const most = 200
+	counts := map[string]int{}
+	for i := range tasks {
+		for _, value := range filters[filter].of(&tasks[i]) {
+			counts[value]++
+		}
+	}
+	delete(counts, "")
+	var all []choice
+	for _, value := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, choice{value, counts[value]})
+	}
+	return all[:min(len(all), most)]
 }
 
 // consoleOf returns the address of a task in the console of its OMS, or nothing.
@@ -242,6 +219,16 @@ func (h *handler) grafanaOf(r *row) string {
 
 // Importances returns what to filter by.
 func (d *pageDoc) Importances() []string { return omsclient.Importances() }
+
+// Kept returns the parameters that the form has no inputs for.
+func (d *pageDoc) Kept() []string { return []string{"lang", "severity", "sort"} }
+
+// Columns returns the columns of the table, as the keys that each can be sorted by.
+func (d *pageDoc) Columns() []string {
+	return []string{
+		"name", worst, "status", "steps", "delay sample", "checkpoint", "importance owner", "alarms",
+	}
+}
 
 // With returns the address of the page with another value of a parameter; an empty one removes
 // it. Other tasks begin with the first page, and none of them is open.
@@ -265,85 +252,38 @@ func (d *siteDoc) LangOnly() string {
 	return ""
 }
 
-// Columns returns the columns of the table.
-func (d *pageDoc) Columns() []column { return pageColumns }
-
-// Kept returns the parameters that the form has no inputs for.
-func (d *pageDoc) Kept() []parameter {
-	var kept []parameter
-	for _, key := range []string{"lang", "severity", "sort"} {
-		if value := d.Values.Get(key); value != "" {
-			kept = append(kept, parameter{key, value})
-		}
-	}
-	return kept
-}
-
 // Turn returns the address of a page further on, or back.
 func (d *pageDoc) Turn(by int) string { return d.With("page", strconv.Itoa(d.Page+by)) }
 
-// Download returns the address of the wanted tasks in a format for programs.
-func (d *pageDoc) Download(format string) string { return "tasks" + d.With("format", format) }
-
 // SortBy returns the address of the page sorted by a key, or the other way round if it is.
 func (d *pageDoc) SortBy(key string) string {
-	if cmp.Or(d.Query.Sort, "worst") == key {
+	if d.Sorted(key) == "descending" {
 		key = "-" + key
 	}
 	return d.With("sort", key)
 }
 
-// Sorted returns how the page is sorted by a key, in the words of ARIA.
-func (d *pageDoc) Sorted(key string) string {
-	switch cmp.Or(d.Query.Sort, "worst") {
-	case key:
-		return "descending"
-	case "-" + key:
+// Sorted returns how the page is sorted by one of several keys, in the words of ARIA.
+func (d *pageDoc) Sorted(keys string) string {
+	key, reversed := strings.CutPrefix(cmp.Or(d.Values.Get("sort"), worst), "-")
+	switch {
+	case !slices.Contains(strings.Fields(keys), key):
+		return "none"
+	case reversed:
 		return "ascending"
 	}
-	return "none"
+	return "descending"
 }
 
-// SortedAny returns how the page is sorted by one of several keys.
-func (d *pageDoc) SortedAny(keys []sorting) string {
-	for _, k := range keys {
-		if by := d.Sorted(k.Sort); by != "none" {
-			return by
-		}
-	}
-	return "none"
-}
-
-// Live returns the direction that a step follows and that is further behind, or nil.
-func (r *pageRow) Live() *collector.FlowView {
-	if f := r.Flow(); f != nil && f.Live {
-		return f
-	}
-	return nil
-}
-
-// Codes returns the error codes to show.
-func (r *pageRow) Codes() []string { return r.codes() }
-
-// Times returns what happened to a task, and when.
-func (r *pageRow) Times() []moment {
-	return slices.DeleteFunc([]moment{
-		{"created", r.Created}, {"started", r.Started}, {"finished", r.Finished}, {"failed at", r.Failed},
-	}, func(m moment) bool { return m.Time.IsZero() })
-}
-
-// healths are what cards look like, the worst first.
-var healths = []string{"critical", "notice", "fine"}
-
-// Health returns what the card of an OMS looks like.
+// Health returns what the card of an OMS looks like, as a severity.
 func (s *omsState) Health() string {
 	switch {
 	case s.Pending || !s.OK && s.Reason == "":
-		return "notice"
+		return collector.Notice
 	case s.OK:
-		return "fine"
+		return collector.Fine
 	}
-	return "critical"
+	return collector.Critical
 }
 
 // Expiring reports whether a certificate expires within a month.
@@ -379,24 +319,10 @@ func (h *handler) render(w http.ResponseWriter, name string, doc interface{ lang
 
 func (d *siteDoc) lang() lang { return d.Lang }
 
-// The style and the script of all pages.
-var (
-	siteCSS = mustRead("site.css")
-	siteJS  = mustRead("site.js")
-)
-
-// sitePolicy lets pages use that style and that script, and ask the exporter for more.
+// sitePolicy lets pages use our style and our script, and ask the exporter for more.
 var sitePolicy = "default-src 'none'; style-src " + hashOf(siteCSS) +
 	"; script-src " + hashOf(siteJS) + "; connect-src 'self'; form-action 'self'; img-src data:; " +
 	"base-uri 'none'; frame-ancestors 'none'"
-
-func mustRead(name string) string {
-	content, err := siteFiles.ReadFile(name)
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	return string(content)
-}
 
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))

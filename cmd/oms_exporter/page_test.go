@@ -440,7 +440,7 @@ func TestNothingIsKeptWhileNobodyLooks(t *testing.T) {
 		listed := func() bool {
 			target.lookout.mu.Lock()
 			defer target.lookout.mu.Unlock()
-			return target.lookout.listing != nil
+			return target.lookout.last != nil
 		}
 
 		if kept(scraped()) {
@@ -529,7 +529,7 @@ func TestWordsAreComplete(t *testing.T) {
 	}
 	want := []string{}
 	for prefix, values := range map[string][]string{
-		"status": omsclient.Statuses(), "type": omsclient.Types(), "importance": omsclient.Importances(), "severity": severityNames(),
+		"status": omsclient.Statuses(), "type": omsclient.Types(), "importance": omsclient.Importances(), "severity": collector.Severities(),
 		"reason": {"timeout", "dns", "connect", "tls", "auth", "http_status", "api_error", "decode", "pagination", "limit", "canceled", "credentials"},
 		"state":  {"waiting", "working", "following", "done", "paused", "failed", "person"}, "direction": {"forward", "reverse"},
 	} {
@@ -538,7 +538,7 @@ func TestWordsAreComplete(t *testing.T) {
 		}
 	}
 	for _, concern := range collector.Concerns() {
-		want = append(want, "concern."+string(concern))
+		want = append(want, "concern."+concern)
 	}
 	templates := readFile(t, "page.html") + readFile(t, "site.html") + readFile(t, "status.html")
 	for _, used := range regexp.MustCompile(`[{(]t "([^"]+)"`).FindAllStringSubmatch(templates, -1) {
@@ -550,7 +550,7 @@ func TestWordsAreComplete(t *testing.T) {
 		}
 	}
 	for _, step := range omsclient.StepNames() {
-		if _, ok := stepFamilies[step]; !ok {
+		if english.step(step) == chinese.step(step) {
 			t.Errorf("no words for the step %s", step)
 		}
 	}
@@ -578,8 +578,8 @@ func TestTheLanguageIsThatOfTheBrowser(t *testing.T) {
 
 func TestDurationsAreShort(t *testing.T) {
 	for seconds, want := range map[float64][2]string{
-		0: {"0s", "0秒"}, 0.0124: {"12ms", "12毫秒"}, 59.9: {"59s", "59秒"}, 60: {"1m", "1分"}, 61: {"1m 1s", "1分1秒"}, 3600: {"1h", "1时"},
-		3725: {"1h 2m", "1时2分"}, 90000: {"1d 1h", "1天1时"}, 86461: {"1d", "1天"}, -7: {"-7s", "-7秒"},
+		0: {"0s", "0秒"}, 0.0124: {"12ms", "12毫秒"}, 59.9: {"59s", "59秒"}, 60: {"1m", "1分"}, 61: {"1m1s", "1分1秒"}, 3600: {"1h", "1时"},
+		3725: {"1h2m", "1时2分"}, 90000: {"1d1h", "1天1时"}, 86461: {"1d", "1天"}, -7: {"-7s", "-7秒"},
 	} {
 		if got := [2]string{english.duration(seconds), chinese.duration(seconds)}; got != want {
 			t.Errorf("%v: %q, want %q", seconds, got, want)

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"golang.org/x/text/language"
 
 	"oms_exporter/omsclient"
@@ -42,7 +44,7 @@ func (l lang) Other() lang { return 1 - l }
 var words = map[string][2]string{
 	"title":    {"OMS tasks", "OMS 任务"},
 	"tasks":    {"Tasks", "任务"},
-	"task":     {"Task", "任务"},
+	"name":     {"Task", "任务"},
 	"listings": {"Listings", "读取记录"},
 	"language": {"中文", "English"},
 	"skip":     {"Skip to the tasks", "跳到任务列表"},
@@ -92,19 +94,16 @@ var words = map[string][2]string{
 	"next":            {"Next", "下一页"},
 	"page of":         {"Page %d of %d", "第 %d 页，共 %d 页"},
 
-	"look at":        {"What to look at", "需要关注"},
+	"worst":          {"What to look at", "需要关注"},
 	"steps":          {"Steps", "步骤"},
 	"step":           {"Step", "步骤"},
 	"delay":          {"Delay", "延迟"},
-	"sampled":        {"sampled", "采样"},
+	"sample":         {"sampled", "采样"},
 	"checkpoint":     {"Checkpoint", "位点"},
 	"alarms":         {"OMS alarms", "OMS 告警"},
 	"limit":          {"critical at", "严重阈值"},
 	"console":        {"OMS console", "OMS 控制台"},
 	"grafana":        {"Grafana", "Grafana"},
-	"close":          {"Close", "收起"},
-	"forward":        {"forward", "正向"},
-	"reverse":        {"reverse", "反向"},
 	"measured":       {"measured by OMS", "OMS 测得"},
 	"late from":      {"late from", "告警阈值"},
 	"very late from": {"very late from", "严重阈值"},
@@ -120,8 +119,6 @@ var words = map[string][2]string{
 	"read":           {"read", "读取"},
 	"written":        {"written", "写入"},
 	"per second":     {"/s", "/秒"},
-	"now":            {"Now", "当前"},
-	"times":          {"Times (UTC)", "时间 (UTC)"},
 
 	"severity.critical": {"critical", "严重"},
 	"severity.warning":  {"warning", "警告"},
@@ -158,6 +155,7 @@ var words = map[string][2]string{
 	"concern.logs_almost_lost": {"The logs needed to resume are almost gone", "续传所需日志即将被清理"},
 	"concern.very_late":        {"Very late", "延迟严重"},
 	"concern.step_failed":      {"A step has failed; OMS retries it", "步骤失败，OMS 正在重试"},
+	"concern.component_dead":   {"A component of OMS has died", "OMS 组件异常退出"},
 	"concern.late":             {"Late", "延迟"},
 	"concern.sample_stale":     {"OMS no longer measures the delay", "OMS 已停止测量延迟"},
 	"concern.delay_unknown":    {"OMS reports no delay", "OMS 未提供延迟"},
@@ -228,14 +226,6 @@ var words = map[string][2]string{
 	"healthy":   {"Healthy", "存活"},
 	"ready":     {"Ready", "就绪"},
 	"profiles":  {"Profiles", "性能分析"},
-	"as json":   {"JSON", "JSON"},
-	"as csv":    {"CSV", "CSV"},
-
-	"unit.d":  {"d", "天"},
-	"unit.h":  {"h", "时"},
-	"unit.m":  {"m", "分"},
-	"unit.s":  {"s", "秒"},
-	"unit.ms": {"ms", "毫秒"},
 }
 
 // text returns a text in a language, with values in it if there are any.
@@ -268,65 +258,62 @@ func (l lang) value(kind string, value any) string {
 	return printable(raw)
 }
 
-// stepFamilies are what kinds of steps are called, by their names in OMS.
-var stepFamilies = func() map[string][2]string {
-	families := map[string][2]string{}
-	name := func(english, chinese string, steps ...string) {
-		for _, step := range steps {
-			families[step] = [2]string{english, chinese}
-		}
-	}
-	name("precheck", "预检查", "PRE_CHECK", "TRANSFER_PRECHECK")
-	name("preparation", "准备", "PREPARE", "SYNC_PREPARE", "TRANSFER_PREPARE")
-	name("schema", "结构迁移", "STRUCT_TRANSFER", "STRUCT_MIGRATION", "STRUCT_SYNC")
-	name("indexes", "索引迁移", "INDEX_MIGRATION", "INDEX_TRANSFER")
-	name("log pull", "日志拉取", "INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "SYNC_INCR_LOG_PULL")
-	name("full copy", "全量迁移", omsclient.FullCopySteps()...)
-	name("incremental", "增量同步", omsclient.ForwardSteps()...)
-	name("full verification", "全量校验", omsclient.FullVerifySteps()...)
-	name("incremental verification", "增量校验", "INCR_VERIFIER")
-	name("switchover", "正向切换", omsclient.SwitchoverSteps()...)
-	name("reverse incremental", "反向增量", omsclient.ReverseSteps()...)
-	return families
-}()
+// stepFamilies are what kinds of steps are called, with their names in OMS.
+var stepFamilies = []struct {
+	words [2]string
+	steps []string
+}{
+	{[2]string{"precheck", "预检查"}, []string{"PRE_CHECK", "TRANSFER_PRECHECK"}},
+	{[2]string{"preparation", "准备"}, []string{"PREPARE", "SYNC_PREPARE", "TRANSFER_PREPARE"}},
+	{[2]string{"schema", "结构迁移"}, []string{"STRUCT_TRANSFER", "STRUCT_MIGRATION", "STRUCT_SYNC"}},
+	{[2]string{"indexes", "索引迁移"}, []string{"INDEX_MIGRATION", "INDEX_TRANSFER"}},
+	{
+		[2]string{"log pull", "日志拉取"},
+		[]string{"INCR_LOG_PULL", "TRANSFER_INCR_LOG_PULL", "SYNC_INCR_LOG_PULL"},
+	},
+	{[2]string{"full copy", "全量迁移"}, omsclient.FullCopySteps()},
+	{[2]string{"incremental", "增量同步"}, omsclient.ForwardSteps()},
+	{[2]string{"full verification", "全量校验"}, omsclient.FullVerifySteps()},
+	{[2]string{"incremental verification", "增量校验"}, []string{"INCR_VERIFIER"}},
+	{[2]string{"switchover", "正向切换"}, omsclient.SwitchoverSteps()},
+	{[2]string{"reverse incremental", "反向增量"}, omsclient.ReverseSteps()},
+}
 
 // step names a step, or shows its name in OMS.
 func (l lang) step(name string) string {
-	if texts, ok := stepFamilies[name]; ok {
-		return texts[l]
+	for _, family := range stepFamilies {
+		if slices.Contains(family.steps, name) {
+			return family.words[l]
+		}
 	}
 	return printable(strings.ToLower(strings.ReplaceAll(name, "_", " ")))
 }
 
-// duration formats seconds for people, with two units at most.
-func (l lang) duration(s float64) string {
-	sign := ""
-	if s < 0 {
-		sign, s = "-", -s
-	}
-	if s > 0 && s < 1 {
-		return sign + strconv.Itoa(int(s*1000+.5)) + l.unit("ms")
-	}
-	units := []struct {
-		name    string
-		seconds int64
-	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
-	left := int64(min(s, 1e15))
-	for i, u := range units {
-		if n := left / u.seconds; n > 0 || u.name == "s" {
-			text := sign + strconv.FormatInt(n, 10) + l.unit(u.name)
-			if i+1 < len(units) {
-				if m := left % u.seconds / units[i+1].seconds; m > 0 {
-					text += " "[:1-int(l)] + strconv.FormatInt(m, 10) + l.unit(units[i+1].name)
-				}
-			}
-			return text
-		}
-	}
-	return ""
-}
+var chineseUnits = strings.NewReplacer("ms", "毫秒", "y", "年", "w", "周", "d", "天", "h", "时",
+	"m", "分", "s", "秒")
 
-func (l lang) unit(name string) string { return words["unit."+name][l] }
+// duration formats seconds for people, as Prometheus writes durations, with two units or so.
+func (l lang) duration(s float64) string {
+	const longest = 9e9 // of what a time.Duration holds
+	d := time.Duration(math.Round(min(math.Abs(s), longest) * float64(time.Second)))
+	precision := time.Millisecond
+	switch {
+	case d >= 24*time.Hour:
+		precision = time.Hour
+	case d >= time.Hour:
+		precision = time.Minute
+	case d >= time.Second:
+		precision = time.Second
+	}
+	text := model.Duration(d.Truncate(precision)).String()
+	if l == chinese {
+		text = chineseUnits.Replace(text)
+	}
+	if s < 0 {
+		text = "-" + text
+	}
+	return text
+}
 
 // away says how long ago a time was, or how far it is in the future.
 func (l lang) away(t, now time.Time) string {
@@ -334,13 +321,4 @@ func (l lang) away(t, now time.Time) string {
 		return l.mustText("in", l.duration(d.Seconds()))
 	}
 	return l.mustText("ago", l.duration(now.Sub(t).Truncate(time.Second).Seconds()))
-}
-
-// grouped writes a whole number with commas between groups of three digits.
-func grouped(v float64) string {
-	digits := strconv.FormatFloat(v, 'f', 0, 64)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

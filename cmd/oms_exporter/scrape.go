@@ -8,13 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
-
-	"oms_exporter/collector"
 )
 
 // scrapeOnceSettings are those of the command scrape.
@@ -52,7 +49,7 @@ func scrapeOnce(ctx context.Context, s *scrapeOnceSettings, stdout io.Writer) er
 		return err
 	}
 	defer targets.close()
-	snapshot := s.list(ctx, targets.all()[0])
+	snapshot := targets.all()[0].listOnce(ctx)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
@@ -78,30 +75,13 @@ func (s *scrapeOnceSettings) load() (*fileConfig, error) {
 		return nil, err
 	}
 	if s.target != "" {
-		chosen := checkSettings{oms: s.oms, targets: []string{s.target}}
-		return loaded, chosen.choose(loaded)
+		return loaded, s.oms.choose(loaded, []string{s.target})
 	}
 	if len(loaded.Targets) > 1 {
 		return nil, usagef("%s has %s: choose one with --target", s.oms.configFile,
 			amount(len(loaded.Targets), "target"))
 	}
 	return loaded, nil
-}
-
-// list lists the tasks of a target. What is to be asked about single tasks is asked after
-// a listing, and is in the next one.
-func (s *scrapeOnceSettings) list(ctx context.Context, t *target) *collector.Snapshot {
-	ctx, cancel := context.WithTimeout(ctx,
-		cmp.Or(time.Duration(t.config.Timeout), s.scrape.timeout))
-	defer cancel()
-	first := t.collector.Scrape(ctx)
-	t.collector.Settle()
-	for _, look := range t.collector.Looks() {
-		if look.Asked > look.Failed {
-			return t.collector.Scrape(ctx)
-		}
-	}
-	return first
 }
 
 func textOf(metrics prometheus.Collector) ([]byte, error) {

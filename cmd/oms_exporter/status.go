@@ -26,16 +26,16 @@ type (
 	}
 	// A lookStatus tells how OMS was asked about single tasks.
 	lookStatus struct {
-		Action  string     `json:"action"`
-		Wanted  int        `json:"wanted"` // tasks to ask about
-		Known   int        `json:"known"`  // of these, those with an answer
-		Asked   int        `json:"asked"`  // questions since the start
-		Failed  int        `json:"failed"` // of these, those without an answer
-		Latest  *time.Time `json:"latest,omitempty"`
-		Slowest float64    `json:"slowestSeconds"` // of the latest questions
-		Reason  string     `json:"reason,omitempty"`
-		Error   string     `json:"error,omitempty"`
-		Next    *time.Time `json:"next,omitempty"` // when OMS is asked again, after failures
+		Action  string    `json:"action"`
+		Wanted  int       `json:"wanted"` // tasks to ask about
+		Known   int       `json:"known"`  // of these, those with an answer
+		Asked   int       `json:"asked"`  // questions since the start
+		Failed  int       `json:"failed"` // of these, those without an answer
+		Latest  time.Time `json:"latest,omitzero"`
+		Slowest float64   `json:"slowestSeconds"` // of the latest questions
+		Reason  string    `json:"reason,omitempty"`
+		Error   string    `json:"error,omitempty"`
+		Next    time.Time `json:"next,omitzero"` // when OMS is asked again, after failures
 	}
 	// A secretStatus is that of a secret that OMS refuses, and that rests therefore.
 	secretStatus struct {
@@ -67,6 +67,7 @@ type (
 		Bytes     int64   `json:"bytes"`
 		RequestID string  `json:"requestId,omitempty"`
 		Reason    string  `json:"reason,omitempty"`
+		Error     string  `json:"-"`
 	}
 )
 
@@ -96,60 +97,56 @@ func (h *handler) statusDoc() statusDoc {
 		Time: time.Now().UTC(), Refused: h.targets.refusedReload(), Targets: []targetStatus{},
 	}
 	for _, t := range h.targets.all() {
-		shown := targetStatus{
-			Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{},
-		}
-		if t.name != flagsTarget {
-			shown.Probe = "probe?" + url.Values{"target": {t.name}}.Encode()
-		}
-		if r, refused := t.client.Refused(); refused {
-			shown.Secret = &secretStatus{Since: r.Since.UTC(), Next: r.Next.UTC(), Count: r.Count}
-		}
-		for _, f := range t.collector.Fetches() {
-			shown.Fetches = append(shown.Fetches, statusOf(f))
-		}
-		for _, l := range t.collector.Looks() {
-			shown.Looks = append(shown.Looks, lookStatusOf(l))
-		}
-		doc.Targets = append(doc.Targets, shown)
+		doc.Targets = append(doc.Targets, statusOf(t))
 	}
 	return doc
 }
 
-func lookStatusOf(l collector.Look) lookStatus {
-	shown := lookStatus{
-		Action: l.Action, Wanted: l.Wanted, Known: l.Known, Asked: l.Asked, Failed: l.Failed,
-		Slowest: l.Slowest.Seconds(), Reason: string(omsclient.ReasonOf(l.Err)),
-		Latest: timeOrNil(l.Latest), Next: timeOrNil(l.Next),
+func statusOf(t *target) targetStatus {
+	shown := targetStatus{Name: displayName(t.name), URL: t.config.URL, Fetches: []fetchStatus{}}
+	if t.name != flagsTarget {
+		shown.Probe = "probe?" + url.Values{"target": {t.name}}.Encode()
 	}
-	if l.Err != nil {
-		shown.Error = printable(l.Err.Error())
+	if r, refused := t.client.Refused(); refused {
+		shown.Secret = &secretStatus{Since: r.Since.UTC(), Next: r.Next.UTC(), Count: r.Count}
+	}
+	for _, f := range t.collector.Fetches() {
+		shown.Fetches = append(shown.Fetches, fetchStatusOf(f))
+	}
+	for _, l := range t.collector.Looks() {
+		shown.Looks = append(shown.Looks, lookStatusOf(l))
 	}
 	return shown
 }
 
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+func lookStatusOf(l collector.Look) lookStatus {
+	return lookStatus{
+		Action: l.Action, Wanted: l.Wanted, Known: l.Known, Asked: l.Asked, Failed: l.Failed,
+		Slowest: l.Slowest.Seconds(), Latest: l.Latest.UTC(),
+		Reason: string(omsclient.ReasonOf(l.Err)), Error: textOfError(l.Err), Next: l.Next.UTC(),
 	}
-	return new(t.UTC())
 }
 
-func statusOf(f collector.Fetch) fetchStatus {
+// textOfError returns what an error says, or nothing if there is none.
+func textOfError(err error) string {
+	if err == nil {
+		return ""
+	}
+	return printable(err.Error())
+}
+
+func fetchStatusOf(f collector.Fetch) fetchStatus {
 	shown := fetchStatus{
 		Start: f.Start.UTC(), Seconds: f.Duration.Seconds(), Tasks: f.Tasks, Pages: f.Report.Pages,
 		Rows: f.Totals.Rows, Bytes: f.Totals.Bytes, BytesOnWire: f.Totals.BytesOnWire,
 		Retries: f.Totals.Retries, Sent: f.Totals.Requests, Inconsistent: f.Report.Inconsistent,
-		Reason: string(omsclient.ReasonOf(f.Err)), Requests: []requestStatus{},
-	}
-	if f.Err != nil {
-		shown.Error = f.Err.Error()
+		Reason: string(omsclient.ReasonOf(f.Err)), Error: textOfError(f.Err), Requests: []requestStatus{},
 	}
 	for _, r := range f.Requests {
 		shown.Requests = append(shown.Requests, requestStatus{
 			Page: r.Page, Attempt: r.Attempt, Seconds: r.Duration.Seconds(), Status: r.StatusCode,
 			Rows: r.Rows, Bytes: r.Bytes, RequestID: r.RequestID,
-			Reason: string(omsclient.ReasonOf(r.Err)),
+			Reason: string(omsclient.ReasonOf(r.Err)), Error: textOfError(r.Err),
 		})
 	}
 	return shown

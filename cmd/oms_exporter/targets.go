@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -30,6 +31,7 @@ type target struct {
 	own       *prometheus.Registry // of the exporter's own metrics about it
 	limits    *limits
 	lookout   lookout
+	timeout   time.Duration // of a scrape
 }
 
 // displayName is the name of a target where one must be shown.
@@ -81,6 +83,26 @@ func newTargetsOnce(
 ) (*targets, error) {
 	load := func() (*fileConfig, error) { return loaded, nil }
 	return newTargets(load, scrape, prometheus.NewRegistry(), log.NewNopLogger(), wrap, 0)
+}
+
+// listOnce lists the tasks of a target for a command. What there is to ask about single tasks is
+// asked after a listing and is in the next one, so if OMS has answered anything there is one more.
+func (t *target) listOnce(ctx context.Context) *collector.Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	answers := func() (n int) {
+		for _, look := range t.collector.Looks() {
+			n += look.Asked - look.Failed
+		}
+		return n
+	}
+	before := answers()
+	s := t.collector.Scrape(ctx)
+	t.collector.Settle()
+	if answers() > before {
+		s = t.collector.Scrape(ctx)
+	}
+	return s
 }
 
 // reload reads the configuration. A mistake anywhere in it leaves everything as
@@ -163,6 +185,7 @@ func (t *targets) newTarget(name string, cfg *targetConfig) (*target, error) {
 	return &target{
 		name: name, config: cfg, http: hc, client: client, own: own,
 		collector: collector.New(client.List, options), limits: newLimits(t.answers),
+		timeout: options.Timeout,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -26,7 +27,6 @@ type tasksSettings struct {
 	oms      omsSettings
 	scrape   scrapeSettings
 	targets  []string // empty: all
-	query    query
 	format   string
 	watch    bool
 	interval time.Duration
@@ -39,35 +39,34 @@ func addTasks(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	addScrapeFlags(cmd, &s.scrape)
 	cmd.Flag("target", "Print only the tasks of this target of the configuration file. Repeatable.").
 		StringsVar(&s.targets)
-	cmd.Flag("search", "Only tasks with this text in their name, id, tags, owner or error codes.").
-		StringVar(&s.query.Search)
-	cmd.Flag("severity", "Only tasks of this severity: critical, warning, notice or fine.").
-		EnumVar(&s.query.Severity, severityNames()...)
-	cmd.Flag("status", "Only tasks with this status, such as FAILED.").StringVar(&s.query.Status)
-	cmd.Flag("importance", "Only tasks of this importance, such as HIGH.").
-		StringVar(&s.query.Importance)
-	cmd.Flag("owner", "Only tasks with this text in their owner.").StringVar(&s.query.Owner)
-	cmd.Flag("tag", "Only tasks with this text in one of their tags.").StringVar(&s.query.Tag)
+	wanted := map[string]*string{}
+	for _, name := range slices.Sorted(maps.Keys(filters)) {
+		switch help := filters[name].help; name {
+		case "target": // others are not even listed
+		case "severity":
+			wanted[name] = cmd.Flag(name, help).Enum(collector.Severities()...)
+		default:
+			wanted[name] = cmd.Flag(name, help).String()
+		}
+	}
 	keys := slices.Sorted(maps.Keys(orders))
-	cmd.Flag("sort", "What to sort by: "+alternatives(keys)+".").
-		Default("worst").EnumVar(&s.query.Sort, keys...)
+	wanted["sort"] = cmd.Flag("sort", "What to sort by: "+alternatives(keys)+".").
+		Default(worst).Enum(keys...)
 	cmd.Flag("format", "Output format: table, json or csv.").
 		Default("table").EnumVar(&s.format, "table", "json", "csv")
 	cmd.Flag("watch", "Print the tasks again and again, until interrupted.").BoolVar(&s.watch)
 	cmd.Flag("interval", "Time between listings with --watch.").Default("10s").DurationVar(&s.interval)
-	return cmd, func(ctx context.Context, stdout, _ io.Writer) error { return tasks(ctx, s, stdout) }
-}
-
-func severityNames() []string {
-	var names []string
-	for _, s := range collector.Severities() {
-		names = append(names, string(s))
+	return cmd, func(ctx context.Context, stdout, _ io.Writer) error {
+		query := url.Values{}
+		for name, value := range wanted {
+			query.Set(name, *value)
+		}
+		return tasks(ctx, s, query, stdout)
 	}
-	return names
 }
 
 // tasks prints the tasks of each OMS. The error is that an OMS cannot be used.
-func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
+func tasks(ctx context.Context, s *tasksSettings, query url.Values, stdout io.Writer) error {
 	loaded, err := s.load()
 	if err != nil {
 		return err
@@ -78,15 +77,13 @@ func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
 	}
 	defer targets.close()
 	for {
-		o := overviewOf(ctx, targets.all(), func(ctx context.Context, t *target) (*listing, bool) {
-			return listingOf(t.collector.Scrape(ctx)), false
-		})
+		o := overviewOf(ctx, targets.all(), lookOnce)
 		if ctx.Err() != nil && !s.watch {
 			return errors.New("interrupted")
 		} else if ctx.Err() != nil {
 			return nil
 		}
-		o.choose(&s.query)
+		o.choose(query)
 		if err := s.print(stdout, o); err != nil || !s.watch {
 			return cmp.Or(err, o.err())
 		}
@@ -96,6 +93,11 @@ func tasks(ctx context.Context, s *tasksSettings, stdout io.Writer) error {
 		case <-time.After(s.interval):
 		}
 	}
+}
+
+// lookOnce lists the tasks of a target for those who look at them once.
+func lookOnce(ctx context.Context, t *target) (s *collector.Snapshot, pending bool) {
+	return t.listOnce(ctx), false
 }
 
 // load returns the configuration, if the flags make sense.
@@ -110,8 +112,7 @@ func (s *tasksSettings) load() (*fileConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	chosen := checkSettings{oms: s.oms, targets: s.targets}
-	return loaded, chosen.choose(loaded)
+	return loaded, s.oms.choose(loaded, s.targets)
 }
 
 // err tells which OMS cannot be used, or is nil.
@@ -174,14 +175,18 @@ func (s *omsState) sentence() string {
 	if !s.OK {
 		return name + english.mustText("down") + ": " + english.value("reason", s.Reason)
 	}
+	return fmt.Sprintf("%s%s, listed in %s", name, countsOf(s.Statuses), english.duration(s.Seconds))
+}
+
+// countsOf says how many tasks there are, by status.
+func countsOf(statuses map[string]int) string {
 	var counts []string
 	total := 0
-	for _, share := range shares(s.Statuses) {
+	for _, share := range shares(statuses) {
 		total += share.Tasks
 		counts = append(counts, strconv.Itoa(share.Tasks)+" "+english.value("status", share.Status))
 	}
-	return fmt.Sprintf("%s%s in %s: %s", name, amount(total, "task"), english.duration(s.Seconds),
-		strings.Join(counts, ", "))
+	return amount(total, "task") + ": " + strings.Join(counts, ", ")
 }
 
 // A screen is what a table is written to.
@@ -228,37 +233,38 @@ var cellsOf = []tableColumn{
 	}},
 	{title: "OWNER", least: 8, cell: func(r *row) string { return r.Owner }},
 	{title: "SAMPLED", cell: func(r *row) string {
-		if f := r.Flow(); f != nil && f.Live {
-			return english.optionalDuration(f.SampleAge)
-		}
-		return ""
+		return known(r.Live().SampleAge, english.duration)
 	}},
 	{title: "ERROR", least: 14, cell: func(r *row) string {
 		return strings.Join(r.codes(), " ")
 	}},
 	{title: "ID", cell: func(r *row) string { return r.ID }},
-	{title: "ALARMS", cell: func(r *row) string { return optionalText(r.RecentAlarms, grouped) }},
+	{title: "ALARMS", cell: func(r *row) string { return known(r.RecentAlarms, grouped) }},
 	{title: "TAGS", least: 8, cell: func(r *row) string { return strings.Join(r.Tags, " ") }},
 }
 
 // delayCell shows a delay beside the one from which it is critical.
 func delayCell(r *row) string {
-	f := r.Flow()
-	if f == nil || !f.Live || f.Effective == nil {
-		return ""
-	}
-	text := english.duration(*f.Effective)
-	if r.CriticalDelay != nil {
+	text := known(r.Live().Effective, english.duration)
+	if text != "" && r.CriticalDelay != nil {
 		text += " of " + english.duration(*r.CriticalDelay)
 	}
 	return text
+}
+
+// known formats a value, if there is one.
+func known(v *float64, format func(float64) string) string {
+	if v == nil {
+		return ""
+	}
+	return format(*v)
 }
 
 // stepCell shows what a task is at.
 func stepCell(r *row) string {
 	s := r.Step()
 	switch {
-	case s == nil:
+	case s.Name == "":
 		return ""
 	case s.State == collector.StepWorking && s.Progress != nil:
 		return english.step(s.Name) + " " + percent(*s.Progress)

@@ -16,8 +16,16 @@ type tableColumn struct {
 	painted bool // in the color of the severity
 	cell    func(*row) string
 
-	cells []string
-	width int
+	cells []string // below the title
+	full  int      // the width of the widest
+	width int      // as shown
+}
+
+const gap = "  " // between columns
+
+// paints are the colors of severities.
+var paints = map[string]string{
+	collector.Critical: "\x1b[31m", collector.Warning: "\x1b[33m", collector.Notice: "\x1b[36m",
 }
 
 // writeTable writes a line for each task that is no wider than the screen. Columns that say
@@ -28,81 +36,60 @@ func writeTable(w io.Writer, rows []row, screen screen) {
 		return
 	}
 	columns := fit(filled(rows), screen.columns)
-	line := func(text func(*tableColumn) string, paint string) {
+	for i := range len(rows) + 1 {
 		parts := make([]string, len(columns))
-		for i, c := range columns {
-			parts[i] = runewidth.FillRight(cut(text(c), c.width), c.width)
-			if c.painted && paint != "" && screen.color {
-				parts[i] = paint + parts[i] + "\x1b[0m"
+		for j, c := range columns {
+			parts[j] = runewidth.FillRight(cut(c.cells[i], c.width), c.width)
+			if c.painted && i > 0 && screen.color && paints[rows[i-1].Severity] != "" {
+				parts[j] = paints[rows[i-1].Severity] + parts[j] + "\x1b[0m"
 			}
 		}
 		_, _ = io.WriteString(w, strings.TrimRight(strings.Join(parts, gap), " ")+"\n")
 	}
-	line(func(c *tableColumn) string { return c.title }, "")
-	for i := range rows {
-		line(func(c *tableColumn) string { return c.cells[i] }, paints[rows[i].Severity])
-	}
-}
-
-const gap = "  " // between columns
-
-// paints are the colors of severities.
-var paints = map[collector.Severity]string{
-	collector.Critical: "\x1b[31m", collector.Warning: "\x1b[33m", collector.Notice: "\x1b[36m",
 }
 
 // filled returns the columns that say something about a task.
 func filled(rows []row) []*tableColumn {
 	var columns []*tableColumn
 	for _, c := range cellsOf {
+		c.cells, c.full = []string{c.title}, runewidth.StringWidth(c.title)
 		says := false
-		c.cells = make([]string, len(rows))
 		for i := range rows {
-			c.cells[i] = printable(c.cell(&rows[i]))
-			says = says || c.cells[i] != ""
+			cell := printable(c.cell(&rows[i]))
+			c.cells, c.full = append(c.cells, cell), max(c.full, runewidth.StringWidth(cell))
+			says = says || cell != ""
 		}
-		if says {
+		if c.width = c.full; says {
 			columns = append(columns, &c)
 		}
 	}
 	return columns
 }
 
-// fit gives columns their widths, so that together they are no wider than a screen; 0 is one
-// without end.
+// fit returns the first columns that are together no wider than a screen, if need be made
+// narrower; 0 is a screen without end. What is left of its width goes to the first of them.
 func fit(columns []*tableColumn, screen int) []*tableColumn {
-	for {
-		total := -len(gap)
-		for _, c := range columns {
-			c.width = runewidth.StringWidth(c.title)
-			for _, cell := range c.cells {
-				c.width = max(c.width, runewidth.StringWidth(cell))
-			}
-			total += c.width + len(gap)
-		}
-		if screen <= 0 || shrink(columns, total-screen) || len(columns) == 1 {
-			return columns
-		}
-		columns = columns[:len(columns)-1]
+	if screen <= 0 {
+		return columns
 	}
-}
-
-// shrink takes a number of cells away from the widest columns that may be narrower. It reports
-// whether there were so many.
-func shrink(columns []*tableColumn, excess int) bool {
-	for ; excess > 0; excess-- {
-		var widest *tableColumn
-		for _, c := range columns {
-			if c.least > 0 && c.width > c.least && (widest == nil || c.width > widest.width) {
-				widest = c
-			}
+	left := screen + len(gap)
+	for i, c := range columns {
+		if c.least > 0 {
+			c.width = min(c.width, c.least)
 		}
-		if widest == nil {
-			return false
+		if needs := c.width + len(gap); needs <= left || i == 0 {
+			left -= needs
+			continue
 		}
-		widest.width--
+		columns = columns[:i]
+		break
 	}
-	return true
+	for _, c := range columns {
+		more := min(max(left, 0), c.full-c.width)
+		c.width += more
+		left -= more
+	}
+	return columns
 }
 
 // cut shortens a text to a width, if that is not 0. Wide characters take two cells.

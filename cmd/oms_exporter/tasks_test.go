@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -32,9 +31,7 @@ func TestTasksInATerminal(t *testing.T) {
 				}
 				down := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusTeapot) })
 				s := newTestSite(t, map[string]http.Handler{"hz": sim, "bj": down})
-				o := overviewOf(t.Context(), s.targets.all(), func(ctx context.Context, t *target) (*listing, bool) {
-					return listingOf(t.collector.Scrape(ctx)), false
-				})
+				o := overviewOf(t.Context(), s.targets.all(), lookOnce)
 				var table bytes.Buffer
 
 				err = (&tasksSettings{format: "table"}).print(&table, o)
@@ -110,6 +107,19 @@ func TestTasksAreFiltered(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %s", flags, got, want)
+		}
+	}
+}
+
+// What OMS answers about single tasks is in the first table already.
+func TestTasksShowWhatVerificationFound(t *testing.T) {
+	_, oms := newOMS(t, omssim.Options{Tasks: 3, Scenarios: []string{"verified_differs"}})
+
+	for flags, want := range map[string]int{"": 0, "--collector.verify": 3} {
+		table, err := tasksOf(t, append(strings.Fields(flags), "--oms.url="+oms)...)
+
+		if got := strings.Count(table, "Verification found differences"); err != nil || got != want {
+			t.Errorf("with %q %d tasks differ, want %d: %v\n%s", flags, got, want, err, table)
 		}
 	}
 }
@@ -190,9 +200,7 @@ func TestTasksHaveColorsOnlyOnATerminalThatWantsThem(t *testing.T) {
 	rows := []row{}
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := siteOf(t, smallFleet())
-		rows = overviewOf(t.Context(), s.targets.all(), func(ctx context.Context, t *target) (*listing, bool) {
-			return listingOf(t.collector.Scrape(ctx)), false
-		}).Tasks
+		rows = overviewOf(t.Context(), s.targets.all(), lookOnce).Tasks
 	})
 	var colored, plain bytes.Buffer
 	writeTable(&colored, rows, screen{terminal: true, color: true, columns: 80})
