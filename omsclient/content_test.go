@@ -70,6 +70,11 @@ func TestAnAnswerThatRepeatsSecretsIsNotQuoted(t *testing.T) {
 			"the header":     func(r *http.Request) string { return "Authorization: " + r.Header.Get("Authorization") },
 			"the password":   func(r *http.Request) string { _, p, _ := r.BasicAuth(); return "not " + p },
 			"another header": func(r *http.Request) string { return r.Header.Get("X-Token") },
+			"in capitals":    func(r *http.Request) string { _, p, _ := r.BasicAuth(); return strings.ToUpper(p) },
+			"as base64": func(r *http.Request) string {
+				_, p, _ := r.BasicAuth()
+				return base64.StdEncoding.EncodeToString([]byte(p))
+			},
 		} {
 			t.Run(fmt.Sprintf("%s, %d", name, status), func(t *testing.T) {
 				server, transport := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +95,9 @@ func TestAnAnswerThatRepeatsSecretsIsNotQuoted(t *testing.T) {
 
 				e := failure(t, err)
 				all := fmt.Sprint(err, e.Message, report.Requests[0].RequestID)
-				for _, secret := range []string{"canary", base64.StdEncoding.EncodeToString([]byte("viewer:" + password))[:16]} {
+				for _, secret := range []string{
+					"canary", "CANARY", encodedPrefix("viewer:" + password), encodedPrefix(password),
+				} {
 					if strings.Contains(all, secret) {
 						t.Errorf("it quotes a secret: %s", all)
 					}
@@ -99,6 +106,53 @@ func TestAnAnswerThatRepeatsSecretsIsNotQuoted(t *testing.T) {
 			})
 		}
 	}
+}
+
+func encodedPrefix(text string) string {
+	return base64.StdEncoding.EncodeToString([]byte(text))[:12]
+}
+
+// TestNoTermOfAnAnswerRepeatsASecret has what logs and errors quote besides codes: headers,
+// and values that are not documented. Names of tasks are data, and stay.
+func TestNoTermOfAnAnswerRepeatsASecret(t *testing.T) {
+	const password = "S3cr3t-Canary"
+	var said answer
+	c := newClientOver(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		r.SetBasicAuth("viewer", password)
+		response := said.response()
+		response.Request = r
+		return response, nil
+	}), omsclient.Options{})
+	for name, tt := range map[string]struct {
+		header     http.Header
+		body, want string
+	}{
+		"Content-Type": {
+			http.Header{"Content-Type": {password}}, "<", `the answer is not JSON but "(withheld)": is this the URL of OMS?`,
+		},
+		"Content-Encoding": {
+			http.Header{"Content-Encoding": {"x, " + password}}, "\x00", `the answer is compressed with "(withheld)", which was not asked for`,
+		},
+	} {
+		said = answer{header: tt.header, body: tt.body}
+		_, _, err := list(t.Context(), c)
+		checkEqual(t, name, fmt.Sprint(err), "list projects: page 1: "+tt.want)
+	}
+
+	p := `"` + password + `"`
+	said = answer{body: `{"success":true,"totalCount":1,"data":[{"id":"np_1","name":` + p + `,"type":` + p + `,"status":` + p +
+		`,"importance":` + p + `,"steps":[{"name":` + p + `,"status":` + p + `}],"extraInfo":{"errorCode":` + p + `}}]}`}
+	got, _, err := list(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const withheld = "(withheld)"
+	checkEqual(t, "task", got, []omsclient.Project{{
+		ID: "np_1", Name: password, Type: withheld, Status: withheld, Importance: withheld,
+		Steps:     []omsclient.Step{{Name: withheld, Status: withheld}},
+		ExtraInfo: omsclient.ExtraInfo{Failure: omsclient.Failure{ErrorCode: withheld}},
+	}})
 }
 
 func TestAByteOrderMarkIsSkipped(t *testing.T) {
