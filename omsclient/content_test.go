@@ -194,49 +194,57 @@ func TestContentThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatTheConnectionCutsIsAskedForAgain(t *testing.T) {
+// TestAnAnswerThatIsCutIsAskedForAgain has one that stays cut: by the connection, or by
+// whoever sent it, who then says that it is complete.
+func TestAnAnswerThatIsCutIsAskedForAgain(t *testing.T) {
 	page := sheet("1", "np_1")
 	zip := zipped(t, page)
-	const header = "\r\nContent-Type: application/json\r\n"
-	for name, cut := range map[string]string{
-		"HTTP/1.0":           "HTTP/1.0 200 OK" + header + "\r\n" + page[:20],
-		"HTTP/1.1":           "HTTP/1.1 200 OK" + header + "\r\n" + page[:20],
-		"before the body":    "HTTP/1.1 200 OK" + header + "\r\n",
-		"in gzip":            "HTTP/1.1 200 OK" + header + "Content-Encoding: gzip\r\n\r\n" + zip[:30],
-		"with a length":      "HTTP/1.1 200 OK" + header + "Content-Length: 999\r\n\r\n" + page[:20],
-		"chunked":            "HTTP/1.1 200 OK" + header + "Transfer-Encoding: chunked\r\n\r\n9\r\n" + page[:9],
-		"gzip with a length": "HTTP/1.1 200 OK" + header + "Content-Length: 999\r\n\r\n" + zip[:30],
+	const (
+		header = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+		early  = "the JSON document ends too early"
+		broken = "unexpected EOF"
+	)
+	sized := func(header, body string) string {
+		return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", header, len(body), body)
+	}
+	for name, tt := range map[string]struct {
+		cut    string
+		reason omsclient.Reason
+		want   string
+	}{
+		"HTTP/1.0":           {"HTTP/1.0 200 OK\r\n\r\n" + page[:20], "decode", early},
+		"HTTP/1.1":           {header + "\r\n" + page[:20], "decode", early},
+		"before the body":    {header + "\r\n", "decode", early},
+		"in gzip":            {header + "Content-Encoding: gzip\r\n\r\n" + zip[:30], "decode", early},
+		"as a whole":         {sized(header, page[:20]), "decode", early},
+		"as a whole, gzip":   {sized(header, zip[:30]), "decode", early},
+		"as whole chunks":    {header + "Transfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n0\r\n\r\n", "decode", early},
+		"empty":              {sized(header, ""), "decode", early},
+		"empty HTML":         {sized("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n", ""), "decode", early},
+		"with a length":      {header + "Content-Length: 999\r\n\r\n" + page[:20], "connect", broken},
+		"gzip with a length": {header + "Content-Length: 999\r\n\r\n" + zip[:30], "connect", broken},
+		"chunked":            {header + "Transfer-Encoding: chunked\r\n\r\n9\r\n" + page[:9], "connect", broken},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
-			c := newClientTo(t, raw(t, closesAtOnce, cut, "HTTP/1.0 200 OK"+header+"\r\n"+page),
-				transport, omsclient.Options{})
+			whole := sized(header, page)
 
-			got, report, err := listIDs(t.Context(), c)
+			once := newClientTo(t, raw(t, closesAtOnce, tt.cut, whole), transport, omsclient.Options{})
+			got, report, err := listIDs(t.Context(), once)
 			if err != nil {
 				t.Fatal(err)
 			}
 			checkEqual(t, "ids", got, []string{"np_1"})
 			checkEqual(t, "attempts", len(report.Requests), 2)
-			checkEqual(t, "reason", omsclient.ReasonOf(report.Requests[0].Err), omsclient.Connect)
+
+			always := newClientTo(t, raw(t, closesAtOnce, tt.cut), transport, omsclient.Options{MaxTries: 2})
+			_, report, err = list(t.Context(), always)
+			checkEqual(t, "attempts", len(report.Requests), 2)
+			checkEqual(t, "reason", omsclient.ReasonOf(err), tt.reason)
+			checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: "+tt.want)
 		})
-	}
-}
-
-func TestAnIncompleteDocumentInACompleteAnswerIsNotAskedForAgain(t *testing.T) {
-	for _, answer := range []string{
-		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{\"",
-		"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n0\r\n\r\n",
-	} {
-		transport := &http.Transport{}
-		defer transport.CloseIdleConnections()
-
-		_, report, err := list(t.Context(),
-			newClientTo(t, raw(t, closesAtOnce, answer), transport, omsclient.Options{}))
-
-		checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Decode)
-		checkEqual(t, "attempts", len(report.Requests), 1)
 	}
 }
 

@@ -79,6 +79,7 @@ var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
 	errAllowance = errors.New("the projects take too much memory")
 	errNotObject = errors.New("not a JSON object")
+	errEndsEarly = errors.New("the JSON document ends too early")
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
 
@@ -726,7 +727,7 @@ func describe(err error) error {
 	case errors.Is(err, errLongToken):
 		return errLongToken
 	case endsEarly(err):
-		return errors.New("the JSON document ends too early")
+		return errEndsEarly
 	case errors.As(err, &syntactic):
 		return fmt.Errorf("not a JSON document at byte %d", syntactic.ByteOffset)
 	}

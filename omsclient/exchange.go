@@ -54,11 +54,10 @@ func (c *Client) exchange(
 	p, decodeErr := decodeAnswer(
 		body, o.fields, c.options.Location, o.memory, secretsOf(response.Request))
 	r.Rows, r.RequestID = p.elements(), p.requestID
-	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
-		body.err = errCut
-	}
 	if e := p.failure(response, decodeErr); e != nil {
-		if body.err != nil {
+		// Only if the connection broke off is it the reason. An answer may also have been
+		// cut before it was sent, or before it was compressed.
+		if body.err != nil && (wire.err != nil || !endsEarly(body.err)) {
 			e.Reason, e.Err = body.failure()
 		}
 		return nil, 0, e
@@ -181,7 +180,7 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			quote(coding))
-	case decodeErr != nil && !isTooMuch(decodeErr) && !isJSON(response):
+	case decodeErr != nil && !isTooMuch(decodeErr) && !endsEarly(decodeErr) && !isJSON(response):
 		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
 			quote(mediaType(response)))
 	case decodeErr != nil:
@@ -209,16 +208,6 @@ func isJSON(response *http.Response) bool {
 func mediaType(response *http.Response) string {
 	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(kind))
-}
-
-var errCut = fmt.Errorf("the connection ended within the answer: %w", io.ErrUnexpectedEOF)
-
-// wasCut reports whether a document is incomplete because the connection ended. In
-// HTTP/1, the end of the connection may be what ends an answer; whether it came too
-// early only shows in the document.
-func wasCut(response *http.Response, decodeErr error) bool {
-	return response.ProtoMajor == 1 && response.Close && response.ContentLength < 0 &&
-		len(response.TransferEncoding) == 0 && endsEarly(decodeErr)
 }
 
 // An inflater decompresses an answer in gzip, and passes on one that is not. It

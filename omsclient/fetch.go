@@ -199,6 +199,8 @@ func worthRetrying(err *Error) bool {
 	switch err.Reason {
 	case Connect, Timeout:
 		return true
+	case Decode:
+		return errors.Is(err.Err, errEndsEarly)
 	case HTTPStatus:
 		return err.StatusCode == http.StatusRequestTimeout ||
 			err.StatusCode == http.StatusTooManyRequests || err.StatusCode >= 500

@@ -109,8 +109,8 @@ func TestAFailureToLookCloserNamesTheAction(t *testing.T) {
 			`DescribeProjectComponents: OMS answered success:false, code "NO_PERMISSION", requestId "r-3"`,
 		},
 		"malformed": {
-			`{"success":true,"data":{"storeList":[`,
-			`DescribeProjectComponents: the JSON document ends too early`,
+			`{"success":true,"data":{"storeList":]`,
+			`DescribeProjectComponents: not a JSON document at byte 36`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
