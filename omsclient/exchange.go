@@ -145,7 +145,7 @@ func requestedWait(response *http.Response) time.Duration {
 func statusError(response *http.Response, body io.Reader) *Error {
 	e := &Error{Reason: HTTPStatus, StatusCode: response.StatusCode}
 	switch {
-	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
+	case isAuth(response.StatusCode):
 		e.Reason = Auth
 	case response.StatusCode == http.StatusNotModified: // leads nowhere
 	case response.StatusCode >= 300 && response.StatusCode < 400:

@@ -34,7 +34,7 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 			c.http.CloseIdleConnections() // those that were still in use the last time
 		}
 		l := &listing{client: c, report: report, seen: map[string]int{}, yield: yield}
-		l.conns = connections{credit: map[net.Conn]int{}}
+		l.conns = connections{credit: map[net.Conn]int{}, good: map[string]bool{}}
 		start := time.Now()
 		consistent, err := l.pass(ctx)
 		defer func() { c.learn(report, err, len(l.seen)) }()

@@ -163,7 +163,7 @@ func TestCredentialsThatRestAreNotSentToLookCloser(t *testing.T) {
 	checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Auth)
 	checkEqual(t, "requests", sent, 1)
 	checkEqual(t, "attempts", len(attempts), 0)
-	if text := err.Error(); !strings.HasPrefix(text, "ListProjectFullVerifyResult: OMS refuses") {
+	if text := err.Error(); !strings.HasPrefix(text, "ListProjectFullVerifyResult: OMS, or a proxy in front of it, refuses") {
 		t.Errorf("error %q", text)
 	}
 }

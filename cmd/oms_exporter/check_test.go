@@ -489,7 +489,7 @@ func TestCheckGoesThroughTheProxy(t *testing.T) {
 	}
 
 	got = checkOne(t, withProxy("https://oms.example:8089"))
-	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: the proxy answers 403 Forbidden$`, `proxy's settings`)
+	expectFailure(t, got, "connection", `^the proxy 127\.0\.0\.1:\d+ does not connect to OMS: the proxy answers 403 Forbidden$`, `have the proxy allow`)
 }
 
 func TestCheckWarns(t *testing.T) {
