@@ -80,7 +80,7 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 			// longer good, or at an address that is no longer OMS's.
 			c.http.CloseIdleConnections()
 		}
-		if doubted && o.conns.refused(0) >= maxRefusals {
+		if doubted && o.conns.refused(1) > maxRefusals {
 			return nil, backoff.Permanent(failed)
 		}
 		fingerprint, refused := c.credentials.check()
@@ -312,7 +312,8 @@ func (c *connections) accepted(fingerprint string) bool {
 	return c.good[fingerprint]
 }
 
-// refused adds to how often OMS has refused credentials that it had accepted.
+// refused adds to how often OMS has refused credentials that it had accepted, or is asked
+// whether it still does, and returns the sum.
 func (c *connections) refused(more int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
