@@ -27,7 +27,7 @@ const (
 	HTTPStatus Reason = "http_status" // any other HTTP status but 200, or unreadable headers
 	API        Reason = "api_error"   // OMS answered success:false
 	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
-	Pagination Reason = "pagination"  // the pages repeat, or do not end
+	Pagination Reason = "pagination"  // the pages repeat, do not end, or lack what OMS counts
 	Limit      Reason = "limit"       // more than a limit of [Options] admits
 	Canceled   Reason = "canceled"    // the caller canceled the context
 

@@ -395,8 +395,13 @@ func findPages(e *evidence) finding {
 		detail += "; listed twice, because tasks and totalCount disagreed"
 	}
 	if p.Inconsistent {
-		return warns("check again: unless tasks are created and deleted all the time, one may be missing",
-			"%s, and still do", detail)
+		listed, counted := e.Tasks.Total+e.fetch.Report.Invalid, e.fetch.Report.Total.Value
+		difference := fmt.Sprintf("OMS counts %.10g tasks and lists %d", counted, listed)
+		if missing := counted - float64(listed); missing > 0 {
+			difference += fmt.Sprintf(": %.10g may be missing", missing)
+		}
+		return warns("check again: if tasks are not created and deleted all the time, look for a page "+
+			"that comes empty or short", "%s, and still do; %s", detail, difference)
 	}
 	return passes("%s", detail)
 }
