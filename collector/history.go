@@ -119,6 +119,9 @@ type failureKind struct {
 	file   string // what is wrong with a file of a secret, in our own words; empty: nothing
 }
 
+// inconsistent is the kind of listings that are exported although OMS counts other tasks.
+var inconsistent = failureKind{reason: "inconsistent"}
+
 // A failureLog remembers when each kind was last logged, and how often it has occurred
 // since.
 type failureLog map[failureKind]*loggedFailure

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
 	"oms_exporter/omsclient"
@@ -191,6 +192,7 @@ func (c *Collector) record(s *Snapshot, start time.Time) {
 		c.history.lastSuccess = time.Now()
 		c.history.alarms = c.updateAlarms(s)
 		c.reportUnknown(s)
+		c.logInconsistent(s)
 	}
 	c.logListing(s)
 	c.history.add(Fetch{
@@ -234,17 +236,30 @@ func (c *Collector) logFailure(s *Snapshot) {
 	if reason == omsclient.Credentials {
 		kind.file = s.err.Error()
 	}
+	c.logOften(level.Error, kind,
+		"msg", "cannot list the tasks of OMS", "reason", reason, "err", s.err, "duration", s.duration)
+}
+
+// logInconsistent logs that a complete listing has not as many tasks as OMS counts.
+func (c *Collector) logInconsistent(s *Snapshot) {
+	if s.report.Inconsistent {
+		c.logOften(level.Warn, inconsistent, "msg", "the tasks that OMS lists are not as many as it counts",
+			"listed", s.listed(), "counted", s.report.Total.Value)
+	}
+}
+
+// logOften logs what may happen at every scrape: once a minute, and how often meanwhile.
+func (c *Collector) logOften(
+	at func(log.Logger) log.Logger, kind failureKind, line ...any,
+) {
 	since, due := c.history.failures.due(kind)
 	if !due {
 		return
 	}
-	line := []any{
-		"msg", "cannot list the tasks of OMS", "reason", reason, "err", s.err, "duration", s.duration,
-	}
 	if since > 0 {
 		line = append(line, "more_since_last_line", since)
 	}
-	level.Error(c.options.Logger).Log(line...)
+	at(c.options.Logger).Log(line...)
 }
 
 // reportUnknown counts the unknown values, and logs each once. What could not be read

@@ -121,6 +121,15 @@ func (s *Snapshot) Tasks() int {
 	return len(s.tasks)
 }
 
+// listed returns how many tasks OMS lists, whether they have series or not.
+func (s *Snapshot) listed() int {
+	n := len(s.tasks) + s.report.Invalid
+	for _, excluded := range s.excluded {
+		n += excluded
+	}
+	return n
+}
+
 // Shared reports whether other scrapes returned this very snapshot too, so that
 // what is made of it may be worth keeping for them.
 func (s *Snapshot) Shared() bool { return s.shared }

@@ -448,11 +448,14 @@ func checkQuiet(t *testing.T, err error) {
 }
 
 func TestNoWordOfAProxyIsInAnError(t *testing.T) {
-	for answer, want := range map[string]string{
-		"HTTP/1.1 502 " + canary + strings.Repeat("x", 10_000): "the exchange with the server, or with a proxy, failed",
-		"HTTP/1.1 407 Proxy Authentication Required":           "the proxy answers 407 Proxy Authentication Required",
-		"HTTP/1.1 503 Service Unavailable":                     "the proxy answers 503 Service Unavailable",
-		canary:                                                 "the server does not speak HTTP",
+	for answer, want := range map[string]struct {
+		reason omsclient.Reason
+		text   string
+	}{
+		"HTTP/1.1 502 " + canary + strings.Repeat("x", 10_000): {"connect", "the exchange with the server, or with a proxy, failed"},
+		"HTTP/1.1 407 Proxy Authentication Required":           {"auth", "the proxy answers 407 Proxy Authentication Required"},
+		"HTTP/1.1 503 Service Unavailable":                     {"connect", "the proxy answers 503 Service Unavailable"},
+		canary:                                                 {"connect", "the server does not speak HTTP"},
 	} {
 		proxy := raw(t, closesAtOnce, answer+"\r\n\r\n")
 		transport := &http.Transport{
@@ -462,8 +465,8 @@ func TestNoWordOfAProxyIsInAnError(t *testing.T) {
 
 		_, _, err := list(t.Context(), c)
 
-		checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: "+want)
-		checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Connect)
+		checkEqual(t, "error", fmt.Sprint(err), "list projects: page 1: "+want.text)
+		checkEqual(t, "reason", omsclient.ReasonOf(err), want.reason)
 		checkQuiet(t, err)
 	}
 }

@@ -51,8 +51,8 @@ func (c *credentials) check() (fingerprint string, failed *Error) {
 		c.refusal = Refusal{}
 	}
 	if c.refusal.Count > 0 && time.Now().Before(c.refusal.Next) {
-		return "", &Error{Reason: Auth, Err: fmt.Errorf("OMS refuses the credentials since %s;"+
-			" they are sent again at %s, or as soon as they change",
+		return "", &Error{Reason: Auth, Err: fmt.Errorf("OMS, or a proxy in front of it,"+
+			" refuses the credentials since %s; they are sent again at %s, or as soon as they change",
 			moment(c.refusal.Since), moment(c.refusal.Next))}
 	}
 	return fingerprint, nil

@@ -83,7 +83,7 @@ func TestARestingClientSaysSinceWhenAndUntilWhen(t *testing.T) {
 
 		_, report, err := list(t.Context(), c)
 
-		checkEqual(t, "error", err.Error(), "list projects: page 1: OMS refuses the credentials since"+
+		checkEqual(t, "error", err.Error(), "list projects: page 1: OMS, or a proxy in front of it, refuses the credentials since"+
 			" 2000-01-01T00:00:00Z; they are sent again at 2000-01-01T00:01:00Z, or as soon as they change")
 		checkEqual(t, "status", failure(t, err).StatusCode, 0)
 		checkEqual(t, "requests", len(report.Requests), 0)
@@ -220,6 +220,7 @@ func TestPagesRefusedAtTheSameTimeAreOneRefusal(t *testing.T) {
 	c := newClientOver(t, roundTrip(func(*http.Request) (*http.Response, error) {
 		if first {
 			first = false
+			v.file = "b" // which OMS has not accepted yet
 			return answer{body: sheet("160", tasks(10)...)}.response(), nil
 		}
 		others.Done()

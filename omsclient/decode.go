@@ -79,6 +79,7 @@ var (
 	errTooMany   = fmt.Errorf("the answer has more than %d projects", maxElements)
 	errAllowance = errors.New("the projects take too much memory")
 	errNotObject = errors.New("not a JSON object")
+	errEndsEarly = errors.New("the JSON document ends too early")
 	errLongToken = fmt.Errorf("the answer has a text or white space of more than %d bytes", maxToken)
 )
 
@@ -134,14 +135,14 @@ func (l *lookahead) Read(b []byte) (int, error) {
 //
 // Times without a zone are UTC.
 func decodePage(r io.Reader) (*page, error) {
-	return decodeAnswer(r, answerFields, time.UTC, nil)
+	return decodeAnswer(r, answerFields, time.UTC, nil, nil)
 }
 
 // decodeAnswer reads an answer that has the given fields, as decodePage does. Times
 // without a zone are in the given location. What is kept is taken from the allowance,
-// and given back after an error.
+// and given back after an error. Terms that repeat secrets are withheld.
 func decodeAnswer(
-	r io.Reader, fields *object[page], zone *time.Location, memory *allowance,
+	r io.Reader, fields *object[page], zone *time.Location, memory *allowance, withheld secrets,
 ) (*page, error) {
 	ahead := &lookahead{r: withoutBOM(r)}
 	d := &decoder{
@@ -149,6 +150,7 @@ func decodeAnswer(
 			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
 		zone:    zone,
 		memory:  memory,
+		secrets: withheld,
 		texts:   map[string]string{},
 		dropped: map[string]int{},
 	}
@@ -243,6 +245,10 @@ func (o *object[T]) find(d *decoder, name jsontext.Value, expected int) int {
 
 func text[T any](name string, shown *policy, at func(*T) *string) field[T] {
 	return scalar(name, shown, (*decoder).readText, at)
+}
+
+func term[T any](name string, shown *policy, at func(*T) *string) field[T] {
+	return scalar(name, shown, (*decoder).readTerm, at)
 }
 
 func word[T any](name string, shown *policy, at func(*T) *string) field[T] {
@@ -365,6 +371,7 @@ type decoder struct {
 	zone    *time.Location // of times that do not say theirs
 	memory  *allowance
 	spent   int // of memory
+	secrets secrets
 	scratch []byte
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
@@ -404,8 +411,16 @@ func (d *decoder) unquote(value jsontext.Value) []byte {
 // readText reads a text and cuts it after MaxText runes.
 func (d *decoder) readText(name string) (string, error) {
 	raw, err := d.readScalar(name)
-	if err != nil || len(raw) == 0 {
+	if err != nil {
 		return "", err
+	}
+	return d.keep(name, raw)
+}
+
+// keep returns a text that has been read, and cuts it after MaxText runes.
+func (d *decoder) keep(name string, raw []byte) (string, error) {
+	if len(raw) == 0 {
+		return "", nil
 	}
 	const short = 32
 	if len(raw) <= short {
@@ -435,9 +450,25 @@ func firstRunes(text []byte, n int) []byte {
 	return text[:end]
 }
 
-// readWord reads a text that errors quote.
+// readTerm reads a text that is not the users' but OMS's own, such as a status. Logs
+// may quote it, so it is withheld if it repeats a secret.
+func (d *decoder) readTerm(name string) (string, error) {
+	raw, err := d.readScalar(name)
+	if err != nil {
+		return "", err
+	}
+	if documented, ok := vocabulary[string(raw)]; ok {
+		return documented, nil
+	}
+	if d.secrets.in(string(raw)) {
+		return withheld, nil
+	}
+	return d.keep(name, raw)
+}
+
+// readWord reads a term that errors quote.
 func (d *decoder) readWord(name string) (string, error) {
-	s, err := d.readText(name)
+	s, err := d.readTerm(name)
 	return printable(s, maxWord), err
 }
 
@@ -696,7 +727,7 @@ func describe(err error) error {
 	case errors.Is(err, errLongToken):
 		return errLongToken
 	case endsEarly(err):
-		return errors.New("the JSON document ends too early")
+		return errEndsEarly
 	case errors.As(err, &syntactic):
 		return fmt.Errorf("not a JSON document at byte %d", syntactic.ByteOffset)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -22,11 +23,11 @@ const (
 	DNS        Reason = "dns"         // the host name does not resolve
 	Connect    Reason = "connect"     // no connection, or it broke
 	TLS        Reason = "tls"         // the handshake failed, or the certificate is not trusted
-	Auth       Reason = "auth"        // HTTP status 401 or 403, or the credentials rest
+	Auth       Reason = "auth"        // HTTP status 401, 403 or 407, or the credentials rest
 	HTTPStatus Reason = "http_status" // any other HTTP status but 200, or unreadable headers
 	API        Reason = "api_error"   // OMS answered success:false
 	Decode     Reason = "decode"      // the answer is not what OMS sends, or is too long
-	Pagination Reason = "pagination"  // the pages repeat, or do not end
+	Pagination Reason = "pagination"  // the pages repeat, do not end, or lack what OMS counts
 	Limit      Reason = "limit"       // more than a limit of [Options] admits
 	Canceled   Reason = "canceled"    // the caller canceled the context
 
@@ -105,20 +106,68 @@ func noAnswer(ctx context.Context, err error) *Error {
 	)
 	switch {
 	case errors.As(err, &own):
-		return &Error{Reason: own.Reason, Err: cutError(cmp.Or(own.Err, err))}
+		return &Error{
+			Reason: own.Reason, StatusCode: own.StatusCode, Err: cutError(cmp.Or(own.Err, err)),
+		}
 	case errors.As(context.Cause(ctx), &silent):
 		return &Error{Reason: Timeout, Err: silent}
 	case ctx.Err() != nil:
 		return &Error{Reason: endReason(ctx), Err: fmt.Errorf("no answer: %w", context.Cause(ctx))}
 	}
+	if refusal := refusalOfProxy(err); refusal != nil {
+		return refusal
+	}
 	reason, err := reword(err)
 	return &Error{Reason: reason, Err: err}
 }
 
-// refusesCredentials reports whether OMS, or a transport before it asked OMS, has
-// refused the credentials. A 403 accepts them and refuses what they ask for.
+// isAuth reports whether an HTTP status, of OMS or of a proxy, is about who asks.
+func isAuth(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden ||
+		status == http.StatusProxyAuthRequired
+}
+
+// refusesCredentials reports whether OMS, a proxy, or a transport before it asked OMS
+// has refused the credentials. A 403 accepts them and refuses what they ask for.
 func (e *Error) refusesCredentials() bool {
-	return e.StatusCode == http.StatusUnauthorized || e.Reason == Auth && e.StatusCode == 0
+	return e.Reason == Auth && e.StatusCode != http.StatusForbidden
+}
+
+// ProxyRefusal returns the error for a proxy that answers CONNECT with an HTTP status
+// other than 200. It quotes nothing of the proxy.
+func ProxyRefusal(status int) *Error {
+	e := &Error{
+		Reason: Connect, StatusCode: status,
+		Err: errors.New(strings.TrimSpace(fmt.Sprintf(
+			"the proxy answers %d %s", status, http.StatusText(status)))),
+	}
+	if isAuth(status) {
+		e.Reason = Auth
+	}
+	return e
+}
+
+// refusalOfProxy recognizes the error of net/http for a proxy that does not connect to
+// the server, or returns nil. Of an HTTP proxy it is no more than the reason phrase of
+// the answer, which could be anything, but usually is the standard one.
+func refusalOfProxy(err error) *Error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	var socks *net.OpError
+	if errors.As(err, &socks) && socks.Op == "socks connect" {
+		switch socks.Err.Error() {
+		case "username/password authentication failed", "no acceptable authentication methods":
+			return &Error{Reason: Auth, Err: errors.New("the proxy refuses its user or password")}
+		}
+	}
+	for code := http.StatusMultipleChoices; code < 600; code++ {
+		if text := http.StatusText(code); text != "" && err.Error() == text {
+			return ProxyRefusal(code)
+		}
+	}
+	return nil
 }
 
 // refusesPage reports whether an answer says that there is no such page, in one of

@@ -51,14 +51,13 @@ func (c *Client) exchange(
 	if response.StatusCode != http.StatusOK {
 		return nil, requestedWait(response), statusError(response, body)
 	}
-	p, decodeErr := decodeAnswer(body, o.fields, c.options.Location, o.memory)
-	p.withhold(response.Request)
+	p, decodeErr := decodeAnswer(
+		body, o.fields, c.options.Location, o.memory, secretsOf(response.Request))
 	r.Rows, r.RequestID = p.elements(), p.requestID
-	if decodeErr != nil && body.err == nil && wasCut(response, decodeErr) {
-		body.err = errCut
-	}
 	if e := p.failure(response, decodeErr); e != nil {
-		if body.err != nil {
+		// Only if the connection broke off is it the reason. An answer may also have been
+		// cut before it was sent, or before it was compressed.
+		if body.err != nil && (wire.err != nil || !endsEarly(body.err)) {
 			e.Reason, e.Err = body.failure()
 		}
 		return nil, 0, e
@@ -146,7 +145,7 @@ func requestedWait(response *http.Response) time.Duration {
 func statusError(response *http.Response, body io.Reader) *Error {
 	e := &Error{Reason: HTTPStatus, StatusCode: response.StatusCode}
 	switch {
-	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
+	case isAuth(response.StatusCode):
 		e.Reason = Auth
 	case response.StatusCode == http.StatusNotModified: // leads nowhere
 	case response.StatusCode >= 300 && response.StatusCode < 400:
@@ -155,41 +154,13 @@ func statusError(response *http.Response, body io.Reader) *Error {
 	}
 	const maxBody = 64 << 10
 	if isJSON(response) {
-		if p, err := decodePage(io.LimitReader(body, maxBody)); err == nil {
-			p.withhold(response.Request)
+		p, err := decodeAnswer(io.LimitReader(body, maxBody), answerFields, time.UTC, nil,
+			secretsOf(response.Request))
+		if err == nil {
 			e.Code, e.Message, e.RequestID = p.code, p.message, p.requestID
 		}
 	}
 	return e
-}
-
-// withhold replaces texts of an answer that repeat what the request authenticates with.
-func (p *page) withhold(sent *http.Request) {
-	if sent == nil {
-		return
-	}
-	var secrets []string
-	for name, values := range sent.Header {
-		switch name {
-		case "Accept", "Accept-Encoding", "Content-Type", "User-Agent":
-		default:
-			secrets = append(secrets, values...)
-		}
-	}
-	if _, credentials, ok := strings.Cut(sent.Header.Get("Authorization"), " "); ok {
-		secrets = append(secrets, credentials)
-	}
-	if _, password, ok := sent.BasicAuth(); ok {
-		secrets = append(secrets, password)
-	}
-	const least, most = 4, 16 // bytes; texts of an answer may be cut
-	for _, text := range []*string{&p.code, &p.message, &p.requestID, &p.detail.Code} {
-		for _, secret := range secrets {
-			if len(secret) >= least && strings.Contains(*text, secret[:min(len(secret), most)]) {
-				*text = "(withheld)"
-			}
-		}
-	}
 }
 
 var errNoSuccess = errors.New("the answer has no usable success field")
@@ -202,15 +173,16 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 		Code: p.code, Message: p.message, RequestID: p.requestID,
 	}
 	coding := strings.ToLower(strings.Join(response.Header.Values("Content-Encoding"), ", "))
+	quote := secretsOf(response.Request).quote
 	switch {
 	case errors.Is(decodeErr, errAllowance):
 		e.Reason, e.Err = Limit, decodeErr
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
-			printable(coding, maxWord))
-	case decodeErr != nil && !isTooMuch(decodeErr) && !isJSON(response):
+			quote(coding))
+	case decodeErr != nil && !isTooMuch(decodeErr) && !endsEarly(decodeErr) && !isJSON(response):
 		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
-			printable(mediaType(response), maxWord))
+			quote(mediaType(response)))
 	case decodeErr != nil:
 		e.Err = describe(decodeErr)
 	case p.success == Some(false):
@@ -236,16 +208,6 @@ func isJSON(response *http.Response) bool {
 func mediaType(response *http.Response) string {
 	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(kind))
-}
-
-var errCut = fmt.Errorf("the connection ended within the answer: %w", io.ErrUnexpectedEOF)
-
-// wasCut reports whether a document is incomplete because the connection ended. In
-// HTTP/1, the end of the connection may be what ends an answer; whether it came too
-// early only shows in the document.
-func wasCut(response *http.Response, decodeErr error) bool {
-	return response.ProtoMajor == 1 && response.Close && response.ContentLength < 0 &&
-		len(response.TransferEncoding) == 0 && endsEarly(decodeErr)
 }
 
 // An inflater decompresses an answer in gzip, and passes on one that is not. It

@@ -66,6 +66,7 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 		attempts []Request
 		failed   *Error
 		renewed  bool // the credentials have been refused, and changed since
+		doubted  bool // the refusal of credentials that OMS has accepted
 	)
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 200 * time.Millisecond
@@ -79,6 +80,9 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 			// longer good, or at an address that is no longer OMS's.
 			c.http.CloseIdleConnections()
 		}
+		if doubted && o.conns.refused(1) > maxRefusals {
+			return nil, backoff.Permanent(failed)
+		}
 		fingerprint, refused := c.credentials.check()
 		if refused != nil {
 			refused.Action, refused.Page, failed = o.action, o.page, refused
@@ -88,13 +92,24 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 		// Only a listing tells whether the credentials are right: OMS may refuse
 		// other actions to accounts that may list.
 		listing := o.action == "" && o.lookFor == 0
-		if listing && attempts[len(attempts)-1].StatusCode == http.StatusOK {
+		last := attempts[len(attempts)-1]
+		if listing && last.StatusCode == http.StatusOK {
 			c.credentials.accepted(fingerprint)
+			o.conns.accept(fingerprint)
 		}
 		if failed = err; err == nil {
 			return p, nil
 		}
 		switch {
+		case listing && err.refusesCredentials() && o.conns.accepted(fingerprint):
+			// One node of several may be sick, so another one is asked, once.
+			err.Err = fmt.Errorf("%s, though the same credentials were accepted for earlier pages",
+				cmp.Or(err.Err, errors.New(statusText(err.StatusCode))))
+			if o.conns.refused(1); doubted && !last.Reused {
+				return nil, backoff.Permanent(err)
+			}
+			doubted = true
+			return nil, retryAfter(streamEnds, err)
 		case listing && err.refusesCredentials():
 			if c.credentials.refused(fingerprint) && !renewed {
 				renewed = true
@@ -134,6 +149,11 @@ func (c *Client) ask(
 		c.http.CloseIdleConnections()
 	}
 }
+
+// maxRefusals is how often a listing sends credentials that OMS has accepted and then
+// refused, unless they are under way already. If the password has just been changed in
+// OMS, one more could lock the account.
+const maxRefusals = 4
 
 // streamEnds is how long net/http may need to notice that nothing is left to do on an
 // HTTP/2 connection. Until then, the connection is not idle.
@@ -199,6 +219,8 @@ func worthRetrying(err *Error) bool {
 	switch err.Reason {
 	case Connect, Timeout:
 		return true
+	case Decode:
+		return errors.Is(err.Err, errEndsEarly)
 	case HTTPStatus:
 		return err.StatusCode == http.StatusRequestTimeout ||
 			err.StatusCode == http.StatusTooManyRequests || err.StatusCode >= 500
@@ -267,10 +289,36 @@ func (s silence) Error() string {
 // Is makes a silence a kind of timeout.
 func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// Connections are those that a listing has used.
+// Connections are those that a listing has used, and what OMS has said over them about
+// the credentials.
 type connections struct {
-	mu     sync.Mutex
-	credit map[net.Conn]int // grows with bad news, and is enough after good news
+	mu       sync.Mutex
+	credit   map[net.Conn]int // grows with bad news, and is enough after good news
+	good     map[string]bool  // fingerprints of credentials that OMS has accepted
+	refusals int              // of these
+}
+
+// accept notes that OMS has accepted credentials.
+func (c *connections) accept(fingerprint string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.good[fingerprint] = true
+}
+
+// accepted reports whether OMS has accepted credentials.
+func (c *connections) accepted(fingerprint string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.good[fingerprint]
+}
+
+// refused adds to how often OMS has refused credentials that it had accepted, or is asked
+// whether it still does, and returns the sum.
+func (c *connections) refused(more int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusals += more
+	return c.refusals
 }
 
 // trust notes an answer over a connection and reports whether it is to be believed.

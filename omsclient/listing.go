@@ -26,7 +26,8 @@ import (
 // it had missed. The second pass gets half of the time that the context leaves, and
 // is skipped if the first pass took longer than that. A second pass that is skipped
 // or fails is not an error: the projects of the first stand, and
-// [Report.Inconsistent] is set.
+// [Report.Inconsistent] is set. It is an error if neither pass finds any project though
+// OMS counts some.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		*report = Report{Dropped: map[string]int{}, Observe: report.Observe}
@@ -34,7 +35,7 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 			c.http.CloseIdleConnections() // those that were still in use the last time
 		}
 		l := &listing{client: c, report: report, seen: map[string]int{}, yield: yield}
-		l.conns = connections{credit: map[net.Conn]int{}}
+		l.conns = connections{credit: map[net.Conn]int{}, good: map[string]bool{}}
 		start := time.Now()
 		consistent, err := l.pass(ctx)
 		defer func() { c.learn(report, err, len(l.seen)) }()
@@ -47,13 +48,19 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 		case consistent:
 			return
 		}
-		// A failed second pass does not undo the first.
+		// A failed second pass does not undo the first, unless that found nothing.
 		half, cancel, enough := halfOfTheRest(ctx, time.Since(start))
 		defer cancel()
 		if enough {
 			consistent, err = l.pass(half)
 		}
-		report.Inconsistent = !errors.Is(err, errStopped) && (err != nil || !consistent)
+		stopped := errors.Is(err, errStopped)
+		report.Inconsistent = !stopped && (err != nil || !consistent)
+		if report.Inconsistent && len(l.seen) == 0 && report.Invalid == 0 {
+			err = unlike(1, fmt.Sprintf("OMS counts %.10g tasks and lists none", report.Total.Value))
+			report.Inconsistent = false
+			yield(Project{}, err)
+		}
 	}
 }
 
@@ -110,7 +117,7 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 	plan := plan{size: l.client.options.PageSize}
 	for n := 1; !plan.ended; n++ {
 		if n > l.client.options.MaxPages {
-			return false, endless(n, fmt.Sprintf("the listing does not end after %d pages", n-1))
+			return false, unlike(n, fmt.Sprintf("the listing does not end after %d pages", n-1))
 		}
 		lookFor := time.Duration(0)
 		if plan.hasAll() {
@@ -141,7 +148,7 @@ func (l *listing) pass(ctx context.Context) (consistent bool, err error) {
 			return false, err
 		}
 		if repeats := !plan.add(got.page, fresh); repeats {
-			return false, endless(n, "OMS repeats projects of earlier pages")
+			return false, unlike(n, "OMS repeats projects of earlier pages")
 		}
 	}
 	return plan.consistent(), nil
@@ -217,7 +224,8 @@ func (l *listing) take(p *page) (fresh int, err error) {
 	return fresh, nil
 }
 
-func endless(pageNumber int, why string) error {
+// unlike returns an error for pages that are not those of a listing.
+func unlike(pageNumber int, why string) error {
 	return &Error{Reason: Pagination, Page: pageNumber, Err: errors.New(why)}
 }
 

@@ -59,10 +59,7 @@ func TestListYieldsEveryTaskOnceInOrderWhateverTotalCountSays(t *testing.T) {
 						}), omsclient.Options{PageSize: size, MaxProjects: 1 << 20})
 
 						got, report, err := listIDs(t.Context(), c)
-						if err != nil {
-							t.Fatal(err)
-						}
-						checkEqual(t, "ids", got, tasks(n))
+						checkListing(t, got, n, err, total.of(n, size))
 						if total.right && n > 0 && report.Inconsistent {
 							t.Error("the listing is reported as inconsistent")
 						}
@@ -123,13 +120,46 @@ func TestListReadsEveryPageOfAServerWithSmallerPages(t *testing.T) {
 					}), omsclient.Options{MaxProjects: 1 << 20})
 
 					got, _, err := listIDs(t.Context(), c)
-					if err != nil {
-						t.Fatal(err)
-					}
-					checkEqual(t, "ids", got, tasks(n))
+					checkListing(t, got, n, err, total.of(n, limit))
 				})
 			}
 		}
+	}
+}
+
+// checkListing checks that n tasks were listed. To list none and count some is a failure.
+func checkListing(t *testing.T, got []string, n int, err error, total string) {
+	t.Helper()
+	checkEqual(t, "ids", got, tasks(n))
+	want := omsclient.Reason("")
+	if counted, _ := strconv.ParseFloat(total, 64); n == 0 && counted > 0 {
+		want = omsclient.Pagination
+	}
+	if reason := omsclient.ReasonOf(err); reason != want {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestACountWithoutTasksIsAFailure has an OMS whose first page has no tasks, always or once.
+func TestACountWithoutTasksIsAFailure(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answers []answer
+		want    string
+	}{
+		"always":              {[]answer{{body: sheet("400")}}, "list projects: page 1: OMS counts 400 tasks and lists none"},
+		"once":                {[]answer{{body: sheet("1")}, good}, "<nil>"},
+		"then a failure":      {[]answer{{body: sheet("400")}, {status: 404}}, "list projects: page 1: OMS counts 400 tasks and lists none"},
+		"and really no tasks": {[]answer{{body: sheet("0")}}, "<nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, report, err := list(t.Context(), newClientOver(t, answers(tt.answers...), omsclient.Options{}))
+
+			checkEqual(t, "error", fmt.Sprint(err), tt.want)
+			checkEqual(t, "Inconsistent", report.Inconsistent, false)
+			if err != nil {
+				checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Pagination)
+			}
+		})
 	}
 }
 
@@ -473,8 +503,8 @@ func TestListStandsWhenTheSecondListingFails(t *testing.T) {
 	}
 	checkEqual(t, "ids", got, tasks(3))
 	checkEqual(t, "Inconsistent", report.Inconsistent, true)
-	checkEqual(t, "pages", pagesAsked(report), []int{1, 2, 3, 1})
-	checkEqual(t, "reason", omsclient.ReasonOf(report.Requests[3].Err), omsclient.Auth)
+	checkEqual(t, "pages", pagesAsked(report), []int{1, 2, 3, 1, 1}) // the last one in doubt
+	checkEqual(t, "reason", omsclient.ReasonOf(report.Requests[4].Err), omsclient.Auth)
 }
 
 // A gate is an OMS that answers a page when told to.

@@ -109,8 +109,8 @@ func TestAFailureToLookCloserNamesTheAction(t *testing.T) {
 			`DescribeProjectComponents: OMS answered success:false, code "NO_PERMISSION", requestId "r-3"`,
 		},
 		"malformed": {
-			`{"success":true,"data":{"storeList":[`,
-			`DescribeProjectComponents: the JSON document ends too early`,
+			`{"success":true,"data":{"storeList":]`,
+			`DescribeProjectComponents: not a JSON document at byte 36`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestCredentialsThatRestAreNotSentToLookCloser(t *testing.T) {
 	checkEqual(t, "reason", omsclient.ReasonOf(err), omsclient.Auth)
 	checkEqual(t, "requests", sent, 1)
 	checkEqual(t, "attempts", len(attempts), 0)
-	if text := err.Error(); !strings.HasPrefix(text, "ListProjectFullVerifyResult: OMS refuses") {
+	if text := err.Error(); !strings.HasPrefix(text, "ListProjectFullVerifyResult: OMS, or a proxy in front of it, refuses") {
 		t.Errorf("error %q", text)
 	}
 }

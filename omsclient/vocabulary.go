@@ -6,6 +6,17 @@ import "slices"
 // versions of OMS add to them, so a client must accept others too. Every function
 // returns a new slice, which the caller may change.
 
+// The vocabulary is all documented values, each under itself.
+var vocabulary = func() map[string]string {
+	all := map[string]string{}
+	for _, term := range slices.Concat(
+		Types(), Statuses(), EndpointTypes(), Importances(), StepStatuses(), StepNames(),
+	) {
+		all[term] = term
+	}
+	return all
+}()
+
 // Types returns the documented values of a project's type.
 func Types() []string { return []string{"MIGRATION", "SYNC", "VERIFY"} }
 

@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
@@ -85,9 +83,6 @@ func reword(err error) (Reason, error) {
 		err = outer.Err
 	}
 	reason := transportReason(err)
-	if text, ok := aboutProxy(err); ok {
-		return reason, errors.New(text)
-	}
 	switch text := err.Error(); {
 	case isCertificate(err):
 		return reason, aboutCertificate(err)
@@ -119,18 +114,6 @@ func isOwn(err error) bool {
 	return errors.As(err, &errno) || errors.As(err, &dns) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
-}
-
-// aboutProxy recognizes the error for a proxy that does not connect to the server.
-// It is no more than the reason phrase of the proxy's answer, which could be
-// anything, but usually is the standard one.
-func aboutProxy(err error) (text string, ok bool) {
-	for code := http.StatusMultipleChoices; code < 600; code++ {
-		if text := http.StatusText(code); text != "" && err.Error() == text {
-			return fmt.Sprintf("the proxy answers %d %s", code, text), true
-		}
-	}
-	return "", false
 }
 
 func isCertificate(err error) bool {

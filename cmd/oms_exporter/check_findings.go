@@ -168,10 +168,21 @@ func findConnection(e *evidence) finding {
 			e.addressSetting()+", and firewalls in between",
 			"no connection to %s%s: %s", c.to, whose, e.cause())
 	case !c.used && !c.handshake.tried(): // happens only with a proxy
-		return fails("check the proxy's settings, and whether it may connect to OMS",
+		return fails(e.adviseProxy(),
 			"the proxy %s does not connect to OMS: %s", c.to, e.cause())
 	}
 	return passes("%s%s, in %s", c.remote, whose, seconds(c.dial.took().Seconds()))
+}
+
+// adviseProxy says what to do about a proxy that does not connect to OMS.
+func (e *evidence) adviseProxy() string {
+	switch {
+	case e.failure.StatusCode == http.StatusForbidden:
+		return "have the proxy allow connections to the host and port in " + e.setting("url")
+	case e.failure.Reason == omsclient.Auth:
+		return "the proxy asks for an account of its own: correct user and password in proxy_url"
+	}
+	return "check the proxy's settings, and whether it may connect to OMS"
 }
 
 func findTLS(e *evidence) finding {
@@ -384,8 +395,13 @@ func findPages(e *evidence) finding {
 		detail += "; listed twice, because tasks and totalCount disagreed"
 	}
 	if p.Inconsistent {
-		return warns("check again: unless tasks are created and deleted all the time, one may be missing",
-			"%s, and still do", detail)
+		listed, counted := e.Tasks.Total+e.fetch.Report.Invalid, e.fetch.Report.Total.Value
+		difference := fmt.Sprintf("OMS counts %.10g tasks and lists %d", counted, listed)
+		if missing := counted - float64(listed); missing > 0 {
+			difference += fmt.Sprintf(": %.10g may be missing", missing)
+		}
+		return warns("check again: if tasks are not created and deleted all the time, look for a page "+
+			"that comes empty or short", "%s, and still do; %s", detail, difference)
 	}
 	return passes("%s", detail)
 }
@@ -602,6 +618,8 @@ func (e *evidence) adviseTimeout() string {
 
 func (e *evidence) adviseAuth() string {
 	switch {
+	case e.failure.StatusCode == http.StatusProxyAuthRequired:
+		return e.adviseProxy()
 	case e.failure.StatusCode == http.StatusForbidden:
 		return "the account may not do this: give it a role that may view tasks, or find out who answered"
 	case e.account() == "":
@@ -617,8 +635,6 @@ func (e *evidence) adviseStatus() string {
 	case status == http.StatusTooManyRequests:
 		return "OMS or a proxy limits requests: lower " + e.setting("concurrency") +
 			", or scrape less often"
-	case status == http.StatusProxyAuthRequired:
-		return "a proxy asks for an account: write it in proxy_url, or have the proxy let OMS through"
 	case e.failure.Page > 1:
 		return adviseLaterPage
 	case status == http.StatusNotModified:

@@ -135,8 +135,37 @@ func newConnections(c config.HTTPClientConfig) (http.RoundTripper, error) {
 	}
 	transport.MaxResponseHeaderBytes = maxResponseHeader
 	transport.OnProxyConnectResponse = refusalOfProxy
-	return config.NewUserAgentRoundTripper(userAgent(), transport), nil
+	rt = config.NewUserAgentRoundTripper(userAgent(), transport)
+	if transport.Proxy == nil {
+		return rt, nil
+	}
+	return proxied{rt, transport.Proxy}, nil
 }
+
+// Proxied adds to answers what their requests have told the proxy, so that omsclient
+// knows that secret too and withholds it.
+type proxied struct {
+	http.RoundTripper
+	proxy func(*http.Request) (*url.URL, error)
+}
+
+func (p proxied) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := p.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if proxy, err := p.proxy(r); err == nil && proxy != nil && proxy.User != nil {
+		password, _ := proxy.User.Password()
+		told := http.Request{Header: http.Header{}}
+		told.SetBasicAuth(proxy.User.Username(), password)
+		response.Request = response.Request.Clone(r.Context())
+		response.Request.Header.Set("Proxy-Authorization", told.Header.Get("Authorization"))
+	}
+	return response, nil
+}
+
+// CloseIdleConnections closes idle connections.
+func (p proxied) CloseIdleConnections() { closeIdle(p.RoundTripper) }
 
 // refusalOfProxy returns an error for a proxy that does not connect to OMS. It does not
 // quote the proxy, as that of net/http does.
@@ -144,8 +173,7 @@ func refusalOfProxy(_ context.Context, _ *url.URL, _ *http.Request, r *http.Resp
 	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &omsclient.Error{Reason: omsclient.Connect, Err: fmt.Errorf(
-		"the proxy answers %d %s", r.StatusCode, http.StatusText(r.StatusCode))}
+	return omsclient.ProxyRefusal(r.StatusCode)
 }
 
 func userAgent() string { return "oms_exporter/" + version.Version }

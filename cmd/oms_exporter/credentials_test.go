@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -260,40 +264,162 @@ func TestASecretThatChangesWhileItIsRefusedIsSentAtOnce(t *testing.T) {
 	}
 }
 
-// TestASecretRefusedInTheMidstOfAListingRests has all pages after the first
-// refused: no more requests than are under way at once, and none after them.
-func TestASecretRefusedInTheMidstOfAListingRests(t *testing.T) {
+// TestOneSickNodeDoesNotMakeASecretRest has a balancer in front of two nodes, of which one
+// refuses everybody. Each new connection is to the next node.
+func TestOneSickNodeDoesNotMakeASecretRest(t *testing.T) {
 	t.Parallel()
-	var (
-		mu    sync.Mutex
-		asked int
-		oms   = fleetOf(900)
-	)
-	p := exporterOf(t, fmt.Sprintf(
-		"  oms: {url: %q, http_client: {basic_auth: {username: viewer, password_file: %q}}}\n",
-		serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			page := pageAsked(r)
-			if page == 1 {
-				fmt.Fprint(w, oms[0])
-				return
+	for name, row := range map[string]struct {
+		sick    func(connection int64) bool
+		want    string
+		refused int64 // at most, in two scrapes; some requests are under way at once
+	}{
+		"one of two":       {func(n int64) bool { return n == 2 }, "up, 900 tasks", 3}, // which may be asked again before its connection is closed
+		"all but page one": {func(n int64) bool { return true }, "down: auth", 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connections, refused atomic.Int64
+			oms := fleetOf(900)
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				page := pageAsked(r)
+				if n, _ := r.Context().Value(connectionKey{}).(int64); page > 1 && row.sick(n) {
+					refused.Add(1)
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				fmt.Fprint(w, oms[page-1])
+			}))
+			server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+				return context.WithValue(ctx, connectionKey{}, connections.Add(1))
 			}
-			mu.Lock()
-			asked++
-			mu.Unlock()
-			w.WriteHeader(http.StatusUnauthorized)
-		})), writeFile(t, "was right a moment ago")))
-	url := p.url + "/probe?target=oms"
+			server.Start()
+			t.Cleanup(server.Close)
+			p := exporterOf(t, fmt.Sprintf(
+				"  oms: {url: %q, http_client: {basic_auth: {username: viewer, password_file: %q}}}\n",
+				server.URL, writeFile(t, "right")))
 
-	for range 10 {
-		if got := verdict(t, url); got != "down: auth" {
-			t.Errorf("%s, want down: auth", got)
+			for range 2 {
+				if got := verdict(t, p.url+"/probe?target=oms"); got != row.want {
+					t.Errorf("%s, want %s", got, row.want)
+				}
+			}
+
+			if n := refused.Load(); n < 1 || n > row.refused {
+				t.Errorf("refused %d times, want 1 to %d", n, row.refused)
+			}
+			if row.want == "down: auth" {
+				expectLogged(t, p, `reason=auth err=".*HTTP status 401 Unauthorized, though the same credentials were accepted for earlier pages`)
+			}
+			if said := get(t, p.url+"/probe?target=oms&debug=true").body; strings.Contains(said, "refuses the credentials since") {
+				t.Errorf("the secret rests:\n%s", said)
+			}
+		})
+	}
+}
+
+type connectionKey struct{}
+
+// TestAProxyThatRefusesItsPassword is asked once, and its password then rests, like one
+// that OMS refuses. It may ask again for what has nothing to do with the password.
+func TestAProxyThatRefusesItsPassword(t *testing.T) {
+	t.Parallel()
+	refusing := func(status int) func(*testing.T, *atomic.Int64) string {
+		return func(t *testing.T, asked *atomic.Int64) string {
+			t.Helper()
+			return strings.TrimPrefix(serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				w.WriteHeader(status)
+			})), "http://")
 		}
 	}
+	for name, row := range map[string]struct {
+		console, scheme string
+		proxy           func(*testing.T, *atomic.Int64) string
+		tries           int64 // in three scrapes
+		step, advice    string
+	}{
+		"407 to CONNECT": {"https", "http", refusing(407), 1, "connection", "user and password in proxy_url"},
+		"401 to CONNECT": {"https", "http", refusing(401), 1, "connection", "user and password in proxy_url"},
+		"403 to CONNECT": {"https", "http", refusing(403), 3, "connection", "have the proxy allow"},
+		"407":            {"http", "http", refusing(407), 1, "authentication", "user and password in proxy_url"},
+		"SOCKS":          {"http", "socks5", refusingSOCKS, 1, "connection", "user and password in proxy_url"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			target := fmt.Sprintf("  oms: {url: \"%s://oms.example:8089\", http_client: {proxy_url: \"%s://me:wrong-canary@%s\"}}\n",
+				row.console, row.scheme, row.proxy(t, &asked))
+			p := exporterOf(t, target)
 
-	mu.Lock()
-	defer mu.Unlock()
-	if asked < 1 || asked > 4 {
-		t.Errorf("OMS has refused the secret %d times, want 1 to 4", asked)
+			for range 3 {
+				if got := verdict(t, p.url+"/probe?target=oms"); got != "down: auth" {
+					t.Errorf("%s, want down: auth", got)
+				}
+			}
+
+			if n := asked.Load(); n != row.tries {
+				t.Errorf("the proxy was asked %d times, want %d", n, row.tries)
+			}
+			if strings.Contains(p.stderr.String(), "canary") {
+				t.Errorf("a secret:\n%s", p.stderr)
+			}
+			expectFailure(t, checkOne(t, "--config.file="+writeFile(t, "targets:\n"+target)), row.step, "proxy|407", row.advice)
+		})
+	}
+}
+
+// refusingSOCKS is a SOCKS5 proxy that refuses every password.
+func refusingSOCKS(t *testing.T, asked *atomic.Int64) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			buffer := make([]byte, 512)
+			_, _ = conn.Read(buffer)
+			_, _ = conn.Write([]byte{5, 2}) // version 5, wants user and password
+			_, _ = conn.Read(buffer)
+			_, _ = conn.Write([]byte{1, 1}) // refused
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-ended
+	})
+	return listener.Addr().String()
+}
+
+// TestTheProxysPasswordIsNotQuoted has a proxy that answers instead of OMS, and repeats
+// what it was told.
+func TestTheProxysPasswordIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	proxy := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told := http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+		_, password, _ := told.BasicAuth()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		fmt.Fprintf(w, `{"code": %q}`, "not "+password)
+	}))
+	p := exporterOf(t, fmt.Sprintf("  oms: {url: \"http://oms.example\", http_client: {proxy_url: %q}}\n",
+		strings.Replace(proxy, "//", "//me:canary@", 1)))
+
+	if got := verdict(t, p.url+"/probe?target=oms"); got != "down: auth" {
+		t.Errorf("%s, want down: auth", got)
+	}
+
+	expectLogged(t, p, `code \\"\(withheld\)`)
+	if strings.Contains(p.stderr.String(), "canary") {
+		t.Errorf("a secret:\n%s", p.stderr)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -124,4 +125,55 @@ func TestARefusalAfterTheLastPageIsTheEnd(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestAListingThatLacksTasksIsLogged has an OMS that counts 400 tasks. Of these it lists the
+// first page, or none.
+func TestAListingThatLacksTasksIsLogged(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		listed       int
+		want, logged string
+		check        string // what check says of the pages
+	}{
+		"most": {
+			150, "up, 150 tasks", `level=warn .*target=oms msg="the tasks that OMS lists are not as many as it counts" listed=150 counted=400`,
+			"OMS counts 400 tasks and lists 150: 250 may be missing$",
+		},
+		"all": {
+			0, "down: pagination", `level=error .*reason=pagination err="list projects: page 1: OMS counts 400 tasks and lists none"`,
+			"OMS counts 400 tasks and lists none$",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := strings.Replace(fleetOf(150)[0], `"totalCount": 150`, `"totalCount": 400`, 1)
+			url := serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if pageAsked(r) > 1 || row.listed == 0 {
+					fmt.Fprint(w, `{"success": true, "totalCount": 400, "data": []}`)
+					return
+				}
+				fmt.Fprint(w, first)
+			}))
+			p := exporterOf(t, fmt.Sprintf("  oms: {url: %q}\n", url))
+
+			for range 2 {
+				if got := verdict(t, p.url+"/probe?target=oms"); got != row.want {
+					t.Errorf("%s, want %s", got, row.want)
+				}
+			}
+
+			expectLogged(t, p, row.logged)
+			if n := len(regexp.MustCompile(row.logged).FindAllString(p.stderr.String(), -1)); n != 1 {
+				t.Errorf("logged %d times, want once:\n%s", n, p.stderr)
+			}
+			var said string
+			for _, f := range checkOne(t, "--oms.url="+url).Steps {
+				said += f.Detail + "\n"
+			}
+			if !regexp.MustCompile("(?m)" + row.check).MatchString(said) {
+				t.Errorf("check says:\n%s\nwant %s", said, row.check)
+			}
+		})
+	}
 }

@@ -160,7 +160,7 @@ func sicknesses(pki *authority, elsewhere string) []sickness {
 		{name: "truncated, length given", reason: "connect", conn: says(asJSON+"Content-Length: 5000\r\n\r\n"+halfPage, closes)},
 		{name: "truncated, chunked", reason: "connect", conn: says(
 			asJSON+"Transfer-Encoding: chunked\r\n\r\n3\r\n{  \r\n", closes)},
-		{name: "truncated, length not given", reason: "connect", conn: says(asJSON+"\r\n"+halfPage, closes)},
+		{name: "truncated, length not given", reason: "decode", conn: says(asJSON+"\r\n"+halfPage, closes)},
 		{name: "certificate has expired", reason: "tls", https: true, certificate: pki.issue(time.Now().Add(-time.Hour), "127.0.0.1")},
 		{name: "certificate of another host", reason: "tls", https: true, certificate: pki.issue(until, "192.0.2.1", "other.example")},
 		{name: "authority is unknown", reason: "tls", https: true, certificate: newAuthority().issue(until, "127.0.0.1")},

@@ -203,7 +203,7 @@ func tokenError(err error) error {
 		}
 	}
 	status := refused.Response.StatusCode
-	failure := &omsclient.Error{Reason: omsclient.Auth, StatusCode: status}
+	failure := &omsclient.Error{Reason: omsclient.Auth}
 	const answered = "the token server answered HTTP status"
 	switch {
 	case 300 <= status && status < 400:
