@@ -75,7 +75,7 @@ func (s *source) errorOf(problems []problem) error {
 // loadConfig reads a configuration file. Paths in it are relative to the file. The
 // error has a line for each mistake.
 func loadConfig(path string) (*fileConfig, error) {
-	content, err := readFileInTime(path)
+	content, err := readFileInTime(path, maxOtherFile)
 	if err != nil {
 		return nil, usagef("--config.file: %w", err)
 	}

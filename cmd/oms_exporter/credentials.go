@@ -169,7 +169,11 @@ const (
 
 // read returns the contents, without what editors and shells put around them.
 func (f *secretFile) read() (string, error) {
-	content, err := readFileInTime(f.name)
+	limit := int64(maxSecretFile)
+	if f.kind == certificate {
+		limit = maxOtherFile
+	}
+	content, err := readFileInTime(f.name, limit)
 	text := trimmed(string(content))
 	switch {
 	case err != nil:

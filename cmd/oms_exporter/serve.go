@@ -125,10 +125,7 @@ func (s *webSettings) validate() error {
 		return usagef("--web.grafana-url: must be an http or https URL without user name and " +
 			"password, such as https://grafana.example")
 	}
-	if err := web.Validate(s.configFile); err != nil {
-		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
-	}
-	return nil
+	return validateWebConfig(s.configFile)
 }
 
 // checkConfig checks everything that needs neither the network nor a start.

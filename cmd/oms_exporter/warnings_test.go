@@ -186,7 +186,8 @@ func TestConfigCheckSaysEverythingThatIsWrong(t *testing.T) {
 	}, stdout, newOutput())
 
 	want := strings.NewReplacer("FILE", file, "WEB", web).Replace(`--scrape.timeout=0s: must be more than 0
---web.config.file=WEB: line 1: unknown key "tls_server"; line 2: value has the wrong type (int)
+--web.config.file=WEB:1: tls_server: unknown key, not one of: basic_auth_users, http_server_config, rate_limit, tls_server_config
+--web.config.file=WEB:2: basic_auth_users: must have keys below it, not a single value
 FILE:2: targets.a.page_size: must be 1 to 150, not 0
 FILE:3: targets.b.url: not an http or https URL: want one such as https://oms.example:8089`)
 	if err == nil || err.Error() != want || exitStatus(err) != 2 || stdout.String() != "" {
