@@ -67,18 +67,22 @@ func isTargetName(name string) bool {
 	})
 }
 
+const (
+	maxConcurrency = 100          // far more than an OMS answers at the same time
+	oldestOMS      = "2019-01-01" // no password is older
+)
+
 func (t *targetConfig) validate() []problem {
 	var found problems
 	if t.URL == "" {
 		found.addf("url", "missing: write that of the OMS console, such as https://oms.example:8089")
-	} else if _, err := omsclient.New(t.URL, &http.Client{}, omsclient.Options{}); err != nil {
-		found.addf("url", "%s", err)
 	}
+	found.url("url", t.URL, &consoleURL)
 	if t.PageSize < 1 || t.PageSize > omsclient.MaxPageSize {
 		found.addf("page_size", "must be 1 to %d, not %d", omsclient.MaxPageSize, t.PageSize)
 	}
-	if t.Concurrency < 1 {
-		found.addf("concurrency", "must be 1 or more, not %d", t.Concurrency)
+	if t.Concurrency < 1 || t.Concurrency > maxConcurrency {
+		found.addf("concurrency", "must be 1 to %d, not %d", maxConcurrency, t.Concurrency)
 	}
 	if t.MaxTasks < 0 {
 		found.addf("max_tasks", "must be 0 (no limit) or more, not %d", t.MaxTasks)
@@ -89,19 +93,28 @@ func (t *targetConfig) validate() []problem {
 	}
 	if changed, err := t.passwordChanged(); err != nil {
 		found.addf("password_changed", "must be a date such as 2026-01-31")
+	} else if t.PasswordChanged != "" && t.PasswordChanged < oldestOMS {
+		found.addf("password_changed", "%s is before there was an OMS: write when the password was last changed",
+			t.PasswordChanged)
 	} else if changed.After(time.Now().AddDate(0, 0, 1)) {
 		found.addf("password_changed", "%s is in the future: write when the password was last changed",
 			t.PasswordChanged)
 	}
-	if !isLink(t.ConsoleURL) {
-		found.addf("console_url", "must be an http or https URL without user name and "+
-			"password, such as https://oms.example:8089")
+	found.url("console_url", strings.ReplaceAll(t.ConsoleURL, taskIDInLink, "id"), &linkURL)
+	if braces.MatchString(strings.ReplaceAll(t.ConsoleURL, taskIDInLink, "")) {
+		found.addf("console_url", "has braces other than %s, which stands for the id of a task: "+
+			"write it like that", taskIDInLink)
 	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
 	found = append(found, validateLabels(t.Labels)...)
+	if slices.ContainsFunc(slices.Collect(maps.Values(t.Labels)), hasControl) {
+		found.addf("labels", "a value has a line break or a control character: write it in one line")
+	}
 	return append(found, validateClient(&t.HTTPClient)...)
 }
+
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
 
 // location returns the time zone with an IANA name. Names that depend on the host
 // are not found.
@@ -112,11 +125,13 @@ func location(name string) (*time.Location, error) {
 	return time.LoadLocation(name)
 }
 
-// isLink reports whether a page can link to an address. None at all is fine.
-func isLink(address string) bool {
-	u, err := url.Parse(strings.ReplaceAll(address, taskIDInLink, "id"))
-	return address == "" ||
-		err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
+var braces = regexp.MustCompile(`[{}]`)
+
+// url finds URLs that cannot work. Empty ones are left out.
+func (p *problems) url(key, address string, kind *urlKind) {
+	if text := kind.wrong(address); address != "" && text != "" {
+		p.addf(key, "%s", text)
+	}
 }
 
 // maxLabelIDs is how many tags the filter of ListProjects takes.
@@ -144,6 +159,13 @@ func (p *problems) respell(key string, values, known []string) {
 			if value != k && strings.EqualFold(value, k) {
 				p.addf(fmt.Sprintf("%s[%d]", key, i), "OMS does not know %q: write %s", value, k)
 			}
+		}
+		switch {
+		case strings.TrimSpace(value) == "":
+			p.addf(fmt.Sprintf("%s[%d]", key, i), "empty: remove it")
+		case strings.ContainsAny(value, ", "):
+			words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+			p.addf(fmt.Sprintf("%s[%d]", key, i), "several values in one: write [%s]", strings.Join(words, ", "))
 		}
 	}
 }
@@ -212,7 +234,12 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 			found.addf(key+"authorization", "no token: write credentials_file")
 		}
 		if !headerName.MatchString(a.Type) {
-			found.addf(key+"authorization.type", "must be a single word, such as Bearer, not %.50q", a.Type)
+			found.addf(key+"authorization.type", "must be a single word, such as Bearer: "+
+				"write the token in a file, and name it with credentials_file")
+		}
+		if scheme, _, two := strings.Cut(string(a.Credentials), " "); two && strings.EqualFold(scheme, a.Type) {
+			found.addf(key+"authorization.credentials", "begins with the type, which is sent before it: "+
+				"write the token alone")
 		}
 		found.oneLine(key+"authorization.credentials", string(a.Credentials))
 	}
@@ -235,7 +262,7 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 		}
 	}
 	found.proxy(key, &c.ProxyConfig)
-	found.versions(key+"tls_config", &c.TLSConfig)
+	found.tls(key+"tls_config", &c.TLSConfig)
 	return append(found, unusableKeys(c, c)...)
 }
 
@@ -251,37 +278,36 @@ func validateOAuth2(o *config.OAuth2) []problem {
 	} else if o.ClientSecret == "" && o.ClientSecretFile == "" {
 		found.addf("http_client.oauth2", "a client without a secret: write client_secret_file")
 	}
-	u, err := url.Parse(o.TokenURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		found.addf(key+"token_url", "not an http or https URL, such as https://login.example/token")
-	}
+	found.url(key+"token_url", o.TokenURL, &tokenURL)
 	found.oneLine(key+"client_secret", string(o.ClientSecret))
 	found.proxy(key, &o.ProxyConfig)
-	found.versions(key+"tls_config", &o.TLSConfig)
+	found.tls(key+"tls_config", &o.TLSConfig)
 	return found
 }
 
 // oneLine finds values that cannot be in a header.
 func (p *problems) oneLine(key string, values ...string) {
 	for _, value := range values {
-		if strings.ContainsFunc(value, unicode.IsControl) {
+		if hasControl(value) {
 			p.addf(key, "has a line break or a control character: write it in one line")
 		}
 	}
 }
 
 func (p *problems) proxy(key string, c *config.ProxyConfig) {
-	u := c.ProxyURL.URL
-	if u == nil || u.String() == "" {
-		return
+	if c.ProxyURL.URL != nil {
+		p.url(key+"proxy_url", c.ProxyURL.URL.String(), &proxyURL)
 	}
-	schemes := []string{"http", "https", "socks5", "socks5h"}
-	if !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" {
-		p.addf(key+"proxy_url", "must begin with http://, https:// or socks5:// and a host")
+	if strings.Contains(c.NoProxy, "://") {
+		p.addf(key+"no_proxy", "has a URL: write hosts, domains or networks, such as .example.com,10.0.0.0/8")
 	}
 }
 
-func (p *problems) versions(key string, c *config.TLSConfig) {
+func (p *problems) tls(key string, c *config.TLSConfig) {
+	if strings.ContainsAny(c.ServerName, "*/ ") || strings.Contains(c.ServerName, ":") && net.ParseIP(c.ServerName) == nil {
+		p.addf(key+".server_name", "must be a name in the certificate, without scheme, port and *: "+
+			"write one such as oms.example")
+	}
 	if c.MaxVersion != 0 && c.MaxVersion < c.MinVersion {
 		p.addf(key+".max_version", "older than min_version (%s)", c.MinVersion.String())
 	}
@@ -394,9 +420,8 @@ func (t *targetConfig) warnings() []problem {
 	if !hasSecret(c) {
 		found.addf("http_client", "no account: requests to OMS carry no credentials")
 	}
-	if unknown := t.unknownStatuses(); len(unknown) > 0 {
-		found.addf("exclude.statuses", "it, or filter.statuses, has unknown statuses, "+
-			"perhaps new in OMS: %s", strings.Join(unknown, ", "))
+	for _, unknown := range t.unknownStatuses() {
+		found.addf(unknown.key, "%s", unknown.text)
 	}
 	_, _, unusable := withContents(c)
 	found = append(found, unusable...)

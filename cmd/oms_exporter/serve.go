@@ -121,9 +121,8 @@ func (s *webSettings) validate() error {
 	if !strings.HasPrefix(s.telemetryPath, "/") {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
-	if !isLink(s.grafanaURL) {
-		return usagef("--web.grafana-url: must be an http or https URL without user name and " +
-			"password, such as https://grafana.example")
+	if text := grafanaURL.wrong(s.grafanaURL); s.grafanaURL != "" && text != "" {
+		return usagef("--web.grafana-url: %s", text)
 	}
 	return validateWebConfig(s.configFile)
 }

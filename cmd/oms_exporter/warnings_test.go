@@ -66,7 +66,9 @@ func TestWarnings(t *testing.T) {
 		{"the key of another certificate", auth("tls_config: {cert_file: certificate, key_file: other.key}"), nil, "FILE:2: targets.a.http_client.tls_config.key_file: DIR/other.key: not the private key of the certificate, in PEM format"},
 		{"no key to sign with", auth("oauth2: {client_id: i, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: secret}"), nil, "FILE:2: targets.a.http_client.oauth2.client_certificate_key_file: DIR/secret: not a key in PEM format"},
 		{"certificates of the token server", auth("oauth2: {client_id: i, token_url: 'https://t.example', client_secret_file: secret, tls_config: {ca_file: secret}}"), nil, "FILE:2: targets.a.http_client.oauth2.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
-		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.statuses: it, or filter.statuses, has unknown statuses, perhaps new in OMS: NAPPING, DOZING"},
+		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"NAPPING\", perhaps new in OMS\n" +
+			"FILE:2: targets.a.exclude.statuses[1]: unknown status \"DOZING\", perhaps new in OMS"},
+		{"a misspelled status", "  a: {url: https://a.example, filter: {statuses: [RUNING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"RUNING\", perhaps new in OMS: or do you mean RUNNING?"},
 		{"one URL", auth("basic_auth: {username: u, password_file: secret}") + strings.Replace(auth("basic_auth: {username: u, password_file: secret}"), "a:", "b:", 1), nil, "FILE:3: targets.b.url: b has the same URL and filter as a: each task is exported twice"},
 		{"one URL, two filters", auth("basic_auth: {username: u, password_file: secret}") + "  b: {url: https://a.example, filter: {type: SYNC}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, ""},
 		{"offset", auth("basic_auth: {username: u, password_file: secret}"), []string{"--scrape.timeout-offset=1m"}, "--scrape.timeout-offset=1m0s: not less than --scrape.timeout=30s, so it is ignored"},
@@ -158,7 +160,7 @@ func TestWarningsAboutFlagsNameThem(t *testing.T) {
 
 	want := strings.ReplaceAll(`warning: --oms.url: the password is sent over plain HTTP, where anyone in between can read it: use https
 warning: --oms.insecure-skip-verify: OMS's certificate is not verified, so anyone in between can read the password: use ca_file
-warning: --oms.exclude-status: it, or filter.statuses, has unknown statuses, perhaps new in OMS: NAPPING
+warning: --oms.exclude-status: unknown status "NAPPING", perhaps new in OMS
 warning: --oms.ca-file: open missing: no such file or directory
 warning: --oms.password-file: everyone on this host can read SECRET: chmod o= it
 flags and environment: OK, 1 target
@@ -189,7 +191,7 @@ func TestConfigCheckSaysEverythingThatIsWrong(t *testing.T) {
 --web.config.file=WEB:1: tls_server: unknown key, not one of: basic_auth_users, http_server_config, rate_limit, tls_server_config
 --web.config.file=WEB:2: basic_auth_users: must have keys below it, not a single value
 FILE:2: targets.a.page_size: must be 1 to 150, not 0
-FILE:3: targets.b.url: not an http or https URL: want one such as https://oms.example:8089`)
+FILE:3: targets.b.url: must begin with http:// or https:// and a host: write one such as https://oms.example:8089`)
 	if err == nil || err.Error() != want || exitStatus(err) != 2 || stdout.String() != "" {
 		t.Errorf("status %d, got\n%v\nwant\n%s\noutput %s", exitStatus(err), err, want, stdout)
 	}
