@@ -28,6 +28,7 @@ func TestWarnings(t *testing.T) {
 	rewriteFile(t, filepath.Join(dir, "empty"), " \r\n")
 	rewriteFile(t, filepath.Join(dir, "colon"), "a:b\n")
 	rewriteFile(t, filepath.Join(dir, "DER"), pemContent(t, identity.certificate))
+	rewriteFile(t, filepath.Join(dir, "NUL"), "a\x00b\n")
 	rewriteFile(t, filepath.Join(dir, "lines"), "one\ntwo\n")
 	const (
 		inClear   = "the password is sent over plain HTTP, where anyone in between can read it: use https"
@@ -58,6 +59,7 @@ func TestWarnings(t *testing.T) {
 			"FILE:2: targets.a.http_client.basic_auth.password_file: open DIR/m2: no such file or directory"},
 		{"empty", auth("authorization: {credentials_file: empty}"), nil, "FILE:2: targets.a.http_client.authorization.credentials_file: DIR/empty is empty"},
 		{"two lines", auth("basic_auth: {username: u, password_file: lines}"), nil, "FILE:2: targets.a.http_client.basic_auth.password_file: DIR/lines has more than one line"},
+		{"a NUL", auth("basic_auth: {username: u, password_file: NUL}"), nil, "FILE:2: targets.a.http_client.basic_auth.password_file: DIR/NUL has a NUL character: save it as text in UTF-8"},
 		{"no certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: secret}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
 		{"a name with a colon", auth("basic_auth: {username_file: colon, password_file: secret}"), nil, "FILE:2: targets.a.http_client.basic_auth.username_file: DIR/colon: has a colon, which HTTP Basic authentication cannot send in a name"},
 		{"a key for a certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: key}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/key: a key, not a certificate"},
