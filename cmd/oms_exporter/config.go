@@ -94,10 +94,13 @@ func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	_, err := regexp.Compile(expression) // what follows could close a bracket that it does not open
 	if err == nil {
-		p.Regexp, err = regexp.Compile("^(?:" + expression + ")$")
+		p.Regexp, err = regexp.Compile(wholeName(expression))
 	}
 	return err
 }
+
+// wholeName returns an expression that has to match all of a name, with line breaks.
+func wholeName(expression string) string { return "^(?s:" + expression + ")$" }
 
 // UnmarshalYAML begins with the defaults.
 func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
@@ -105,6 +108,8 @@ func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
 	type plain targetConfig
 	return unmarshal((*plain)(t))
 }
+
+const defaultPageTimeout = 10 * time.Second
 
 // maxTasks is the default limit of tasks, far above what an OMS manages.
 const maxTasks = 20_000
@@ -117,7 +122,7 @@ func defaultTarget() targetConfig {
 		Exclude:     excludeConfig{Statuses: []string{"RELEASED", "DELETED"}},
 		PageSize:    client.PageSize,
 		Concurrency: client.Concurrency,
-		PageTimeout: model.Duration(10 * time.Second),
+		PageTimeout: model.Duration(defaultPageTimeout),
 		MaxTasks:    maxTasks,
 		Timezone:    "UTC",
 	}

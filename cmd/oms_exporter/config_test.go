@@ -86,7 +86,7 @@ delay_thresholds:
 			},
 			Exclude: excludeConfig{
 				Statuses: []string{"RELEASED"}, Tags: []string{"scratch"},
-				Names: pattern{regexp.MustCompile("^(?:test_.*)$")},
+				Names: pattern{regexp.MustCompile("^(?s:test_.*)$")},
 			},
 			PageSize: 100, Concurrency: 8, MaxTasks: 5000,
 			Timeout: model.Duration(time.Minute), PageTimeout: model.Duration(20 * time.Second),
@@ -101,7 +101,7 @@ delay_thresholds:
 	if want := (collector.Options{
 		Timeout: time.Minute, MaxTasks: 5000,
 		Exclude: collector.Exclude{
-			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?:test_.*)$"), Tags: []string{"scratch"},
+			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?s:test_.*)$"), Tags: []string{"scratch"},
 		},
 	}); !reflect.DeepEqual(settings, want) {
 		t.Errorf("got %+v\nwant %+v", settings, want)
@@ -113,7 +113,7 @@ delay_thresholds:
 		Overrides: []collector.Override{
 			{Tag: "gold", Threshold: collector.Threshold{Warning: 30 * time.Second, Critical: 2 * time.Minute}},
 			{
-				Name:      regexp.MustCompile("^(?:orders_.*)$"),
+				Name:      regexp.MustCompile("^(?s:orders_.*)$"),
 				Threshold: collector.Threshold{Warning: time.Hour, Critical: time.Hour},
 			},
 			{ID: "np_1", Threshold: collector.Threshold{Warning: time.Minute, Critical: 24 * time.Hour}},
@@ -236,7 +236,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"placeholder in a URL", "targets:\n  a: {url: 'https://<oms-host>:8089'}\n", ":2: targets.a.url: has a placeholder, which nothing fills in: write one such as https://oms.example:8089"},
 		{"variable in a URL", "targets:\n  a: {url: '${OMS_HOST}'}\n", ":2: targets.a.url: has a placeholder, "},
 		{"two URLs", "targets:\n  a: {url: 'https://a,https://b'}\n", ":2: targets.a.url: has several URLs: write a single one"},
-		{"account in a URL", "targets:\n  a: {url: 'viewer:canary#w@host'}\n", ":2: targets.a.url: must not have a user name or password, which end up in logs: leave out what is before the @"},
+		{"account in a URL", "targets:\n  a: {url: 'viewer:canary#w@host'}\n", ":2: targets.a.url: must not hold a user name or password, which end up in logs: leave out what is before the @"},
 		{"login page", "targets:\n  a: {url: 'https://a.example/login'}\n", ":2: targets.a.url: must be the URL of the console: leave out /login"},
 		{"API in capitals", "targets:\n  a: {url: 'https://a.example/API/V2/'}\n", ":2: targets.a.url: must be the URL of the console: leave out /API/V2"},
 		{"colon without port", "targets:\n  a: {url: 'https://a.example:'}\n", ":2: targets.a.url: has a colon without a port: write the port, or leave out the colon"},
@@ -247,8 +247,8 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"path of a proxy", client("proxy_url: 'http://p.example/x'"), ":5: targets.a.http_client.proxy_url: must not have a path: write one such as http://proxy.example:3128"},
 		{"query of a proxy", client("proxy_url: 'http://p.example?canary'"), ":5: targets.a.http_client.proxy_url: must not have a query or a fragment: "},
 		{"no_proxy with a URL", client("{proxy_url: 'http://p.example', no_proxy: 'http://a.example'}"), ":5: targets.a.http_client.no_proxy: has a URL: write hosts, domains or networks, such as .example.com,10.0.0.0/8"},
-		{"token server with an account", client("oauth2: {client_id: i, client_secret: s, token_url: 'https://u:canary@t.example'}"), ":5: targets.a.http_client.oauth2.token_url: must not have a user name or password, "},
-		{"page with an account", one + "    console_url: https://u:canary@a.example\n", ":4: targets.a.console_url: must not have a user name or password, "},
+		{"token server with an account", client("oauth2: {client_id: i, client_secret: s, token_url: 'https://u:canary@t.example'}"), ":5: targets.a.http_client.oauth2.token_url: must not hold a user name or password, "},
+		{"page with an account", one + "    console_url: https://u:canary@a.example\n", ":4: targets.a.console_url: must not hold a user name or password, "},
 		{"page with a wrong placeholder", one + "    console_url: 'https://a.example/{id}'\n", ":4: targets.a.console_url: has braces other than {task_id}, which stands for the id of a task: write it like that"},
 		{"server name that is a URL", client("tls_config: {server_name: 'https://a.example'}"), ":5: targets.a.http_client.tls_config.server_name: must be a name in the certificate, without scheme, port and *: write one such as oms.example"},
 		{"server name with a port", client("tls_config: {server_name: 'a.example:8089'}"), ":5: targets.a.http_client.tls_config.server_name: must be a name in the certificate, "},

@@ -368,6 +368,10 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 			found.addf(keyOfTarget(name, "timeout"), "not more than --scrape.timeout-offset=%s, "+
 				"which is ignored then", scrape.timeoutOffset)
 		}
+		limit := cmp.Or(time.Duration(target.Timeout), scrape.timeout)
+		if page := time.Duration(target.PageTimeout); page != defaultPageTimeout && page > limit {
+			found.addf(keyOfTarget(name, "page_timeout"), "longer than a scrape may take, which is %s", limit)
+		}
 		list := fmt.Sprintf("%s %v", normalized(target.URL), target.Filter)
 		if other, ok := listed[list]; ok {
 			found.addf(keyOfTarget(name, "url"), "%s has the same URL and filter as %s: "+
@@ -388,7 +392,31 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 		texts = append(texts, fmt.Sprintf("--scrape.timeout-offset=%s: not less than "+
 			"--scrape.timeout=%s, so it is ignored", scrape.timeoutOffset, scrape.timeout))
 	}
-	return texts
+	return append(texts, unknownVariables(os.Environ())...)
+}
+
+// ofService are variables that Kubernetes sets for a service with the name oms-exporter.
+var ofService = regexp.MustCompile(`^OMS_EXPORTER_(\w+_)?(PORT|PORT_\w+|SERVICE_HOST|SERVICE_PORT\w*)$`)
+
+// unknownVariables warns of environment variables that look like those of flags.
+func unknownVariables(environment []string) []string {
+	known := map[string]bool{}
+	for _, command := range newApp(map[string]command{}).Model().Commands {
+		for _, flag := range command.Flags {
+			known[flag.Envar] = true
+			known[envarOf(flag.Name)] = true
+		}
+	}
+	var warnings []string
+	for _, variable := range environment {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, envarOf("")) && !known[name] && !ofService.MatchString(name) {
+			warnings = append(warnings, name+": no flag has this environment variable: "+
+				"correct its name, see --help")
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
 }
 
 func (t *targetConfig) warnings() []problem {
@@ -405,8 +433,18 @@ func (t *targetConfig) warnings() []problem {
 	}
 	if t.excludesAll() {
 		found.addf("exclude.statuses",
-			"it has every status of filter.statuses, so no task can have series")
+			"it has every status that OMS is asked for, so no task can have series")
 	}
+	if matchesAll(t.Exclude.Names) {
+		found.addf("exclude.names", "it matches every name, so no task can have series")
+	}
+	if limit := time.Duration(t.PageTimeout); limit > 0 && limit < shortPageTimeout {
+		found.addf("page_timeout", "OMS hardly answers within %s: write one such as 10s", limit)
+	}
+	if limit := time.Duration(t.Timeout); limit > longTimeout {
+		found.addf("timeout", "Prometheus gives up long before %s: write one such as 1m", t.Timeout)
+	}
+	found.placeholders(c)
 	if o := c.OAuth2; o != nil {
 		if server, err := url.Parse(o.TokenURL); err == nil && sentInClear(server) {
 			found.addf("http_client.oauth2.token_url", "the secret is sent over plain HTTP, "+
@@ -433,17 +471,63 @@ func (t *targetConfig) warnings() []problem {
 	return found
 }
 
+// Limits beyond which a time is a slip of the pen.
+const (
+	shortPageTimeout = 100 * time.Millisecond
+	longTimeout      = time.Hour
+)
+
+var allPlaceholder = regexp.MustCompile(`^(\$\{?\w+\}?|<[^>]+>|\{\{.*\}\})$`)
+
+// placeholders finds secrets that are still to be filled in.
+func (p *problems) placeholders(c *config.HTTPClientConfig) {
+	find := func(key, value string) {
+		if allPlaceholder.MatchString(value) {
+			p.addf("http_client."+key, "looks like a placeholder, which nothing fills in")
+		}
+	}
+	if a := c.BasicAuth; a != nil {
+		find("basic_auth.username", a.Username)
+		find("basic_auth.password", string(a.Password))
+	}
+	if a := c.Authorization; a != nil {
+		find("authorization.credentials", string(a.Credentials))
+	}
+	if o := c.OAuth2; o != nil {
+		find("oauth2.client_id", o.ClientID)
+		find("oauth2.client_secret", string(o.ClientSecret))
+	}
+	if c.HTTPHeaders == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.HTTPHeaders.Headers)) {
+		h := c.HTTPHeaders.Headers[name]
+		for i, value := range h.Values {
+			find(fmt.Sprintf("http_headers.%s.values[%d]", name, i), value)
+		}
+		for i, secret := range h.Secrets {
+			find(fmt.Sprintf("http_headers.%s.secrets[%d]", name, i), string(secret))
+		}
+	}
+}
+
 // excludesAll reports whether every status that OMS is asked for is excluded.
 func (t *targetConfig) excludesAll() bool {
-	for _, status := range t.Filter.Statuses {
+	asked := t.Filter.Statuses
+	if len(asked) == 0 {
+		asked = omsclient.Statuses()
+	}
+	return !slices.ContainsFunc(asked, func(status string) bool {
 		if status == "RUNNING_ALARMING" { // in a filter only
 			status = "RUNNING"
 		}
-		if !slices.Contains(t.Exclude.Statuses, status) {
-			return false
-		}
-	}
-	return len(t.Filter.Statuses) > 0
+		return !slices.Contains(t.Exclude.Statuses, status)
+	})
+}
+
+// matchesAll reports whether an expression surely matches every name.
+func matchesAll(p pattern) bool {
+	return slices.Contains([]string{wholeName(".*"), wholeName(".+"), wholeName("^.*$"), wholeName("[\\s\\S]*")}, p.String())
 }
 
 // warnings finds overrides that an earlier one always takes precedence over.
@@ -466,7 +550,7 @@ func (t *thresholdsConfig) warnings() []problem {
 func (o *overrideConfig) covers(other *overrideConfig) bool {
 	name, otherName := o.Name.String(), other.Name.String()
 	return (o.ID == "" || o.ID == other.ID) && (o.Tag == "" || o.Tag == other.Tag) &&
-		(name == "" || name == otherName || name == "^(?:.*)$")
+		(name == "" || name == otherName || matchesAll(o.Name))
 }
 
 // normalized returns a URL in one of its spellings.

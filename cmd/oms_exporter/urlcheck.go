@@ -50,7 +50,7 @@ func (k *urlKind) wrong(address string) string {
 	case strings.Contains(address, ",") && strings.Count(address, "://") > 1:
 		return "has several URLs: write a single one"
 	case strings.Contains(beforeQuery(address), "@") && !k.user:
-		return "must not have a user name or password, which end up in logs: leave out what is before the @"
+		return "must not hold a user name or password, which end up in logs: leave out what is before the @"
 	case err != nil:
 		return "not a URL: " + want + ", with special characters as %XX"
 	case !slices.Contains(k.schemes, u.Scheme) || u.Hostname() == "":

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"oms_exporter/omsclient"
 )
 
 // TestWarnings quotes everything that is allowed but perhaps not meant.
@@ -71,6 +74,14 @@ func TestWarnings(t *testing.T) {
 		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"NAPPING\", perhaps new in OMS\n" +
 			"FILE:2: targets.a.exclude.statuses[1]: unknown status \"DOZING\", perhaps new in OMS"},
 		{"a misspelled status", "  a: {url: https://a.example, filter: {statuses: [RUNING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"RUNING\", perhaps new in OMS: or do you mean RUNNING?"},
+		{"placeholders", auth("basic_auth: {username: '<account>', password: '${OMS_PASSWORD}'}"), nil, "FILE:2: targets.a.http_client.basic_auth.username: looks like a placeholder, which nothing fills in\n" +
+			"FILE:2: targets.a.http_client.basic_auth.password: looks like a placeholder, which nothing fills in"},
+		{"a placeholder in a header", auth("http_headers: {X: {secrets: [s, '{{ token }}']}}"), nil, "FILE:2: targets.a.http_client.http_headers.X.secrets[1]: looks like a placeholder, which nothing fills in"},
+		{"every name is excluded", "  a: {url: https://a.example, exclude: {names: '.*'}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.names: it matches every name, so no task can have series"},
+		{"every status is excluded", "  a: {url: https://a.example, exclude: {statuses: [" + strings.Join(omsclient.Statuses(), ", ") + "]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.statuses: it has every status that OMS is asked for, so no task can have series"},
+		{"a short page_timeout", "  a: {url: https://a.example, page_timeout: 1ms, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.page_timeout: OMS hardly answers within 1ms: write one such as 10s"},
+		{"a long page_timeout", "  a: {url: https://a.example, timeout: 5s, page_timeout: 6s, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.page_timeout: longer than a scrape may take, which is 5s"},
+		{"a timeout of a year", "  a: {url: https://a.example, timeout: 1y, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.timeout: Prometheus gives up long before 1y: write one such as 1m"},
 		{"one URL", auth("basic_auth: {username: u, password_file: secret}") + strings.Replace(auth("basic_auth: {username: u, password_file: secret}"), "a:", "b:", 1), nil, "FILE:3: targets.b.url: b has the same URL and filter as a: each task is exported twice"},
 		{"one URL, two filters", auth("basic_auth: {username: u, password_file: secret}") + "  b: {url: https://a.example, filter: {type: SYNC}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, ""},
 		{"offset", auth("basic_auth: {username: u, password_file: secret}"), []string{"--scrape.timeout-offset=1m"}, "--scrape.timeout-offset=1m0s: not less than --scrape.timeout=30s, so it is ignored"},
@@ -145,6 +156,23 @@ func TestASecretInAConfigurationForEveryoneIsAWarning(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAMisspelledVariableIsAWarning unless Kubernetes sets it.
+func TestAMisspelledVariableIsAWarning(t *testing.T) {
+	got := unknownVariables([]string{
+		"OMS_EXPORTER_SCRAPE_TIMEOUT=1s", "OMS_EXPORTER_SCRAPE_TIMOUT=1s", "OMS_EXPORTER_OMS_PASSWORD=canary", "OMS_URL=x",
+		"OMS_EXPORTER_PORT=tcp://10.0.0.1:10667", "OMS_EXPORTER_PORT_10667_TCP_ADDR=10.0.0.1", "OMS_EXPORTER_SERVICE_HOST=10.0.0.1",
+		"OMS_EXPORTER_SERVICE_PORT_HTTP=10667",
+	})
+
+	want := []string{
+		"OMS_EXPORTER_OMS_PASSWORD: no flag has this environment variable: correct its name, see --help",
+		"OMS_EXPORTER_SCRAPE_TIMOUT: no flag has this environment variable: correct its name, see --help",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
