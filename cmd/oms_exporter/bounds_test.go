@@ -80,6 +80,14 @@ func boundReference(t *testing.T) string {
 			"encoded for each of them", "cmd/oms_exporter/exposition.go",
 		},
 		{"time of a scrape", "`--scrape.timeout`, or what Prometheus says", fails(omsclient.Timeout) + "; writing ends when the scraper is gone", "collector/scrape.go, encode.go"},
+		{
+			"bytes of a file: a password, a token, a name, a private key", inUnits(maxSecretFile),
+			"the file is not used: " + fails(omsclient.Credentials), "cmd/oms_exporter/readfile.go",
+		},
+		{
+			"bytes of a file: certificates, a configuration", inUnits(maxOtherFile),
+			"the file is not used: " + fails(omsclient.Credentials) + ", or the configuration is refused", "cmd/oms_exporter/readfile.go",
+		},
 	} {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row[:], " | "))
 	}

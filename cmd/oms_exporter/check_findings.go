@@ -104,12 +104,12 @@ func findConfiguration(e *evidence) finding {
 	if unknown == nil {
 		return passes("%s", e.source)
 	}
-	where := e.setting("exclude.statuses")
-	if e.target.name != flagsTarget {
-		where = "filter.statuses or " + where
+	texts := make([]string, len(unknown))
+	for i, u := range unknown {
+		texts[i] = e.setting(u.key) + ": " + u.text
 	}
-	return warns("unless they are new in OMS, correct "+where,
-		"%s; unknown statuses: %s", e.source, strings.Join(unknown, ", "))
+	return warns("unless they are new in OMS, correct the statuses",
+		"%s; %s", e.source, strings.Join(texts, "; "))
 }
 
 // adviseFile says what to do about a file that cannot be used.

@@ -506,7 +506,7 @@ func TestCheckWarns(t *testing.T) {
 		detail, advice string
 	}{
 		{"no account", following, nil, "", "authentication", `no account`, `--oms\.username and --oms\.password-file`},
-		{"unknown status", following, []string{"--oms.exclude-status=DELETED,GONE"}, "", "configuration", `unknown statuses: GONE$`, `--oms\.exclude-status`},
+		{"unknown status", following, []string{"--oms.exclude-status=DELETED,GONE"}, "", "configuration", `--oms\.exclude-status: unknown status "GONE", perhaps new in OMS$`, `correct the statuses`},
 		{"clock", late, nil, "", "clock", `^OMS's clock is (1h0m|59m\d+)\ds behind this one$`, `NTP`},
 		{"no task", omssim.Options{}, nil, "", "tasks", `no task`, `ROOT-VIEWER.*ADMIN-VIEWER.*USER`},
 		{"inconsistent", following, nil, "deleted_task", "pages", `listed twice, because tasks and totalCount disagreed, and still do; OMS counts \d+ tasks and lists \d+$|: 1 may be missing$`, `check again`},

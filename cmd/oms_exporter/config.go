@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -93,10 +94,13 @@ func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	_, err := regexp.Compile(expression) // what follows could close a bracket that it does not open
 	if err == nil {
-		p.Regexp, err = regexp.Compile("^(?:" + expression + ")$")
+		p.Regexp, err = regexp.Compile(wholeName(expression))
 	}
 	return err
 }
+
+// wholeName returns an expression that has to match all of a name, with line breaks.
+func wholeName(expression string) string { return "^(?s:" + expression + ")$" }
 
 // UnmarshalYAML begins with the defaults.
 func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
@@ -104,6 +108,8 @@ func (t *targetConfig) UnmarshalYAML(unmarshal func(any) error) error {
 	type plain targetConfig
 	return unmarshal((*plain)(t))
 }
+
+const defaultPageTimeout = 10 * time.Second
 
 // maxTasks is the default limit of tasks, far above what an OMS manages.
 const maxTasks = 20_000
@@ -116,7 +122,7 @@ func defaultTarget() targetConfig {
 		Exclude:     excludeConfig{Statuses: []string{"RELEASED", "DELETED"}},
 		PageSize:    client.PageSize,
 		Concurrency: client.Concurrency,
-		PageTimeout: model.Duration(10 * time.Second),
+		PageTimeout: model.Duration(defaultPageTimeout),
 		MaxTasks:    maxTasks,
 		Timezone:    "UTC",
 	}
@@ -145,21 +151,42 @@ func keyOfTarget(name, key string) string {
 	return joinKey("targets", name) + "." + key
 }
 
-// unknownStatuses returns the statuses that OMS's documentation does not list.
-// They may be new.
-func (t *targetConfig) unknownStatuses() []string {
-	var unknown []string
-	for _, status := range t.Filter.Statuses {
-		if !slices.Contains(omsclient.FilterStatuses(), status) {
-			unknown = append(unknown, status)
+// unknownStatuses names the statuses that OMS's documentation does not list. They may be
+// new.
+func (t *targetConfig) unknownStatuses() []problem {
+	var found problems
+	find := func(key string, statuses, known []string) {
+		for i, status := range statuses {
+			if slices.Contains(known, status) {
+				continue
+			}
+			text := fmt.Sprintf("unknown status %.50q, perhaps new in OMS", status)
+			if like := closest(status, known); like != "" {
+				text += ": or do you mean " + like + "?"
+			}
+			found.addf(fmt.Sprintf("%s[%d]", key, i), "%s", text)
 		}
 	}
-	for _, status := range t.Exclude.Statuses {
-		if !slices.Contains(omsclient.Statuses(), status) {
-			unknown = append(unknown, status)
+	find("filter.statuses", t.Filter.Statuses, omsclient.FilterStatuses())
+	find("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
+	return found
+}
+
+// closest returns the word that differs from another one in a letter or two, if any.
+func closest(word string, known []string) string {
+	for _, k := range known {
+		head, tail := 0, 0
+		for head < min(len(k), len(word)) && k[head] == word[head] {
+			head++
+		}
+		for tail < min(len(k), len(word))-head && k[len(k)-1-tail] == word[len(word)-1-tail] {
+			tail++
+		}
+		if max(len(k), len(word))-head-tail <= 2 && head+tail > 2 {
+			return k
 		}
 	}
-	return unknown
+	return ""
 }
 
 // clientOptions returns the settings of the client, but for the credentials.

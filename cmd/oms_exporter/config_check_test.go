@@ -50,6 +50,9 @@ func TestConfigCheck(t *testing.T) {
 		{"an address that is none", []string{"--config.check", file(good), "--web.listen-address=nonsense"}, 2, `--web.listen-address`},
 		{"a web configuration that is missing", []string{"--config.check", file(good), "--web.config.file=" + missing}, 2, `--web.config.file`},
 		{"a web configuration with a mistake", []string{"--config.check", file(good), "--web.config.file=" + writeFile(t, "tls_server: {}\n")}, 2, `--web.config.file`},
+		{"a password in place of its hash", []string{"--config.check", file(good), "--web.config.file=" + writeFile(t, "basic_auth_users:\n  a: canary\n")}, 2, `--web.config.file=\S+:2: basic_auth_users\.a: not the bcrypt hash of a password: `},
+		{"a name and its hash without a space", []string{"--config.check", file(good), "--web.config.file=" + writeFile(t, "basic_auth_users:\n  a:$2y$canary:\n")}, 2, `--web.config.file=\S+:2: basic_auth_users: not the bcrypt hash`},
+		{"a certificate of the port that is missing", []string{"--config.check", file(good), "--web.config.file=" + writeFile(t, "tls_server_config:\n  cert_file: "+missing+"\n")}, 2, `--web.config.file=\S+:2: tls_server_config\.cert_file: open `},
 		{"a telemetry path that is taken", []string{"--config.check", file(good), "--web.telemetry-path=/sd"}, 2, `--web.telemetry-path`},
 		{"a timeout of nothing", []string{"--config.check", file(good), "--scrape.timeout=0s"}, 2, `--scrape.timeout`},
 	} {

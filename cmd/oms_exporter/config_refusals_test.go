@@ -313,6 +313,8 @@ func TestMistakesInFlags(t *testing.T) {
 		{[]string{url, "--web.listen-address=http://127.0.0.1:1"}, []string{"--web.listen-address"}},
 		{[]string{url, "--web.listen-address="}, []string{"--web.listen-address"}},
 		{[]string{url, "--web.listen-address=127.0.0.1:0", "--web.listen-address=nonsense"}, []string{"--web.listen-address", "nonsense"}},
+		{[]string{url, "--web.listen-address=127.0.0.1:1", "--web.listen-address=127.0.0.1:1"}, []string{"--web.listen-address", "twice"}},
+		{[]string{url, "--web.listen-address=127.0.0.1:0", "--web.grafana-url=https://u:canary@g.example"}, []string{"--web.grafana-url", "must not hold a user name"}},
 		{[]string{"demo", "--web.listen-address=nonsense"}, []string{"--web.listen-address", "nonsense"}},
 		{[]string{"simulate", "--web.listen-address=nonsense"}, []string{"--web.listen-address", "nonsense"}},
 		{[]string{url, "--oms.page-size=abc"}, []string{"--oms.page-size", "abc"}},

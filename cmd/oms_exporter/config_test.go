@@ -86,7 +86,7 @@ delay_thresholds:
 			},
 			Exclude: excludeConfig{
 				Statuses: []string{"RELEASED"}, Tags: []string{"scratch"},
-				Names: pattern{regexp.MustCompile("^(?:test_.*)$")},
+				Names: pattern{regexp.MustCompile("^(?s:test_.*)$")},
 			},
 			PageSize: 100, Concurrency: 8, MaxTasks: 5000,
 			Timeout: model.Duration(time.Minute), PageTimeout: model.Duration(20 * time.Second),
@@ -101,7 +101,7 @@ delay_thresholds:
 	if want := (collector.Options{
 		Timeout: time.Minute, MaxTasks: 5000,
 		Exclude: collector.Exclude{
-			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?:test_.*)$"), Tags: []string{"scratch"},
+			Statuses: []string{"RELEASED"}, Names: regexp.MustCompile("^(?s:test_.*)$"), Tags: []string{"scratch"},
 		},
 	}); !reflect.DeepEqual(settings, want) {
 		t.Errorf("got %+v\nwant %+v", settings, want)
@@ -113,7 +113,7 @@ delay_thresholds:
 		Overrides: []collector.Override{
 			{Tag: "gold", Threshold: collector.Threshold{Warning: 30 * time.Second, Critical: 2 * time.Minute}},
 			{
-				Name:      regexp.MustCompile("^(?:orders_.*)$"),
+				Name:      regexp.MustCompile("^(?s:orders_.*)$"),
 				Threshold: collector.Threshold{Warning: time.Hour, Critical: time.Hour},
 			},
 			{ID: "np_1", Threshold: collector.Threshold{Warning: time.Minute, Critical: 24 * time.Hour}},
@@ -169,7 +169,7 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"no url", "targets:\n  a: {page_size: 3}\n", ":2: targets.a.url: missing: write that of the OMS console, such as https://oms.example:8089"},
 		{"page size", one + "    page_size: 151\n", ":4: targets.a.page_size: must be 1 to 150, not 151"},
 		{"no page size", one + "    page_size: 0\n", ":4: targets.a.page_size: must be 1 to 150, not 0"},
-		{"concurrency", one + "    concurrency: 0\n", ":4: targets.a.concurrency: must be 1 or more, not 0"},
+		{"concurrency", one + "    concurrency: 0\n", ":4: targets.a.concurrency: must be 1 to 100, not 0"},
 		{"limit", one + "    max_tasks: -1\n", ":4: targets.a.max_tasks: must be 0 (no limit) or more, not -1"},
 		{"time zone", one + "    timezone: China/Hangzhou\n", `:4: targets.a.timezone: no time zone is named "China/Hangzhou": write an IANA name, such as Asia/Shanghai`},
 		{"time zone of the host", one + "    timezone: Local\n", `:4: targets.a.timezone: no time zone is named "Local"`},
@@ -195,18 +195,18 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"password without account", client("basic_auth: {password: canary}"), ":5: targets.a.http_client.basic_auth: a password without an account: write username or username_file"},
 		{"password of two lines", client("basic_auth: {username: viewer, password: \"canary\\n\"}"), ":5: targets.a.http_client.basic_auth.password: has a line break or a control character: write it in one line"},
 		{"no token", client("authorization: {type: Key}"), ":5: targets.a.http_client.authorization: no token: write credentials_file"},
-		{"two ways to authorize", client("{basic_auth: {username: a}, authorization: {credentials: b}}"), ":4: targets.a.http_client: at most one of basic_auth, oauth2 & authorization must be configured"},
+		{"two ways to authorize", client("{basic_auth: {username: a}, authorization: {credentials: b}}"), ":4: targets.a.http_client: write only one of basic_auth, oauth2 and authorization"},
 		{"a client without secret", client("oauth2: {client_id: i, token_url: 'https://t.example'}"), ":5: targets.a.http_client.oauth2: a client without a secret: write client_secret_file"},
 		{"a signer without key", client("oauth2: {client_id: i, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}"), ":5: targets.a.http_client.oauth2.grant_type: no key to sign with: write client_certificate_key_file"},
-		{"token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'canary:1'}"), ":5: targets.a.http_client.oauth2.token_url: not an http or https URL, such as https://login.example/token"},
+		{"token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'canary:1'}"), ":5: targets.a.http_client.oauth2.token_url: must begin with http:// or https:// and a host: write one such as https://login.example/token"},
 		{"proxy with a bad password", client("proxy_url: http://u:canary%zz@p.example"), ":5: targets.a.http_client.proxy_url: must be a URL such as http://proxy.example:3128, with special characters as %XX"},
-		{"proxy without scheme", client("proxy_url: canary.example:3128"), ":5: targets.a.http_client.proxy_url: must begin with http://, https:// or socks5:// and a host"},
-		{"proxy of the token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'https://t.example', proxy_url: 'u:canary@p'}"), ":5: targets.a.http_client.oauth2.proxy_url: must begin with http://, https:// or socks5:// and a host"},
+		{"proxy without scheme", client("proxy_url: canary.example:3128"), ":5: targets.a.http_client.proxy_url: must begin with http://, https://, socks5:// or socks5h:// and a host: write one such as http://proxy.example:3128"},
+		{"proxy of the token server", client("oauth2: {client_id: i, client_secret: canary, token_url: 'https://t.example', proxy_url: 'u:canary@p'}"), ":5: targets.a.http_client.oauth2.proxy_url: must begin with http://, https://, socks5:// or socks5h:// and a host: write one such as http://proxy.example:3128"},
 		{"header", client("http_headers: {'X Y': {values: [z]}}"), ":5: targets.a.http_client.http_headers.X Y: not the name of a header"},
 		{"header of two lines", client("http_headers: {X: {secrets: [\"canary\\nZ: canary\"]}}"), ":5: targets.a.http_client.http_headers.X: has a line break or a control character: write it in one line"},
 		{"authorities that are none", client("tls_config: {ca: canary}"), ":5: targets.a.http_client.tls_config.ca: not a certificate in PEM format"},
 		{"certificate that is none", client("tls_config: {cert: canary, key: canary}"), ":5: targets.a.http_client.tls_config.cert: not a certificate in PEM format"},
-		{"certificate without key", client("tls_config: {cert: canary}"), ":5: targets.a.http_client.tls_config: exactly one of key or key_file must be configured when a client certificate is configured"},
+		{"certificate without key", client("tls_config: {cert: canary}"), ":5: targets.a.http_client.tls_config: a certificate without its private key: write key_file"},
 		{"TLS version", client("tls_config: {min_version: TLS99}"), ":5: targets.a.http_client.tls_config.min_version: must be one of TLS10, TLS11, TLS12, TLS13"},
 		{"TLS versions", client("tls_config: {min_version: TLS13, max_version: TLS12}"), ":5: targets.a.http_client.tls_config.max_version: older than min_version (TLS13)"},
 		{"redirects", client("follow_redirects: true"), ":5: targets.a.http_client.follow_redirects: redirects of OMS are never followed: remove the key"},
@@ -217,6 +217,51 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		{"only a critical threshold", thresholds("overrides: [{tag: gold, critical: 1m}]"), ":5: delay_thresholds.overrides[0]: without warning, the alert rules use a default for it: write both warning and critical, such as warning: 5m, critical: 15m"},
 		{"an override without thresholds", thresholds("overrides:\n    - {id: a, warning: 1m, critical: 1m}\n    - {id: b}"), ":7: delay_thresholds.overrides[1]: no threshold: write both warning and critical, such as warning: 5m, critical: 15m"},
 		{"an override for all", thresholds("overrides: [{warning: 5m, critical: 5m}]"), ":5: delay_thresholds.overrides[0]: matches every task: write an id, a tag or a name"},
+		{"header of the exporter", client("http_headers: {authorization: {values: [canary]}}"), ":5: targets.a.http_client.http_headers.authorization: the exporter sets this header itself: remove it, and write accounts in basic_auth or authorization"},
+		{"two passwords", client("basic_auth:\n        username: u\n        password: canary\n        password_file: x"), ":8: targets.a.http_client.basic_auth.password_file: excludes password: write only one of the two"},
+		{"two tokens", client("authorization: {credentials: canary, credentials_file: x}"), ":5: targets.a.http_client.authorization.credentials_file: excludes credentials: write only one of the two"},
+		{"two secrets", client("oauth2: {client_id: i, token_url: 'https://t.example', client_secret: canary, client_secret_file: x}"), ":5: targets.a.http_client.oauth2.client_secret_file: excludes client_secret: write only one of the two"},
+		{"two keys", client("tls_config: {cert: x, key: canary, key_file: x}"), ":5: targets.a.http_client.tls_config.key_file: excludes key: write only one of the two"},
+		{"key without certificate", client("tls_config: {key: canary}"), ":5: targets.a.http_client.tls_config: a private key without its certificate: write cert_file"},
+		{"no_proxy without a proxy", client("no_proxy: a.example"), ":5: targets.a.http_client.no_proxy: there is no proxy: write proxy_url, or remove this key"},
+		{"header for a proxy without one", client("proxy_connect_header: {X: [canary]}"), ":5: targets.a.http_client.proxy_connect_header: there is no proxy: write proxy_url, or remove this key"},
+		{"two proxies", client("{proxy_from_environment: true, proxy_url: 'http://p.example'}"), ":5: targets.a.http_client.proxy_url: excludes proxy_from_environment: write only one of the two"},
+		{"client without id", client("oauth2: {token_url: 'https://t.example', client_secret: canary}"), ":5: targets.a.http_client.oauth2.client_id: missing: write it"},
+		{"no token server", client("oauth2: {client_id: i, client_secret: canary}"), ":5: targets.a.http_client.oauth2.token_url: missing: write it"},
+		{"basic as a type", client("authorization: {type: Basic, credentials: canary}"), ":5: targets.a.http_client.authorization.type: must not be Basic: write basic_auth with username and password_file"},
+		{"bearer_token", client("{bearer_token: canary, bearer_token_file: x}"), ":4: targets.a.http_client: write authorization with credentials_file, and nothing else, in place of bearer_token"},
+		{"password with a colon", client("basic_auth:\n        username: u\n        password: can: ary"), ":7: text with a special character, such as a colon, @ or %: put it in quotes"},
+		{"password with an at sign", client("basic_auth:\n        username: u\n        password: @canary"), ":7: text with a special character, such as a colon, @ or %: put it in quotes"},
+		{"quotation mark that is not closed", client("basic_auth:\n        username: u\n        password: \"canary"), ":7: a quotation mark in this line, or before it, is not closed"},
+		{"placeholder in a URL", "targets:\n  a: {url: 'https://<oms-host>:8089'}\n", ":2: targets.a.url: has a placeholder, which nothing fills in: write one such as https://oms.example:8089"},
+		{"variable in a URL", "targets:\n  a: {url: '${OMS_HOST}'}\n", ":2: targets.a.url: has a placeholder, "},
+		{"two URLs", "targets:\n  a: {url: 'https://a,https://b'}\n", ":2: targets.a.url: has several URLs: write a single one"},
+		{"account in a URL", "targets:\n  a: {url: 'viewer:canary#w@host'}\n", ":2: targets.a.url: must not hold a user name or password, which end up in logs: leave out what is before the @"},
+		{"login page", "targets:\n  a: {url: 'https://a.example/login'}\n", ":2: targets.a.url: must be the URL of the console: leave out /login"},
+		{"API in capitals", "targets:\n  a: {url: 'https://a.example/API/V2/'}\n", ":2: targets.a.url: must be the URL of the console: leave out /API/V2"},
+		{"colon without port", "targets:\n  a: {url: 'https://a.example:'}\n", ":2: targets.a.url: has a colon without a port: write the port, or leave out the colon"},
+		{"address to listen on", "targets:\n  a: {url: 'https://0.0.0.0:8089'}\n", ":2: targets.a.url: 0.0.0.0 is an address to listen on, not one to connect to: write that of the server"},
+		{"query in a URL", "targets:\n  a: {url: 'https://a.example?canary'}\n", ":2: targets.a.url: must not have a query or a fragment: write one such as https://oms.example:8089"},
+		{"port of a proxy", client("proxy_url: 'http://u:canary@p.example:99999'"), ":5: targets.a.http_client.proxy_url: there is no port 99999: ports are 1 to 65535"},
+		{"address of a proxy", client("proxy_url: 'http://256.1.1.1:80'"), `:5: targets.a.http_client.proxy_url: "256.1.1.1" is neither a host name nor an IP address`},
+		{"path of a proxy", client("proxy_url: 'http://p.example/x'"), ":5: targets.a.http_client.proxy_url: must not have a path: write one such as http://proxy.example:3128"},
+		{"query of a proxy", client("proxy_url: 'http://p.example?canary'"), ":5: targets.a.http_client.proxy_url: must not have a query or a fragment: "},
+		{"no_proxy with a URL", client("{proxy_url: 'http://p.example', no_proxy: 'http://a.example'}"), ":5: targets.a.http_client.no_proxy: has a URL: write hosts, domains or networks, such as .example.com,10.0.0.0/8"},
+		{"token server with an account", client("oauth2: {client_id: i, client_secret: s, token_url: 'https://u:canary@t.example'}"), ":5: targets.a.http_client.oauth2.token_url: must not hold a user name or password, "},
+		{"page with an account", one + "    console_url: https://u:canary@a.example\n", ":4: targets.a.console_url: must not hold a user name or password, "},
+		{"page with a wrong placeholder", one + "    console_url: 'https://a.example/{id}'\n", ":4: targets.a.console_url: has braces other than {task_id}, which stands for the id of a task: write it like that"},
+		{"server name that is a URL", client("tls_config: {server_name: 'https://a.example'}"), ":5: targets.a.http_client.tls_config.server_name: must be a name in the certificate, without scheme, port and *: write one such as oms.example"},
+		{"server name with a port", client("tls_config: {server_name: 'a.example:8089'}"), ":5: targets.a.http_client.tls_config.server_name: must be a name in the certificate, "},
+		{"server name with a star", client("tls_config: {server_name: '*.example'}"), ":5: targets.a.http_client.tls_config.server_name: must be a name in the certificate, "},
+		{"token in the type", client("authorization: {type: Bearer canary, credentials_file: x}"), ":5: targets.a.http_client.authorization.type: must be a single word, such as Bearer: write the token in a file, and name it with credentials_file"},
+		{"token in the type after a colon", client("authorization: {type: 'Bearer:canary', credentials: x}"), ":5: targets.a.http_client.authorization.type: must be a single word, such as Bearer: "},
+		{"type before the token", client("authorization: {credentials: bearer canary}"), ":5: targets.a.http_client.authorization.credentials: begins with the type, which is sent before it: write the token alone"},
+		{"too many at once", one + "    concurrency: 100000\n", ":4: targets.a.concurrency: must be 1 to 100, not 100000"},
+		{"password of the last century", one + "    password_changed: 1926-01-31\n", ":4: targets.a.password_changed: 1926-01-31 is before there was an OMS: write when the password was last changed"},
+		{"label of two lines", one + "    labels: {a: \"x\\0\"}\n", ":4: targets.a.labels: a value has a line break or a control character: write it in one line"},
+		{"statuses in one", one + "    filter:\n      statuses:\n        - \"RUNNING,FAILED\"\n", ":6: targets.a.filter.statuses[0]: several values in one: write [RUNNING, FAILED]"},
+		{"empty status", one + "    filter:\n      statuses: ['']\n", ":5: targets.a.filter.statuses[0]: empty: remove it"},
+		{"empty type of source", one + "    filter: {source_endpoint_types: ['MYSQL ORACLE']}\n", ":4: targets.a.filter.source_endpoint_types[0]: several values in one: write [MYSQL, ORACLE]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, path, err := configFrom(t, test.content)
@@ -239,9 +284,9 @@ targets:
     concurrency: 0
     url: http://b.example
 `)
-	want := strings.ReplaceAll(`FILE:3: targets.a.url: not an http or https URL: want one such as https://oms.example:8089
+	want := strings.ReplaceAll(`FILE:3: targets.a.url: must begin with http:// or https:// and a host: write one such as https://oms.example:8089
 FILE:3: targets.a.page_size: must be 1 to 150, not 0
-FILE:5: targets.b.concurrency: must be 1 or more, not 0`, "FILE", path)
+FILE:5: targets.b.concurrency: must be 1 to 100, not 0`, "FILE", path)
 	if err == nil || err.Error() != want || exitStatus(err) != 2 {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -67,18 +67,22 @@ func isTargetName(name string) bool {
 	})
 }
 
+const (
+	maxConcurrency = 100          // far more than an OMS answers at the same time
+	oldestOMS      = "2019-01-01" // no password is older
+)
+
 func (t *targetConfig) validate() []problem {
 	var found problems
 	if t.URL == "" {
 		found.addf("url", "missing: write that of the OMS console, such as https://oms.example:8089")
-	} else if _, err := omsclient.New(t.URL, &http.Client{}, omsclient.Options{}); err != nil {
-		found.addf("url", "%s", err)
 	}
+	found.url("url", t.URL, &consoleURL)
 	if t.PageSize < 1 || t.PageSize > omsclient.MaxPageSize {
 		found.addf("page_size", "must be 1 to %d, not %d", omsclient.MaxPageSize, t.PageSize)
 	}
-	if t.Concurrency < 1 {
-		found.addf("concurrency", "must be 1 or more, not %d", t.Concurrency)
+	if t.Concurrency < 1 || t.Concurrency > maxConcurrency {
+		found.addf("concurrency", "must be 1 to %d, not %d", maxConcurrency, t.Concurrency)
 	}
 	if t.MaxTasks < 0 {
 		found.addf("max_tasks", "must be 0 (no limit) or more, not %d", t.MaxTasks)
@@ -89,19 +93,28 @@ func (t *targetConfig) validate() []problem {
 	}
 	if changed, err := t.passwordChanged(); err != nil {
 		found.addf("password_changed", "must be a date such as 2026-01-31")
+	} else if t.PasswordChanged != "" && t.PasswordChanged < oldestOMS {
+		found.addf("password_changed", "%s is before there was an OMS: write when the password was last changed",
+			t.PasswordChanged)
 	} else if changed.After(time.Now().AddDate(0, 0, 1)) {
 		found.addf("password_changed", "%s is in the future: write when the password was last changed",
 			t.PasswordChanged)
 	}
-	if !isLink(t.ConsoleURL) {
-		found.addf("console_url", "must be an http or https URL without user name and "+
-			"password, such as https://oms.example:8089")
+	found.url("console_url", strings.ReplaceAll(t.ConsoleURL, taskIDInLink, "id"), &linkURL)
+	if braces.MatchString(strings.ReplaceAll(t.ConsoleURL, taskIDInLink, "")) {
+		found.addf("console_url", "has braces other than %s, which stands for the id of a task: "+
+			"write it like that", taskIDInLink)
 	}
 	found = append(found, t.Filter.validate()...)
 	found.respell("exclude.statuses", t.Exclude.Statuses, omsclient.Statuses())
 	found = append(found, validateLabels(t.Labels)...)
+	if slices.ContainsFunc(slices.Collect(maps.Values(t.Labels)), hasControl) {
+		found.addf("labels", "a value has a line break or a control character: write it in one line")
+	}
 	return append(found, validateClient(&t.HTTPClient)...)
 }
+
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
 
 // location returns the time zone with an IANA name. Names that depend on the host
 // are not found.
@@ -112,11 +125,13 @@ func location(name string) (*time.Location, error) {
 	return time.LoadLocation(name)
 }
 
-// isLink reports whether a page can link to an address. None at all is fine.
-func isLink(address string) bool {
-	u, err := url.Parse(strings.ReplaceAll(address, taskIDInLink, "id"))
-	return address == "" ||
-		err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
+var braces = regexp.MustCompile(`[{}]`)
+
+// url finds URLs that cannot work. Empty ones are left out.
+func (p *problems) url(key, address string, kind *urlKind) {
+	if text := kind.wrong(address); address != "" && text != "" {
+		p.addf(key, "%s", text)
+	}
 }
 
 // maxLabelIDs is how many tags the filter of ListProjects takes.
@@ -144,6 +159,13 @@ func (p *problems) respell(key string, values, known []string) {
 			if value != k && strings.EqualFold(value, k) {
 				p.addf(fmt.Sprintf("%s[%d]", key, i), "OMS does not know %q: write %s", value, k)
 			}
+		}
+		switch {
+		case strings.TrimSpace(value) == "":
+			p.addf(fmt.Sprintf("%s[%d]", key, i), "empty: remove it")
+		case strings.ContainsAny(value, ", "):
+			words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+			p.addf(fmt.Sprintf("%s[%d]", key, i), "several values in one: write [%s]", strings.Join(words, ", "))
 		}
 	}
 }
@@ -212,7 +234,12 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 			found.addf(key+"authorization", "no token: write credentials_file")
 		}
 		if !headerName.MatchString(a.Type) {
-			found.addf(key+"authorization.type", "must be a single word, such as Bearer, not %.50q", a.Type)
+			found.addf(key+"authorization.type", "must be a single word, such as Bearer: "+
+				"write the token in a file, and name it with credentials_file")
+		}
+		if scheme, _, two := strings.Cut(string(a.Credentials), " "); two && strings.EqualFold(scheme, a.Type) {
+			found.addf(key+"authorization.credentials", "begins with the type, which is sent before it: "+
+				"write the token alone")
 		}
 		found.oneLine(key+"authorization.credentials", string(a.Credentials))
 	}
@@ -235,7 +262,7 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 		}
 	}
 	found.proxy(key, &c.ProxyConfig)
-	found.versions(key+"tls_config", &c.TLSConfig)
+	found.tls(key+"tls_config", &c.TLSConfig)
 	return append(found, unusableKeys(c, c)...)
 }
 
@@ -251,37 +278,36 @@ func validateOAuth2(o *config.OAuth2) []problem {
 	} else if o.ClientSecret == "" && o.ClientSecretFile == "" {
 		found.addf("http_client.oauth2", "a client without a secret: write client_secret_file")
 	}
-	u, err := url.Parse(o.TokenURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		found.addf(key+"token_url", "not an http or https URL, such as https://login.example/token")
-	}
+	found.url(key+"token_url", o.TokenURL, &tokenURL)
 	found.oneLine(key+"client_secret", string(o.ClientSecret))
 	found.proxy(key, &o.ProxyConfig)
-	found.versions(key+"tls_config", &o.TLSConfig)
+	found.tls(key+"tls_config", &o.TLSConfig)
 	return found
 }
 
 // oneLine finds values that cannot be in a header.
 func (p *problems) oneLine(key string, values ...string) {
 	for _, value := range values {
-		if strings.ContainsFunc(value, unicode.IsControl) {
+		if hasControl(value) {
 			p.addf(key, "has a line break or a control character: write it in one line")
 		}
 	}
 }
 
 func (p *problems) proxy(key string, c *config.ProxyConfig) {
-	u := c.ProxyURL.URL
-	if u == nil || u.String() == "" {
-		return
+	if c.ProxyURL.URL != nil {
+		p.url(key+"proxy_url", c.ProxyURL.URL.String(), &proxyURL)
 	}
-	schemes := []string{"http", "https", "socks5", "socks5h"}
-	if !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" {
-		p.addf(key+"proxy_url", "must begin with http://, https:// or socks5:// and a host")
+	if strings.Contains(c.NoProxy, "://") {
+		p.addf(key+"no_proxy", "has a URL: write hosts, domains or networks, such as .example.com,10.0.0.0/8")
 	}
 }
 
-func (p *problems) versions(key string, c *config.TLSConfig) {
+func (p *problems) tls(key string, c *config.TLSConfig) {
+	if strings.ContainsAny(c.ServerName, "*/ ") || strings.Contains(c.ServerName, ":") && net.ParseIP(c.ServerName) == nil {
+		p.addf(key+".server_name", "must be a name in the certificate, without scheme, port and *: "+
+			"write one such as oms.example")
+	}
 	if c.MaxVersion != 0 && c.MaxVersion < c.MinVersion {
 		p.addf(key+".max_version", "older than min_version (%s)", c.MinVersion.String())
 	}
@@ -342,6 +368,10 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 			found.addf(keyOfTarget(name, "timeout"), "not more than --scrape.timeout-offset=%s, "+
 				"which is ignored then", scrape.timeoutOffset)
 		}
+		limit := cmp.Or(time.Duration(target.Timeout), scrape.timeout)
+		if page := time.Duration(target.PageTimeout); page != defaultPageTimeout && page > limit {
+			found.addf(keyOfTarget(name, "page_timeout"), "longer than a scrape may take, which is %s", limit)
+		}
 		list := fmt.Sprintf("%s %v", normalized(target.URL), target.Filter)
 		if other, ok := listed[list]; ok {
 			found.addf(keyOfTarget(name, "url"), "%s has the same URL and filter as %s: "+
@@ -362,7 +392,31 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 		texts = append(texts, fmt.Sprintf("--scrape.timeout-offset=%s: not less than "+
 			"--scrape.timeout=%s, so it is ignored", scrape.timeoutOffset, scrape.timeout))
 	}
-	return texts
+	return append(texts, unknownVariables(os.Environ())...)
+}
+
+// ofService are variables that Kubernetes sets for a service with the name oms-exporter.
+var ofService = regexp.MustCompile(`^OMS_EXPORTER_(\w+_)?(PORT|PORT_\w+|SERVICE_HOST|SERVICE_PORT\w*)$`)
+
+// unknownVariables warns of environment variables that look like those of flags.
+func unknownVariables(environment []string) []string {
+	known := map[string]bool{}
+	for _, command := range newApp(map[string]command{}).Model().Commands {
+		for _, flag := range command.Flags {
+			known[flag.Envar] = true
+			known[envarOf(flag.Name)] = true
+		}
+	}
+	var warnings []string
+	for _, variable := range environment {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, envarOf("")) && !known[name] && !ofService.MatchString(name) {
+			warnings = append(warnings, name+": no flag has this environment variable: "+
+				"correct its name, see --help")
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
 }
 
 func (t *targetConfig) warnings() []problem {
@@ -379,8 +433,18 @@ func (t *targetConfig) warnings() []problem {
 	}
 	if t.excludesAll() {
 		found.addf("exclude.statuses",
-			"it has every status of filter.statuses, so no task can have series")
+			"it has every status that OMS is asked for, so no task can have series")
 	}
+	if matchesAll(t.Exclude.Names) {
+		found.addf("exclude.names", "it matches every name, so no task can have series")
+	}
+	if limit := time.Duration(t.PageTimeout); limit > 0 && limit < shortPageTimeout {
+		found.addf("page_timeout", "OMS hardly answers within %s: write one such as 10s", limit)
+	}
+	if limit := time.Duration(t.Timeout); limit > longTimeout {
+		found.addf("timeout", "Prometheus gives up long before %s: write one such as 1m", t.Timeout)
+	}
+	found.placeholders(c)
 	if o := c.OAuth2; o != nil {
 		if server, err := url.Parse(o.TokenURL); err == nil && sentInClear(server) {
 			found.addf("http_client.oauth2.token_url", "the secret is sent over plain HTTP, "+
@@ -394,9 +458,8 @@ func (t *targetConfig) warnings() []problem {
 	if !hasSecret(c) {
 		found.addf("http_client", "no account: requests to OMS carry no credentials")
 	}
-	if unknown := t.unknownStatuses(); len(unknown) > 0 {
-		found.addf("exclude.statuses", "it, or filter.statuses, has unknown statuses, "+
-			"perhaps new in OMS: %s", strings.Join(unknown, ", "))
+	for _, unknown := range t.unknownStatuses() {
+		found.addf(unknown.key, "%s", unknown.text)
 	}
 	_, _, unusable := withContents(c)
 	found = append(found, unusable...)
@@ -408,17 +471,63 @@ func (t *targetConfig) warnings() []problem {
 	return found
 }
 
+// Limits beyond which a time is a slip of the pen.
+const (
+	shortPageTimeout = 100 * time.Millisecond
+	longTimeout      = time.Hour
+)
+
+var allPlaceholder = regexp.MustCompile(`^(\$\{?\w+\}?|<[^>]+>|\{\{.*\}\})$`)
+
+// placeholders finds secrets that are still to be filled in.
+func (p *problems) placeholders(c *config.HTTPClientConfig) {
+	find := func(key, value string) {
+		if allPlaceholder.MatchString(value) {
+			p.addf("http_client."+key, "looks like a placeholder, which nothing fills in")
+		}
+	}
+	if a := c.BasicAuth; a != nil {
+		find("basic_auth.username", a.Username)
+		find("basic_auth.password", string(a.Password))
+	}
+	if a := c.Authorization; a != nil {
+		find("authorization.credentials", string(a.Credentials))
+	}
+	if o := c.OAuth2; o != nil {
+		find("oauth2.client_id", o.ClientID)
+		find("oauth2.client_secret", string(o.ClientSecret))
+	}
+	if c.HTTPHeaders == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.HTTPHeaders.Headers)) {
+		h := c.HTTPHeaders.Headers[name]
+		for i, value := range h.Values {
+			find(fmt.Sprintf("http_headers.%s.values[%d]", name, i), value)
+		}
+		for i, secret := range h.Secrets {
+			find(fmt.Sprintf("http_headers.%s.secrets[%d]", name, i), string(secret))
+		}
+	}
+}
+
 // excludesAll reports whether every status that OMS is asked for is excluded.
 func (t *targetConfig) excludesAll() bool {
-	for _, status := range t.Filter.Statuses {
+	asked := t.Filter.Statuses
+	if len(asked) == 0 {
+		asked = omsclient.Statuses()
+	}
+	return !slices.ContainsFunc(asked, func(status string) bool {
 		if status == "RUNNING_ALARMING" { // in a filter only
 			status = "RUNNING"
 		}
-		if !slices.Contains(t.Exclude.Statuses, status) {
-			return false
-		}
-	}
-	return len(t.Filter.Statuses) > 0
+		return !slices.Contains(t.Exclude.Statuses, status)
+	})
+}
+
+// matchesAll reports whether an expression surely matches every name.
+func matchesAll(p pattern) bool {
+	return slices.Contains([]string{wholeName(".*"), wholeName(".+"), wholeName("^.*$"), wholeName("[\\s\\S]*")}, p.String())
 }
 
 // warnings finds overrides that an earlier one always takes precedence over.
@@ -441,7 +550,7 @@ func (t *thresholdsConfig) warnings() []problem {
 func (o *overrideConfig) covers(other *overrideConfig) bool {
 	name, otherName := o.Name.String(), other.Name.String()
 	return (o.ID == "" || o.ID == other.ID) && (o.Tag == "" || o.Tag == other.Tag) &&
-		(name == "" || name == otherName || name == "^(?:.*)$")
+		(name == "" || name == otherName || matchesAll(o.Name))
 }
 
 // normalized returns a URL in one of its spellings.

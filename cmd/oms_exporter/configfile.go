@@ -75,7 +75,7 @@ func (s *source) errorOf(problems []problem) error {
 // loadConfig reads a configuration file. Paths in it are relative to the file. The
 // error has a line for each mistake.
 func loadConfig(path string) (*fileConfig, error) {
-	content, err := readFileInTime(path)
+	content, err := readFileInTime(path, maxOtherFile)
 	if err != nil {
 		return nil, usagef("--config.file: %w", err)
 	}
@@ -160,9 +160,10 @@ func unreadable(content []byte) (line int, problem string) {
 }
 
 var (
-	syntaxErrors = regexp.MustCompile(`^(?:line (\d+): )?(.*)$`)
-	aboutLine    = regexp.MustCompile(`^(did not find expected|found undefined tag)`)
-	anAlias      = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	syntaxErrors   = regexp.MustCompile(`^(?:line (\d+): )?(.*)$`)
+	aboutLine      = regexp.MustCompile(`^(did not find expected|found undefined tag)`)
+	inNeedOfQuotes = regexp.MustCompile(`^(mapping values are not allowed|found character that cannot start any token)`)
+	anAlias        = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
 // syntaxError words an error of the YAML library, which may quote a password that
@@ -190,6 +191,13 @@ func syntaxError(err error, content []byte) (line int, text string) {
 		if indentation := strings.TrimLeft(lines[line-1], " "); strings.HasPrefix(indentation, "\t") {
 			return line, "a tab in the indentation: use spaces"
 		}
+	}
+	written := strings.Count(strings.TrimRight(string(content), "\n"), "\n") + 1
+	switch {
+	case strings.HasPrefix(text, "found unexpected end of stream"):
+		return min(line, written), "a quotation mark in this line, or before it, is not closed"
+	case inNeedOfQuotes.MatchString(text):
+		return line, "text with a special character, such as a colon, @ or %: put it in quotes"
 	}
 	return line, "not YAML: " + text
 }
@@ -238,7 +246,7 @@ func (k *keyReader) read(node *yaml.Node, t reflect.Type, key string) {
 	if len(k.problems) == before {
 		// The type may have checks of its own.
 		if err := node.Decode(reflect.New(t).Interface()); err != nil {
-			k.problemf(key, "%s", readable(err))
+			k.problems = append(k.problems, clientMistake(err, key, k.lines))
 		}
 	}
 }

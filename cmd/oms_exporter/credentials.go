@@ -197,7 +197,11 @@ const (
 
 // read returns the contents, without what editors and shells put around them.
 func (f *secretFile) read() (string, error) {
-	content, err := readFileInTime(f.name)
+	limit := int64(maxSecretFile)
+	if f.kind == certificate {
+		limit = maxOtherFile
+	}
+	content, err := readFileInTime(f.name, limit)
 	text := trimmed(string(content))
 	switch {
 	case err != nil:
@@ -206,7 +210,9 @@ func (f *secretFile) read() (string, error) {
 		return "", fmt.Errorf("%s is a pipe, which can be read only once: use a file", f.name)
 	case text == "":
 		return "", fmt.Errorf("%s is empty", f.name)
-	case f.kind == oneSecret && strings.ContainsAny(text, "\r\n\x00"):
+	case f.kind == oneSecret && strings.Contains(text, "\x00"):
+		return "", fmt.Errorf("%s has a NUL character: save it as text in UTF-8", f.name)
+	case f.kind == oneSecret && strings.ContainsAny(text, "\r\n"):
 		return "", fmt.Errorf("%s has more than one line", f.name)
 	}
 	return text, nil

@@ -185,6 +185,9 @@ type namedValue struct {
 // Set implements [kingpin.Value].
 func (v namedValue) Set(value string) error {
 	if err := v.set(value); err != nil {
+		if v.IsBoolFlag() { // what is not true or false may be anything, even a secret
+			return fmt.Errorf("--%s: %w", v.flag, err)
+		}
 		return fmt.Errorf("--%s=%s: %w", v.flag, value, err)
 	}
 	return nil
@@ -528,6 +531,9 @@ type addresses []string
 func (a *addresses) Set(value string) error {
 	var one address
 	err := one.Set(value)
+	if slices.Contains(*a, value) && !strings.HasSuffix(value, ":0") {
+		return errors.New("is given twice: leave one out")
+	}
 	*a = append(*a, string(one))
 	return err
 }

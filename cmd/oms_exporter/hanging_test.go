@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -67,6 +68,85 @@ func TestAReloadThatHangsEndsAndDoesNotHoldUpTheStop(t *testing.T) {
 func unblock(name string) {
 	if f, err := os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0); err == nil {
 		_ = f.Close()
+	}
+}
+
+// hugeFile returns the name of a file of a gigabyte, which takes no space.
+func hugeFile(t *testing.T) string {
+	t.Helper()
+	name := writeFile(t, "")
+	if err := os.Truncate(name, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// endlessFile returns the name of a pipe that somebody never stops writing to.
+func endlessFile(t *testing.T) string {
+	t.Helper()
+	name := hangingFile(t)
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	go func() {
+		for err := error(nil); err == nil; {
+			_, err = f.Write(make([]byte, 4096))
+		}
+	}()
+	return name
+}
+
+// TestAFileThatIsTooLargeIsNotRead whatever it is for. The other target stays up.
+func TestAFileThatIsTooLargeIsNotRead(t *testing.T) {
+	t.Parallel()
+	_, oms := newOMS(t, omssim.Options{Tasks: 3})
+	secret, huge := writeFile(t, "secret"), hugeFile(t)
+	for key, limit := range map[string]string{
+		"basic_auth: {username: u, password_file": "64", "basic_auth: {password: p, username_file": "64",
+		"authorization: {credentials_file": "64", "http_headers: {X: {files": "64", "tls_config: {ca_file": "4096",
+	} {
+		link := filepath.Join(t.TempDir(), "link")
+		if err := os.Symlink(secret, link); err != nil {
+			t.Fatal(err)
+		}
+		value, end := link, "}"
+		if strings.HasSuffix(key, "files") {
+			value, end = "["+link+"]", "}}"
+		}
+		p := exporterOf(t, "  a: {url: '"+oms+"', http_client: {"+key+": "+value+end+"}}\n  b: {url: '"+oms+"'}\n")
+		for _, file := range []string{huge, endlessFile(t)} {
+			if err := errors.Join(os.Remove(link), os.Symlink(file, link)); err != nil {
+				t.Fatal(err)
+			}
+
+			if got := verdict(t, p.url+"/probe?target=a"); got != "down: credentials" {
+				t.Errorf("%s: %s, want down: credentials", key, got)
+			}
+		}
+		if got := verdict(t, p.url+"/probe?target=b"); got != "up, 3 tasks" {
+			t.Errorf("the other target: %s", got)
+		}
+		expectLogged(t, p, `reason=credentials err=".*link is larger than `+limit+` KiB: check that it is the right file"`)
+	}
+	account := []string{"--oms.username=u", "--oms.password-file=" + secret}
+	for _, args := range [][]string{
+		{"--config.file=" + huge},
+		{"--config.file=" + endlessFile(t)},
+		{"--oms.url=" + oms, "--web.config.file=" + huge},
+		{"--oms.url=" + oms, "--web.config.file=" + writeFile(t, "tls_server_config: {cert_file: "+huge+", key_file: "+secret+"}\n")},
+		{"simulate", "--sim.username=u", "--sim.password-file=" + huge},
+	} {
+		if args[0] != "simulate" {
+			args = append(args, account...)
+		}
+
+		said, err := runUntilListening(t, append(args, "--web.listen-address=127.0.0.1:0")...)
+
+		if err == nil || exitStatus(err) != 2 || !strings.Contains(err.Error()+said, " is larger than ") {
+			t.Errorf("%q: %v, want exit status 2", args, err)
+		}
 	}
 }
 

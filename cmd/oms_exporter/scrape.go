@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -70,6 +71,11 @@ func (s *scrapeOnceSettings) load() (*fileConfig, error) {
 	if err := cmp.Or(s.oms.validate(), s.scrape.validate()); err != nil {
 		return nil, err
 	}
+	if s.output != "" {
+		if _, err := replaceable(s.output); err != nil {
+			return nil, err
+		}
+	}
 	loaded, err := s.oms.load()
 	if err != nil {
 		return nil, err
@@ -104,9 +110,14 @@ func textOf(metrics prometheus.Collector) ([]byte, error) {
 }
 
 // replaceFile replaces a file, or makes one, so that at any time, even after a crash,
-// readers find all of the old or all of the new content.
+// readers find all of the old or all of the new content. Of a symbolic link, it replaces
+// what the link points to. Devices, pipes and directories stay what they are.
 func replaceFile(name string, content []byte) error {
 	const readable = 0o644
+	name, err := replaceable(name)
+	if err != nil {
+		return err
+	}
 	// The collector reads *.prom, which the temporary name does not match.
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
@@ -124,4 +135,27 @@ func replaceFile(name string, content []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// replaceable returns the name of the regular file to replace, after all symbolic links.
+// The file need not exist.
+func replaceable(name string) (string, error) {
+	target := name
+	info, err := os.Lstat(name)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if target, err = filepath.EvalSymlinks(name); err != nil {
+			return "", usagef("--output.file: %s is a symbolic link to nothing: remove it: %w", name, err)
+		}
+		info, err = os.Lstat(target)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return target, nil
+	case err != nil:
+		return "", usagef("--output.file: %w", err)
+	case !info.Mode().IsRegular():
+		return "", usagef("--output.file: %s is not a regular file, and would be replaced by one: "+
+			"name a file, or leave out the flag for stdout", name)
+	}
+	return target, nil
 }

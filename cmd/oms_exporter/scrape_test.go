@@ -91,6 +91,41 @@ func TestScrapeHasWhatWasAskedAboutSingleTasks(t *testing.T) {
 	}
 }
 
+// TestScrapeReplacesOnlyRegularFiles and leaves pipes, devices and symbolic links as they are.
+func TestScrapeReplacesOnlyRegularFiles(t *testing.T) {
+	t.Parallel()
+	_, url := newOMS(t, omssim.Options{Tasks: 3})
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	rewriteFile(t, path("old"), "old")
+	for link, target := range map[string]string{
+		"link": "old", "chain": "link", "loop": "loop", "dangling": "gone", "to a pipe": hangingFile(t), "to a directory": ".",
+	} {
+		if err := os.Symlink(target, path(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, says := range map[string]string{
+		"to a pipe": "not a regular file", "to a directory": "not a regular file", "": "not a regular file",
+		"loop": "symbolic link", "dangling": "symbolic link",
+	} {
+		err := run(t.Context(), []string{"scrape", "--oms.url=http://127.0.0.1:1", "--output.file=" + path(name)}, io.Discard, io.Discard)
+
+		if err == nil || exitStatus(err) != 2 || !strings.Contains(err.Error(), "--output.file: ") || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want exit status 2 and %s", name, err, says)
+		}
+	}
+
+	err := run(t.Context(), []string{"scrape", "--oms.url=" + url, "--output.file=" + path("chain")}, io.Discard, io.Discard)
+
+	if text := readFile(t, path("old")); err != nil || !strings.Contains(text, "\noms_up 1\n") {
+		t.Errorf("%v, the file that the links lead to has\n%s", err, text)
+	}
+	if info, err := os.Lstat(path("chain")); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+}
+
 func TestScrapeNeedsOneTargetAndAPlaceToWrite(t *testing.T) {
 	t.Parallel()
 	two := writeFile(t, oneTarget+"  b: {url: http://b.example}\n")

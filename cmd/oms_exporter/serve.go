@@ -121,14 +121,10 @@ func (s *webSettings) validate() error {
 	if !strings.HasPrefix(s.telemetryPath, "/") {
 		return usagef("--web.telemetry-path=%q: must begin with a slash", s.telemetryPath)
 	}
-	if !isLink(s.grafanaURL) {
-		return usagef("--web.grafana-url: must be an http or https URL without user name and " +
-			"password, such as https://grafana.example")
+	if text := grafanaURL.wrong(s.grafanaURL); s.grafanaURL != "" && text != "" {
+		return usagef("--web.grafana-url: %s", text)
 	}
-	if err := web.Validate(s.configFile); err != nil {
-		return usagef("--web.config.file=%s: %s", s.configFile, readable(err))
-	}
-	return nil
+	return validateWebConfig(s.configFile)
 }
 
 // checkConfig checks everything that needs neither the network nor a start.

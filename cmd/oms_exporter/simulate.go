@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -19,11 +18,11 @@ import (
 func simulate(ctx context.Context, s *simSettings, stderr io.Writer) error {
 	logger := stamped(newLogger(stderr, s.log))
 	if s.passwordFile != "" {
-		password, err := os.ReadFile(s.passwordFile)
+		password, err := readFileInTime(s.passwordFile, maxSecretFile)
 		if err != nil {
 			return usagef("--sim.password-file: %w", err)
 		}
-		s.fleet.Username, s.fleet.Password = s.username, strings.TrimSpace(string(password))
+		s.fleet.Username, s.fleet.Password = s.username, trimmed(string(password))
 	} else if s.username != "" {
 		return usagef("no password for --sim.username: give --sim.password-file")
 	}

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"oms_exporter/omsclient"
 )
 
 // TestWarnings quotes everything that is allowed but perhaps not meant.
@@ -28,6 +31,7 @@ func TestWarnings(t *testing.T) {
 	rewriteFile(t, filepath.Join(dir, "empty"), " \r\n")
 	rewriteFile(t, filepath.Join(dir, "colon"), "a:b\n")
 	rewriteFile(t, filepath.Join(dir, "DER"), pemContent(t, identity.certificate))
+	rewriteFile(t, filepath.Join(dir, "NUL"), "a\x00b\n")
 	rewriteFile(t, filepath.Join(dir, "lines"), "one\ntwo\n")
 	const (
 		inClear   = "the password is sent over plain HTTP, where anyone in between can read it: use https"
@@ -58,6 +62,7 @@ func TestWarnings(t *testing.T) {
 			"FILE:2: targets.a.http_client.basic_auth.password_file: open DIR/m2: no such file or directory"},
 		{"empty", auth("authorization: {credentials_file: empty}"), nil, "FILE:2: targets.a.http_client.authorization.credentials_file: DIR/empty is empty"},
 		{"two lines", auth("basic_auth: {username: u, password_file: lines}"), nil, "FILE:2: targets.a.http_client.basic_auth.password_file: DIR/lines has more than one line"},
+		{"a NUL", auth("basic_auth: {username: u, password_file: NUL}"), nil, "FILE:2: targets.a.http_client.basic_auth.password_file: DIR/NUL has a NUL character: save it as text in UTF-8"},
 		{"no certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: secret}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
 		{"a name with a colon", auth("basic_auth: {username_file: colon, password_file: secret}"), nil, "FILE:2: targets.a.http_client.basic_auth.username_file: DIR/colon: has a colon, which HTTP Basic authentication cannot send in a name"},
 		{"a key for a certificate", auth("basic_auth: {username: u, password_file: secret}, tls_config: {ca_file: key}"), nil, "FILE:2: targets.a.http_client.tls_config.ca_file: DIR/key: a key, not a certificate"},
@@ -66,7 +71,17 @@ func TestWarnings(t *testing.T) {
 		{"the key of another certificate", auth("tls_config: {cert_file: certificate, key_file: other.key}"), nil, "FILE:2: targets.a.http_client.tls_config.key_file: DIR/other.key: not the private key of the certificate, in PEM format"},
 		{"no key to sign with", auth("oauth2: {client_id: i, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: secret}"), nil, "FILE:2: targets.a.http_client.oauth2.client_certificate_key_file: DIR/secret: not a key in PEM format"},
 		{"certificates of the token server", auth("oauth2: {client_id: i, token_url: 'https://t.example', client_secret_file: secret, tls_config: {ca_file: secret}}"), nil, "FILE:2: targets.a.http_client.oauth2.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
-		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.statuses: it, or filter.statuses, has unknown statuses, perhaps new in OMS: NAPPING, DOZING"},
+		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"NAPPING\", perhaps new in OMS\n" +
+			"FILE:2: targets.a.exclude.statuses[1]: unknown status \"DOZING\", perhaps new in OMS"},
+		{"a misspelled status", "  a: {url: https://a.example, filter: {statuses: [RUNING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"RUNING\", perhaps new in OMS: or do you mean RUNNING?"},
+		{"placeholders", auth("basic_auth: {username: '<account>', password: '${OMS_PASSWORD}'}"), nil, "FILE:2: targets.a.http_client.basic_auth.username: looks like a placeholder, which nothing fills in\n" +
+			"FILE:2: targets.a.http_client.basic_auth.password: looks like a placeholder, which nothing fills in"},
+		{"a placeholder in a header", auth("http_headers: {X: {secrets: [s, '{{ token }}']}}"), nil, "FILE:2: targets.a.http_client.http_headers.X.secrets[1]: looks like a placeholder, which nothing fills in"},
+		{"every name is excluded", "  a: {url: https://a.example, exclude: {names: '.*'}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.names: it matches every name, so no task can have series"},
+		{"every status is excluded", "  a: {url: https://a.example, exclude: {statuses: [" + strings.Join(omsclient.Statuses(), ", ") + "]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.exclude.statuses: it has every status that OMS is asked for, so no task can have series"},
+		{"a short page_timeout", "  a: {url: https://a.example, page_timeout: 1ms, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.page_timeout: OMS hardly answers within 1ms: write one such as 10s"},
+		{"a long page_timeout", "  a: {url: https://a.example, timeout: 5s, page_timeout: 6s, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.page_timeout: longer than a scrape may take, which is 5s"},
+		{"a timeout of a year", "  a: {url: https://a.example, timeout: 1y, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.timeout: Prometheus gives up long before 1y: write one such as 1m"},
 		{"one URL", auth("basic_auth: {username: u, password_file: secret}") + strings.Replace(auth("basic_auth: {username: u, password_file: secret}"), "a:", "b:", 1), nil, "FILE:3: targets.b.url: b has the same URL and filter as a: each task is exported twice"},
 		{"one URL, two filters", auth("basic_auth: {username: u, password_file: secret}") + "  b: {url: https://a.example, filter: {type: SYNC}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, ""},
 		{"offset", auth("basic_auth: {username: u, password_file: secret}"), []string{"--scrape.timeout-offset=1m"}, "--scrape.timeout-offset=1m0s: not less than --scrape.timeout=30s, so it is ignored"},
@@ -144,6 +159,23 @@ func TestASecretInAConfigurationForEveryoneIsAWarning(t *testing.T) {
 	}
 }
 
+// TestAMisspelledVariableIsAWarning unless Kubernetes sets it.
+func TestAMisspelledVariableIsAWarning(t *testing.T) {
+	got := unknownVariables([]string{
+		"OMS_EXPORTER_SCRAPE_TIMEOUT=1s", "OMS_EXPORTER_SCRAPE_TIMOUT=1s", "OMS_EXPORTER_OMS_PASSWORD=canary", "OMS_URL=x",
+		"OMS_EXPORTER_PORT=tcp://10.0.0.1:10667", "OMS_EXPORTER_PORT_10667_TCP_ADDR=10.0.0.1", "OMS_EXPORTER_SERVICE_HOST=10.0.0.1",
+		"OMS_EXPORTER_SERVICE_PORT_HTTP=10667",
+	})
+
+	want := []string{
+		"OMS_EXPORTER_OMS_PASSWORD: no flag has this environment variable: correct its name, see --help",
+		"OMS_EXPORTER_SCRAPE_TIMOUT: no flag has this environment variable: correct its name, see --help",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestWarningsAboutFlagsNameThem(t *testing.T) {
 	secret := writeFile(t, "sesame")
 	if err := os.Chmod(secret, 0o644); err != nil {
@@ -158,7 +190,7 @@ func TestWarningsAboutFlagsNameThem(t *testing.T) {
 
 	want := strings.ReplaceAll(`warning: --oms.url: the password is sent over plain HTTP, where anyone in between can read it: use https
 warning: --oms.insecure-skip-verify: OMS's certificate is not verified, so anyone in between can read the password: use ca_file
-warning: --oms.exclude-status: it, or filter.statuses, has unknown statuses, perhaps new in OMS: NAPPING
+warning: --oms.exclude-status: unknown status "NAPPING", perhaps new in OMS
 warning: --oms.ca-file: open missing: no such file or directory
 warning: --oms.password-file: everyone on this host can read SECRET: chmod o= it
 flags and environment: OK, 1 target
@@ -186,9 +218,10 @@ func TestConfigCheckSaysEverythingThatIsWrong(t *testing.T) {
 	}, stdout, newOutput())
 
 	want := strings.NewReplacer("FILE", file, "WEB", web).Replace(`--scrape.timeout=0s: must be more than 0
---web.config.file=WEB: line 1: unknown key "tls_server"; line 2: value has the wrong type (int)
+--web.config.file=WEB:1: tls_server: unknown key, not one of: basic_auth_users, http_server_config, rate_limit, tls_server_config
+--web.config.file=WEB:2: basic_auth_users: must have keys below it, not a single value
 FILE:2: targets.a.page_size: must be 1 to 150, not 0
-FILE:3: targets.b.url: not an http or https URL: want one such as https://oms.example:8089`)
+FILE:3: targets.b.url: must begin with http:// or https:// and a host: write one such as https://oms.example:8089`)
 	if err == nil || err.Error() != want || exitStatus(err) != 2 || stdout.String() != "" {
 		t.Errorf("status %d, got\n%v\nwant\n%s\noutput %s", exitStatus(err), err, want, stdout)
 	}
