@@ -77,7 +77,7 @@ var usual = map[string]string{
 	"job": "oms", "instance": "hangzhou", "task_id": "np_1", "task_name": "orders", "task_type": "SYNC",
 	"importance": "HIGH", "task_owner": "ops", "direction": "forward", "step": "INCR_TRANSFER",
 	"source_name": "mysql-a", "sink_name": "ob-a", "reason": "invalid", "field": "status", "target": "hangzhou",
-	"kind": "task", "status": "EXCEPTION", "missing": "tasks",
+	"kind": "task", "status": "EXCEPTION", "missing": "tasks", "level": "critical",
 }
 
 // labelsOf returns the labels of an alert that fires, some of them different
@@ -434,6 +434,7 @@ func TestInhibition(t *testing.T) {
 		shown  = false
 	)
 	forward, reverse := []string{"direction", "forward"}, []string{"direction", "reverse"}
+	wasHigh := []string{"level", "warning"}
 	jobB, clusterB, taskB := []string{"job", "oms-b"}, []string{"cluster", "b"}, []string{"task_id", "np_2"}
 	medium := func(more ...string) []string { return append([]string{"importance", "MEDIUM"}, more...) }
 	cases := []struct {
@@ -453,6 +454,12 @@ func TestInhibition(t *testing.T) {
 		{"OMSExporterDown", nil, "OMSTaskResumeWindowAlmostLost", nil, hidden},
 		{"OMSExporterDown", nil, "OMSPasswordExpiring", nil, hidden},
 		{"OMSExporterDown", nil, "OMSExporterAbsent", nil, shown},
+		{"OMSExporterDown", nil, "OMSListingsFailing", nil, hidden},
+		{"OMSExporterDown", nil, "OMSListingsMostlyFailing", nil, hidden},
+		{"OMSRedundantExporterDown", nil, "OMSListingsFailing", nil, hidden},
+		{"OMSRedundantExporterDown", jobB, "OMSListingsFailing", nil, shown},
+		{"OMSRedundantExporterDown", nil, "OMSListingsMostlyFailing", nil, shown},
+		{"OMSRedundantExporterDown", nil, "OMSTaskDelayHigh", nil, shown},
 		{"OMSExporterDown", jobB, "OMSTaskDelayCritical", nil, shown},
 		{"OMSExporterDown", jobB, "OMSDown", nil, shown},
 		{"OMSRedundantExporterDown", nil, "OMSTaskFailed", nil, shown},
@@ -511,12 +518,19 @@ func TestInhibition(t *testing.T) {
 		{"OMSFieldsMissing", []string{"missing", "steps"}, "OMSTaskStepFailed", nil, hidden},
 		{"OMSFieldsMissing", []string{"missing", "steps"}, "OMSTaskResumeWindowAlmostLost", nil, hidden},
 		{"OMSFieldsMissing", []string{"missing", "steps"}, "OMSTaskFailed", nil, shown},
-		{"OMSFieldsMissing", []string{"missing", "delays"}, "OMSTaskDelayCritical", nil, hidden},
+		{"OMSFieldsMissing", []string{"missing", "delays"}, "OMSTaskDelayCritical", nil, shown}, // half may have theirs
 		{"OMSFieldsMissing", []string{"missing", "delays"}, "OMSTaskDelayLost", nil, hidden},
 		{"OMSFieldsMissing", []string{"missing", "delays"}, "OMSTaskDelayMissing", nil, hidden},
 		{"OMSFieldsMissing", []string{"missing", "delays"}, "OMSTaskStepFailed", nil, shown},
 		{"OMSTaskDelayLost", nil, "OMSTaskDelayCritical", nil, hidden},
 		{"OMSTaskDelayLost", nil, "OMSTaskDelayMissing", nil, hidden},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskDelayHigh", nil, hidden},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskDelayMissing", nil, hidden},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskDelayMissing", medium(), hidden},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskFallingBehind", nil, hidden},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskDelayHigh", reverse, shown},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskCheckpointFrozen", nil, shown},
+		{"OMSTaskDelayLost", wasHigh, "OMSTaskDelayCritical", nil, shown},
 		{"OMSTaskDelayLost", nil, "OMSTaskDelayCritical", reverse, shown},
 		{"OMSTaskDelayLost", nil, "OMSTaskFailed", nil, shown},
 
