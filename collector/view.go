@@ -46,8 +46,9 @@ type TaskView struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Failed   time.Time `json:"failed,omitzero"` // last, even if the task has recovered
 
-	dead bool // a component of OMS that works for it has stopped or crashed
-	rank int  // of the worst concern
+	dead bool    // a component of OMS that works for it has stopped or crashed
+	rank int     // of the worst concern
+	used float64 // see usedDelay
 }
 
 // A FlowView is how far a task has replicated in one direction.
@@ -195,7 +196,7 @@ func CompareTasks(a, b *TaskView) int {
 	return cmp.Or(
 		compareSeverities(a.Severity, b.Severity), cmp.Compare(a.rank, b.rank),
 		cmp.Compare(a.ImportanceRank(), b.ImportanceRank()),
-		cmp.Compare(b.usedDelay(), a.usedDelay()),
+		cmp.Compare(b.used, a.used),
 		strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID),
 	)
 }
@@ -414,7 +415,7 @@ func optional(value float64, known bool) *float64 {
 
 // assess finds what concerns there are about a task.
 func (v *TaskView) assess() {
-	v.Severity, v.rank = Fine, len(concerns)
+	v.Severity, v.rank, v.used = Fine, len(concerns), v.usedDelay()
 	severity := map[string]string{}
 	for i, c := range concerns {
 		if !c.applies(v) {

@@ -20,34 +20,54 @@ const (
 	lookPatience = 5 * time.Second
 )
 
+// A listing is what people see of a complete one.
+type listing struct {
+	at       time.Time
+	statuses map[string]int // tasks that OMS lists, by status
+	tasks    []*collector.TaskView
+}
+
+// listingOf returns what people see of a snapshot, or nil if it is not complete.
+func listingOf(s *collector.Snapshot) *listing {
+	if s.Err() != nil {
+		return nil
+	}
+	return &listing{s.Time(), s.Statuses(), s.Views()}
+}
+
 // A lookout keeps the last complete listing of a target for people who look at its tasks. While
 // nobody does, it keeps nothing.
 type lookout struct {
 	listings singleflight.Group // those that people have asked for
 
 	mu     sync.Mutex
-	forget *time.Timer         // nil: nobody looks
-	last   *collector.Snapshot // nil: no listing has ended while somebody looked
+	forget *time.Timer     // nil: nobody looks
+	at     time.Time       // of the last one
+	last   func() *listing // keeps the snapshot until it is called; nil: there is none
 }
 
 // offer keeps a snapshot, if it is complete and somebody looks.
 func (l *lookout) offer(s *collector.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.forget != nil && s.Err() == nil && (l.last == nil || s.Time().After(l.last.Time())) {
-		l.last = s
+	if l.forget != nil && s.Err() == nil && (l.last == nil || s.Time().After(l.at)) {
+		l.at, l.last = s.Time(), sync.OnceValue(func() *listing { return listingOf(s) })
 	}
 }
 
 // look returns the last complete listing, or nil.
-func (l *lookout) look() *collector.Snapshot {
+func (l *lookout) look() *listing {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.forget == nil {
 		l.forget = time.AfterFunc(looked, l.clear)
 	}
 	l.forget.Reset(looked)
-	return l.last
+	last := l.last
+	l.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return last() // takes a while, if there are many tasks
 }
 
 // clear forgets everything.
@@ -78,9 +98,9 @@ func (t *target) due() bool {
 
 // look returns the last complete listing for people, or a new one if that is due or they want it
 // again. Scrapes may share it. It reports whether OMS is still being listed.
-func (t *target) look(ctx context.Context, again bool) (s *collector.Snapshot, pending bool) {
-	if s = t.lookout.look(); !again && !t.due() {
-		return s, false
+func (t *target) look(ctx context.Context, again bool) (l *listing, pending bool) {
+	if l = t.lookout.look(); !again && !t.due() {
+		return l, false
 	}
 	done := t.lookout.listings.DoChan("", func() (any, error) {
 		if again || t.due() { // unless somebody else has just made it

@@ -53,7 +53,7 @@ type (
 )
 
 // A lookFunc returns a listing of a target, or nil, and whether another one is under way.
-type lookFunc func(context.Context, *target) (s *collector.Snapshot, pending bool)
+type lookFunc func(context.Context, *target) (l *listing, pending bool)
 
 // overviewOf looks at targets, at all of them at once.
 func overviewOf(ctx context.Context, all []*target, look lookFunc) *overview {
@@ -65,11 +65,10 @@ func overviewOf(ctx context.Context, all []*target, look lookFunc) *overview {
 	var looking sync.WaitGroup
 	for i, t := range all {
 		looking.Go(func() {
-			s, pending := look(ctx, t)
+			l, pending := look(ctx, t)
 			o.Targets[i] = stateOf(t, pending)
-			if s != nil && s.Err() == nil {
-				o.Targets[i].Listed, o.Targets[i].Statuses = s.Time().UTC(), s.Statuses()
-				tasks[i] = s.Views()
+			if l != nil {
+				o.Targets[i].Listed, o.Targets[i].Statuses, tasks[i] = l.at.UTC(), l.statuses, l.tasks
 			}
 		})
 	}

@@ -86,7 +86,7 @@ type (
 // look returns what people see, after a listing if they want one now.
 func (h *handler) look(r *http.Request, again bool) *overview {
 	return overviewOf(r.Context(), h.targets.all(),
-		func(ctx context.Context, t *target) (*collector.Snapshot, bool) { return t.look(ctx, again) })
+		func(ctx context.Context, t *target) (*listing, bool) { return t.look(ctx, again) })
 }
 
 // tasks serves the tasks of all targets in the format that is asked for: as a page, or for
@@ -169,7 +169,8 @@ func (h *handler) pageDoc(r *http.Request, o *overview) *pageDoc {
 
 // offer collects the values that tasks have, to filter by.
 func (d *pageDoc) offer(tasks []row) {
-	d.Statuses, d.Owners, d.Tags = choices(tasks, "status"), choices(tasks, "owner"), choices(tasks, "tag")
+	d.Statuses, d.Owners = choices(tasks, "status"), choices(tasks, "owner")
+	d.Tags = choices(tasks, "tag")
 	others := maps.Clone(d.Values)
 	others.Del("severity")
 	counts := map[string]int{}

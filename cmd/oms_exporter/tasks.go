@@ -96,8 +96,8 @@ func tasks(ctx context.Context, s *tasksSettings, query url.Values, stdout io.Wr
 }
 
 // lookOnce lists the tasks of a target for those who look at them once.
-func lookOnce(ctx context.Context, t *target) (s *collector.Snapshot, pending bool) {
-	return t.listOnce(ctx), false
+func lookOnce(ctx context.Context, t *target) (l *listing, pending bool) {
+	return listingOf(t.listOnce(ctx)), false
 }
 
 // load returns the configuration, if the flags make sense.
