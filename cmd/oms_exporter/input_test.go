@@ -31,7 +31,7 @@ func TestBadInput(t *testing.T) {
 		{name: "URL without scheme", args: []string{"--oms.url=oms.example:8089"}, want: []string{"--oms.url", "https://oms.example:8089"}},
 		{name: "URL without host", args: []string{"--oms.url=http://"}, want: []string{"--oms.url", "https://oms.example:8089"}},
 		{name: "URL of another scheme", env: map[string]string{"OMS_URL": "ftp://oms.example"}, want: []string{"--oms.url", "http:// or https://"}},
-		{name: "URL with a space", args: []string{"--oms.url=http://oms example"}, want: []string{"--oms.url", "must not hold a user name or password"}},
+		{name: "URL with a space", args: []string{"--oms.url=http://oms example"}, want: []string{"--oms.url", "not a URL"}},
 		{name: "URL with a query", args: []string{"--oms.url=http://oms.example/?a=b"}, want: []string{"--oms.url", "must not have a query"}},
 		{name: "URL of the API", args: []string{"--oms.url=http://oms.example/api/v2/"}, want: []string{"--oms.url", "leave out /api/v2"}},
 		{name: "URL with a password", args: []string{"--oms.url=https://viewer:wrong+horse@oms.example"}, want: []string{"--oms.url", "must not hold a user name or password"}},
