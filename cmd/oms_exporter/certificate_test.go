@@ -24,6 +24,8 @@ type party struct {
 	key  *ecdsa.PrivateKey
 
 	clientsOnly bool // its certificates are not for servers
+	nameless    bool // its certificates have a common name only
+	tomorrow    bool // its certificates are valid from then on
 }
 
 func newParty(t *testing.T, name string) party {
@@ -46,9 +48,12 @@ func (by party) certify(t *testing.T, about party, days int, isCA bool) []byte {
 	if about.clientsOnly {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
+	if about.tomorrow {
+		template.NotBefore = inDays(1)
+	}
 	if isCA {
 		template.KeyUsage = x509.KeyUsageCertSign
-	} else {
+	} else if !about.nameless {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	}
 	if !isCA && !about.clientsOnly {

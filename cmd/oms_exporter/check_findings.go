@@ -224,9 +224,17 @@ func adviseTLS(e *evidence, err error) string {
 		return "trust the authority that issued the certificate: give its PEM file as " +
 			e.setting("tls_config.ca_file") + "; if it is there, the server does not send the " +
 			"certificates between its own and the authority's: have it send the whole chain"
+	case errors.As(err, &host) && nameless(host.Certificate):
+		return "have a new certificate issued, with the host " + host.Host + " as a subjectAltName: " +
+			"this one has none, and its common name no longer counts"
 	case errors.As(err, &host):
 		return "use a name that the certificate covers in " + e.setting("url") +
 			", or set tls_config.server_name in a configuration file"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired &&
+		time.Now().Before(invalid.Cert.NotBefore):
+		return "the certificate is valid only from " +
+			invalid.Cert.NotBefore.UTC().Format(time.DateTime) + " UTC on: " +
+			"check the clock of this host and that of the authority, or wait"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew the certificate, or check the clock of this host"
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
@@ -237,6 +245,9 @@ func adviseTLS(e *evidence, err error) string {
 	return "check which TLS versions, ciphers and client certificates are accepted by OMS, " +
 		"or by a proxy in front of it"
 }
+
+// nameless reports whether a certificate is for no host: programs ignore common names.
+func nameless(c *x509.Certificate) bool { return len(c.DNSNames)+len(c.IPAddresses) == 0 }
 
 // rejected describes the certificate that was not accepted, if that is the error.
 func rejected(err error) string {

@@ -17,6 +17,8 @@ func TestCheckSaysWhichCertificateIsWrong(t *testing.T) {
 	leaf, middle, root := newParty(t, "OMS"), newParty(t, "Middle"), newParty(t, "Root")
 	client := newParty(t, "Client")
 	client.clientsOnly = true
+	nameless, early := newParty(t, "127.0.0.1"), newParty(t, "Early")
+	nameless.nameless, early.tomorrow = true, true
 	trusted := "--oms.ca-file=" + writeFile(t, pemOf("CERTIFICATE", root.certify(t, root, 3650, true)))
 	for _, row := range []struct {
 		name, url      string
@@ -45,6 +47,14 @@ func TestCheckSaysWhichCertificateIsWrong(t *testing.T) {
 		{
 			"for clients", client.serve(t, root.certify(t, client, 200, false)), failed,
 			`incompatible key usage`, `needs a certificate for servers`,
+		},
+		{
+			"with a common name only", nameless.serve(t, root.certify(t, nameless, 200, false)), failed,
+			`the certificate is for CN=127\.0\.0\.1`, `a new certificate issued, with the host 127\.0\.0\.1 as a subjectAltName`,
+		},
+		{
+			"not valid yet", early.serve(t, root.certify(t, early, 200, false)), failed,
+			`certificate`, `valid only from ` + dateIn(1) + ` .* clock`,
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

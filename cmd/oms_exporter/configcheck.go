@@ -94,8 +94,8 @@ func (t *targetConfig) validate() []problem {
 	if changed, err := t.passwordChanged(); err != nil {
 		found.addf("password_changed", "must be a date such as 2026-01-31")
 	} else if t.PasswordChanged != "" && t.PasswordChanged < oldestOMS {
-		found.addf("password_changed", "%s is before there was an OMS: write when the password was last changed",
-			t.PasswordChanged)
+		found.addf("password_changed", "%s is before there was an OMS: "+
+			"write when the password was last changed", t.PasswordChanged)
 	} else if changed.After(time.Now().AddDate(0, 0, 1)) {
 		found.addf("password_changed", "%s is in the future: write when the password was last changed",
 			t.PasswordChanged)
@@ -165,7 +165,8 @@ func (p *problems) respell(key string, values, known []string) {
 			p.addf(fmt.Sprintf("%s[%d]", key, i), "empty: remove it")
 		case strings.ContainsAny(value, ", "):
 			words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
-			p.addf(fmt.Sprintf("%s[%d]", key, i), "several values in one: write [%s]", strings.Join(words, ", "))
+			p.addf(fmt.Sprintf("%s[%d]", key, i), "several values in one: write [%s]",
+				strings.Join(words, ", "))
 		}
 	}
 }
@@ -237,7 +238,8 @@ func validateClient(c *config.HTTPClientConfig) []problem {
 			found.addf(key+"authorization.type", "must be a single word, such as Bearer: "+
 				"write the token in a file, and name it with credentials_file")
 		}
-		if scheme, _, two := strings.Cut(string(a.Credentials), " "); two && strings.EqualFold(scheme, a.Type) {
+		scheme, _, two := strings.Cut(string(a.Credentials), " ")
+		if two && strings.EqualFold(scheme, a.Type) {
 			found.addf(key+"authorization.credentials", "begins with the type, which is sent before it: "+
 				"write the token alone")
 		}
@@ -299,12 +301,13 @@ func (p *problems) proxy(key string, c *config.ProxyConfig) {
 		p.url(key+"proxy_url", c.ProxyURL.URL.String(), &proxyURL)
 	}
 	if strings.Contains(c.NoProxy, "://") {
-		p.addf(key+"no_proxy", "has a URL: write hosts, domains or networks, such as .example.com,10.0.0.0/8")
+		p.addf(key+"no_proxy", "has a URL: "+
+			"write hosts, domains or networks, such as .example.com,10.0.0.0/8")
 	}
 }
 
 func (p *problems) tls(key string, c *config.TLSConfig) {
-	if strings.ContainsAny(c.ServerName, "*/ ") || strings.Contains(c.ServerName, ":") && net.ParseIP(c.ServerName) == nil {
+	if net.ParseIP(c.ServerName) == nil && strings.ContainsAny(c.ServerName, "*/ :") {
 		p.addf(key+".server_name", "must be a name in the certificate, without scheme, port and *: "+
 			"write one such as oms.example")
 	}
@@ -370,7 +373,8 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 		}
 		limit := cmp.Or(time.Duration(target.Timeout), scrape.timeout)
 		if page := time.Duration(target.PageTimeout); page != defaultPageTimeout && page > limit {
-			found.addf(keyOfTarget(name, "page_timeout"), "longer than a scrape may take, which is %s", limit)
+			found.addf(keyOfTarget(name, "page_timeout"),
+				"longer than a scrape may take, which is %s", limit)
 		}
 		list := fmt.Sprintf("%s %v", normalized(target.URL), target.Filter)
 		if other, ok := listed[list]; ok {
@@ -396,7 +400,8 @@ func (c *fileConfig) warnings(scrape *scrapeSettings) []string {
 }
 
 // ofService are variables that Kubernetes sets for a service with the name oms-exporter.
-var ofService = regexp.MustCompile(`^OMS_EXPORTER_(\w+_)?(PORT|PORT_\w+|SERVICE_HOST|SERVICE_PORT\w*)$`)
+var ofService = regexp.MustCompile(
+	`^OMS_EXPORTER_(\w+_)?(PORT|PORT_\w+|SERVICE_HOST|SERVICE_PORT\w*)$`)
 
 // unknownVariables warns of environment variables that look like those of flags.
 func unknownVariables(environment []string) []string {
@@ -527,7 +532,8 @@ func (t *targetConfig) excludesAll() bool {
 
 // matchesAll reports whether an expression surely matches every name.
 func matchesAll(p pattern) bool {
-	return slices.Contains([]string{wholeName(".*"), wholeName(".+"), wholeName("^.*$"), wholeName("[\\s\\S]*")}, p.String())
+	return slices.Contains(
+		[]string{wholeName(".*"), wholeName(".+"), wholeName("^.*$")}, p.String())
 }
 
 // warnings finds overrides that an earlier one always takes precedence over.

@@ -162,8 +162,9 @@ func unreadable(content []byte) (line int, problem string) {
 var (
 	syntaxErrors   = regexp.MustCompile(`^(?:line (\d+): )?(.*)$`)
 	aboutLine      = regexp.MustCompile(`^(did not find expected|found undefined tag)`)
-	inNeedOfQuotes = regexp.MustCompile(`^(mapping values are not allowed|found character that cannot start any token)`)
-	anAlias        = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	inNeedOfQuotes = regexp.MustCompile(
+		`^(mapping values are not allowed|found character that cannot start any token)`)
+	anAlias = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
 // syntaxError words an error of the YAML library, which may quote a password that

@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +62,9 @@ func scrapeOnce(ctx context.Context, s *scrapeOnceSettings, stdout io.Writer) er
 		return err
 	}
 	if s.output == "" {
+		if screenOf(stdout).terminal {
+			exposition = harmless(exposition)
+		}
 		_, err = stdout.Write(exposition)
 	} else {
 		err = replaceFile(s.output, exposition)
@@ -107,6 +113,19 @@ func textOf(metrics prometheus.Collector) ([]byte, error) {
 		}
 	}
 	return text.Bytes(), nil
+}
+
+// harmless replaces what could confuse a terminal: names of tasks may have anything.
+func harmless(exposition []byte) []byte {
+	var safe strings.Builder
+	for _, r := range string(exposition) {
+		if r == '\n' || unicode.IsPrint(r) {
+			safe.WriteRune(r)
+		} else {
+			fmt.Fprintf(&safe, `\u%04X`, r)
+		}
+	}
+	return []byte(safe.String())
 }
 
 // replaceFile replaces a file, or makes one, so that at any time, even after a crash,

@@ -91,6 +91,16 @@ func TestScrapeHasWhatWasAskedAboutSingleTasks(t *testing.T) {
 	}
 }
 
+// TestATerminalIsSpared escape sequences and changes of direction in names.
+func TestATerminalIsSpared(t *testing.T) {
+	t.Parallel()
+	got := string(harmless([]byte("a{b=\"\x1b[31m\u009b\u202e订单\"} 1\nc 2\n")))
+
+	if want := "a{b=\"\\u001B[31m\\u009B\\u202E订单\"} 1\nc 2\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestScrapeReplacesOnlyRegularFiles and leaves pipes, devices and symbolic links as they are.
 func TestScrapeReplacesOnlyRegularFiles(t *testing.T) {
 	t.Parallel()

@@ -21,11 +21,18 @@ type urlKind struct {
 var (
 	webSchemes = []string{"http", "https"}
 	consoleURL = urlKind{schemes: webSchemes, example: "https://oms.example:8089", path: true}
-	linkURL    = urlKind{schemes: webSchemes, example: "https://oms.example:8089", path: true, query: true}
-	grafanaURL = urlKind{schemes: webSchemes, example: "https://grafana.example", path: true, query: true}
-	tokenURL   = urlKind{schemes: webSchemes, example: "https://login.example/token", path: true, query: true}
-	proxyURL   = urlKind{
-		schemes: []string{"http", "https", "socks5", "socks5h"}, example: "http://proxy.example:3128", user: true,
+	linkURL    = urlKind{
+		schemes: webSchemes, example: "https://oms.example:8089", path: true, query: true,
+	}
+	grafanaURL = urlKind{
+		schemes: webSchemes, example: "https://grafana.example", path: true, query: true,
+	}
+	tokenURL = urlKind{
+		schemes: webSchemes, example: "https://login.example/token", path: true, query: true,
+	}
+	proxyURL = urlKind{
+		schemes: []string{"http", "https", "socks5", "socks5h"},
+		example: "http://proxy.example:3128", user: true,
 	}
 )
 
@@ -50,7 +57,8 @@ func (k *urlKind) wrong(address string) string {
 	case strings.Contains(address, ",") && strings.Count(address, "://") > 1:
 		return "has several URLs: write a single one"
 	case strings.Contains(beforeQuery(address), "@") && !k.user:
-		return "must not hold a user name or password, which end up in logs: leave out what is before the @"
+		return "must not hold a user name or password, which end up in logs: " +
+			"leave out what is before the @"
 	case err != nil:
 		return "not a URL: " + want + ", with special characters as %XX"
 	case !slices.Contains(k.schemes, u.Scheme) || u.Hostname() == "":
@@ -86,10 +94,11 @@ func wrongHost(u *url.URL) string {
 	case u.Port() != "" && (err != nil || port == 0):
 		return fmt.Sprintf("there is no port %.20s: ports are 1 to 65535", u.Port())
 	case ip != nil && (ip.IsUnspecified() || ip.IsMulticast()):
-		return fmt.Sprintf("%s is an address to listen on, not one to connect to: write that of the server", host)
+		return fmt.Sprintf("%s is an address to listen on, not one to connect to: "+
+			"write that of the server", host)
 	case ip == nil && digitsOnly.MatchString(host):
 		return fmt.Sprintf("%.20q is neither a host name nor an IP address", host)
-	case strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`<>"{}|\^*$`, r) }):
+	case strings.ContainsAny(host, " <>\"{}|\\^*$"):
 		return "the host has characters that no name can have: write a name or an IP address"
 	}
 	return ""

@@ -73,7 +73,7 @@ func TestWarnings(t *testing.T) {
 		{"certificates of the token server", auth("oauth2: {client_id: i, token_url: 'https://t.example', client_secret_file: secret, tls_config: {ca_file: secret}}"), nil, "FILE:2: targets.a.http_client.oauth2.tls_config.ca_file: DIR/secret: not a certificate in PEM format"},
 		{"unknown statuses", "  a: {url: https://a.example, filter: {statuses: [NAPPING]}, exclude: {statuses: [RELEASED, DOZING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"NAPPING\", perhaps new in OMS\n" +
 			"FILE:2: targets.a.exclude.statuses[1]: unknown status \"DOZING\", perhaps new in OMS"},
-		{"a misspelled status", "  a: {url: https://a.example, filter: {statuses: [RUNING]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"RUNING\", perhaps new in OMS: or do you mean RUNNING?"},
+		{"a misspelled status", "  a: {url: https://a.example, filter: {statuses: [RUNNIN]}, http_client: {basic_auth: {username: u, password_file: secret}}}\n", nil, "FILE:2: targets.a.filter.statuses[0]: unknown status \"RUNNIN\", perhaps new in OMS: or do you mean RUNNING?"},
 		{"placeholders", auth("basic_auth: {username: '<account>', password: '${OMS_PASSWORD}'}"), nil, "FILE:2: targets.a.http_client.basic_auth.username: looks like a placeholder, which nothing fills in\n" +
 			"FILE:2: targets.a.http_client.basic_auth.password: looks like a placeholder, which nothing fills in"},
 		{"a placeholder in a header", auth("http_headers: {X: {secrets: [s, '{{ token }}']}}"), nil, "FILE:2: targets.a.http_client.http_headers.X.secrets[1]: looks like a placeholder, which nothing fills in"},
