@@ -490,6 +490,11 @@ func findValues(e *evidence) finding {
 	if len(p.Unreadable) > 0 {
 		found = append(found, "unreadable: "+counts(p.Unreadable))
 	}
+	if len(p.NotUTF8) > 0 {
+		return warns("names with this character in them are damaged, and two may look the same: have OMS, or the proxy "+
+			"in front of it, send JSON in UTF-8, whatever charset it declares",
+			"%s", strings.Join(append(found, "not UTF-8, shown as \uFFFD: "+counts(p.NotUTF8)), "; "))
+	}
 	if found == nil {
 		return passes("all are known")
 	}
