@@ -234,6 +234,10 @@ func adviseTLS(e *evidence, err error) string {
 	case errors.As(err, &record):
 		return "the server does not speak TLS: check the port, or use http"
 	}
+	if proxy := e.proxy(); proxy != "" {
+		return "check that the proxy " + proxy + " lets TLS to OMS through: it, or OMS, has ended the connection; " +
+			"then which TLS versions, ciphers and client certificates OMS accepts"
+	}
 	return "check which TLS versions, ciphers and client certificates are accepted by OMS, " +
 		"or by a proxy in front of it"
 }
