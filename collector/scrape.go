@@ -268,6 +268,9 @@ func (c *Collector) reportUnknown(s *Snapshot) {
 	for field, n := range s.report.Dropped {
 		s.unknown[unknownValue{field, ""}] += n
 	}
+	for field, n := range s.report.NotUTF8 {
+		s.unknown[unknownValue{field, "(not UTF-8)"}] += n
+	}
 	for v, n := range s.unknown {
 		c.options.Metrics.unknown.WithLabelValues(v.field).Add(float64(n))
 		if c.history.isNew(v) {

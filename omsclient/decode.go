@@ -96,6 +96,7 @@ type page struct {
 	projects  []Project
 	invalid   int            // elements of data without a usable id
 	dropped   map[string]int // by field; see [Report.Dropped]
+	notUTF8   map[string]int // by field; see [Report.NotUTF8]
 
 	// Instead of projects, in answers to other actions.
 	verify     VerifyResult
@@ -153,9 +154,10 @@ func decodeAnswer(
 		secrets: withheld,
 		texts:   map[string]string{},
 		dropped: map[string]int{},
+		notUTF8: map[string]int{},
 	}
 	ahead.decoded = d.json.InputOffset
-	p := &page{dropped: d.dropped}
+	p := &page{dropped: d.dropped, notUTF8: d.notUTF8}
 	err := d.readAnswer(fields, p)
 	if err != nil {
 		_ = memory.spend(-d.spent)
@@ -373,13 +375,16 @@ type decoder struct {
 	spent   int // of memory
 	secrets secrets
 	scratch []byte
+	damaged bool              // what was unquoted last was not UTF-8
 	texts   map[string]string // one copy of each short text
 	dropped map[string]int
+	notUTF8 map[string]int
 }
 
 // readScalar reads a text, a number or a literal, without quotes; null is nil. It
 // drops an object or an array. The bytes are valid until the next read.
 func (d *decoder) readScalar(name string) ([]byte, error) {
+	d.damaged = false
 	switch d.json.PeekKind() {
 	case '{', '[':
 		return nil, d.drop(name)
@@ -402,9 +407,11 @@ func (d *decoder) unquoted() ([]byte, error) {
 }
 
 // unquote returns the content of a JSON string that the decoder has read. Invalid
-// UTF-8 becomes U+FFFD; that is the only error AppendUnquote could report here.
+// UTF-8 becomes U+FFFD, which damaged tells; AppendUnquote could report no other error.
 func (d *decoder) unquote(value jsontext.Value) []byte {
-	d.scratch, _ = jsontext.AppendUnquote(d.scratch[:0], value)
+	var err error
+	d.scratch, err = jsontext.AppendUnquote(d.scratch[:0], value)
+	d.damaged = err != nil
 	return d.scratch
 }
 
@@ -421,6 +428,9 @@ func (d *decoder) readText(name string) (string, error) {
 func (d *decoder) keep(name string, raw []byte) (string, error) {
 	if len(raw) == 0 {
 		return "", nil
+	}
+	if d.damaged {
+		d.notUTF8[name]++
 	}
 	const short = 32
 	if len(raw) <= short {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -180,11 +181,18 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 	case decodeErr != nil && coding != "" && coding != "gzip" && coding != "identity":
 		e.Err = fmt.Errorf("the answer is compressed with %q, which was not asked for",
 			quote(coding))
-	case decodeErr != nil && !isTooMuch(decodeErr) && !endsEarly(decodeErr) && !isJSON(response):
-		e.Err = fmt.Errorf("the answer is not JSON but %q: is this the URL of OMS?",
-			quote(mediaType(response)))
+	case decodeErr != nil && !isTooMuch(decodeErr) && !isJSON(response):
+		notJSON := &rephrased{text: fmt.Sprintf("the answer is not JSON but %q: is this the URL of OMS?",
+			quote(mediaType(response)))}
+		if endsEarly(decodeErr) { // or is empty, perhaps only this once
+			notJSON.cause = errEndsEarly
+		}
+		e.Err = notJSON
 	case decodeErr != nil:
 		e.Err = describe(decodeErr)
+		if charset := charset(response); charset != "" && !isTooMuch(decodeErr) && !endsEarly(decodeErr) {
+			e.Err = fmt.Errorf("%w, perhaps because its charset is %q", e.Err, quote(charset))
+		}
 	case p.success == Some(false):
 		e.Reason = API
 		if e.Code == "" {
@@ -202,6 +210,20 @@ func (p *page) failure(response *http.Response, decodeErr error) *Error {
 func isJSON(response *http.Response) bool {
 	kind := mediaType(response)
 	return kind == "" || strings.HasSuffix(kind, "json")
+}
+
+// charset returns the charset that the answer claims to have, if that is not UTF-8.
+func charset(response *http.Response) string {
+	_, parameters, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	switch charset := parameters["charset"]; strings.ToLower(charset) {
+	case "utf-8", "utf8", "us-ascii":
+		return ""
+	default:
+		if err != nil {
+			return ""
+		}
+		return charset
+	}
 }
 
 // mediaType returns the Content-Type without parameters.

@@ -194,6 +194,7 @@ func (c *Client) attempt(
 	if err == nil {
 		return p, r, 0, nil
 	}
+	w.explain(err)
 	err.Action, err.Page = o.action, o.page
 	if err.StatusCode == 0 {
 		err.StatusCode = r.StatusCode
@@ -344,12 +345,36 @@ type watch struct {
 	mu    sync.Mutex
 	timer *time.Timer           // runs while the answer is awaited over a connection that was idle
 	last  httptrace.GotConnInfo // about the last connection
+	doing string                // to get a connection; empty: there is one
 	ended bool
 }
 
 // traced returns a context whose requests the watch follows.
 func (w *watch) traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: w.gotConnection})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart:     func(info httptrace.DNSStartInfo) { w.note("looking up " + info.Host) },
+		ConnectStart: func(_, address string) { w.note("connecting to " + address) },
+		// Without a proxy, something else follows at once.
+		ConnectDone:       func(_, address string, _ error) { w.note("waiting for the proxy " + address) },
+		TLSHandshakeStart: func() { w.note("waiting for the TLS handshake") },
+		GotConn:           w.gotConnection,
+	})
+}
+
+// note notes what is being done to get a connection.
+func (w *watch) note(doing string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.doing = doing
+}
+
+// explain adds to a timeout what was being done when time ran out.
+func (w *watch) explain(e *Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.Reason == Timeout && w.doing != "" && e.Err != nil {
+		e.Err = fmt.Errorf("%w, while %s", e.Err, printable(w.doing, maxWords))
+	}
 }
 
 func (w *watch) gotConnection(info httptrace.GotConnInfo) {
@@ -357,7 +382,7 @@ func (w *watch) gotConnection(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stop()
-	w.last = info
+	w.last, w.doing = info, ""
 	if info.IdleTime >= fresh && w.patience > 0 && !w.ended {
 		w.timer = time.AfterFunc(w.patience, func() { w.abandon(silence(w.patience)) })
 	}

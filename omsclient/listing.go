@@ -30,7 +30,7 @@ import (
 // OMS counts some.
 func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
-		*report = Report{Dropped: map[string]int{}, Observe: report.Observe}
+		*report = Report{Dropped: map[string]int{}, NotUTF8: map[string]int{}, Observe: report.Observe}
 		if c.distrust.Swap(false) {
 			c.http.CloseIdleConnections() // those that were still in use the last time
 		}
@@ -219,6 +219,9 @@ func (l *listing) take(p *page) (fresh int, err error) {
 		l.report.Invalid += p.invalid
 		for field, n := range p.dropped {
 			l.report.Dropped[field] += n
+		}
+		for field, n := range p.notUTF8 {
+			l.report.NotUTF8[field] += n
 		}
 	}
 	return fresh, nil

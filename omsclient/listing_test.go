@@ -405,6 +405,7 @@ func TestListForgetsAnEarlierReport(t *testing.T) {
 	c := newClient(t, paper(func(int, int) string { return sheet("1", "a") }), omsclient.Options{})
 	report := omsclient.Report{
 		Pages: 5, Duplicates: 6, Invalid: 7, Inconsistent: true, Dropped: map[string]int{"id": 1},
+		NotUTF8: map[string]int{"id": 1},
 	}
 
 	for range 2 {
@@ -418,7 +419,7 @@ func TestListForgetsAnEarlierReport(t *testing.T) {
 	checkEqual(t, "requests", len(report.Requests), 1)
 	report.Requests = nil
 	checkEqual(t, "report", report,
-		omsclient.Report{Pages: 1, Total: omsclient.Some(1.0), Dropped: map[string]int{}})
+		omsclient.Report{Pages: 1, Total: omsclient.Some(1.0), Dropped: map[string]int{}, NotUTF8: map[string]int{}})
 }
 
 // A slow OMS takes its time for each page, depending on the pass, and miscounts.

@@ -10,7 +10,7 @@ import (
 // it has ended, for whatever reason. Until then it must not be read.
 //
 // If the pages are read twice, see [Client.List], Requests and Pages count both
-// passes. Duplicates, Invalid and Dropped count the first pass only, so that
+// passes. Duplicates, Invalid, Dropped and NotUTF8 count the first pass only, so that
 // nothing is counted twice.
 type Report struct {
 	Requests   []Request         // the attempts, by page; at most MaxRequests of them
@@ -20,6 +20,7 @@ type Report struct {
 	Invalid    int               // elements of data without a usable id
 	Total      Optional[float64] // totalCount of the last page that was not empty
 	Dropped    map[string]int    // by field: values that were unreadable or beyond a bound
+	NotUTF8    map[string]int    // by field: texts that are damaged, since they were not UTF-8
 
 	// Inconsistent reports that the number of projects differed from OMS's count of
 	// them, and still did after a second pass or when there was no time for one.

@@ -146,6 +146,9 @@ func aboutCertificate(err error) error {
 			invalid.Detail = ""
 		}
 		text = invalid.Error()
+		if invalid.Cert != nil && invalid.Cert.IsCA { // and so is not the server's own
+			text += "; it is that of an authority in the server's chain"
+		}
 	}
 	return &rephrased{printable("tls: failed to verify certificate: "+text, maxWords), err}
 }

@@ -286,19 +286,21 @@ func countTasks(scraped []*dto.MetricFamily) *tasksReport {
 	return r
 }
 
-// measurePages sums up the requests of a listing. The collector counts unreadable
-// values as unknown ones too.
+// measurePages sums up the requests of a listing. The collector counts unreadable and
+// damaged values as unknown ones too.
 func measurePages(fetch *collector.Fetch, unknown map[string]int) *pagesReport {
 	report := &fetch.Report
 	p := &pagesReport{
 		Listings: 1, Rows: report.Rows(), Bytes: report.Bytes(), Retries: report.Retries(),
 		WireBytes: report.BytesOnWire(),
 		Seconds:   fetch.Duration.Seconds(), Inconsistent: report.Inconsistent,
-		Unreadable: maps.Clone(report.Dropped), Unknown: unknown,
+		Unreadable: maps.Clone(report.Dropped), NotUTF8: maps.Clone(report.NotUTF8), Unknown: unknown,
 	}
-	for field, n := range p.Unreadable {
-		if p.Unknown[field] -= n; p.Unknown[field] == 0 {
-			delete(p.Unknown, field)
+	for _, counted := range []map[string]int{p.Unreadable, p.NotUTF8} {
+		for field, n := range counted {
+			if p.Unknown[field] -= n; p.Unknown[field] == 0 {
+				delete(p.Unknown, field)
+			}
 		}
 	}
 	first := report.FirstListing()

@@ -69,6 +69,7 @@ type (
 		Inconsistent bool           `json:"inconsistent"`
 		Unknown      map[string]int `json:"unknown_values"`    // by field
 		Unreadable   map[string]int `json:"unreadable_values"` // by field
+		NotUTF8      map[string]int `json:"not_utf8_values"`   // by field
 	}
 	spread struct {
 		Min    float64 `json:"min"`

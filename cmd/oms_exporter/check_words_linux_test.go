@@ -90,7 +90,7 @@ func TestCheckTellsProxiesFromOMS(t *testing.T) {
 		},
 		{
 			"an account", serveOMS(t, statusOnly(http.StatusProxyAuthRequired)), "http://oms.example",
-			"answer", `HTTP status 407`, `account: write it in proxy_url`,
+			"authentication", `HTTP status 407`, `account of its own: correct user and password in proxy_url`,
 		},
 		{
 			"a cache", serveOMS(t, statusOnly(http.StatusNotModified)), "http://oms.example",

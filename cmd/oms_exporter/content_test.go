@@ -254,3 +254,32 @@ func TestHeadersOfAnAnswerAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesThatAreNotUTF8AreCounted has two names in GBK. They are damaged, which is counted
+// and said. Where the second byte of a character is a backslash, the answer is no JSON.
+func TestNamesThatAreNotUTF8AreCounted(t *testing.T) {
+	t.Parallel()
+	answers := func(name string) string {
+		return serveOMS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json;charset=GBK")
+			fmt.Fprintf(w, `{"success": true, "totalCount": 2, "data": [{"id": "np_1", "name": "%s1", "labels": [{"name": "ok"}]},`+
+				` {"id": "np_2", "name": "%[1]s2"}]}`, name)
+		}))
+	}
+	p := exporterOf(t, fmt.Sprintf("  oms: {url: %q}\n  worse: {url: %q}\n", answers("\xb6\xa9\xb5\xa5"), answers("\xb6\xa9\x95\x5c")))
+
+	if got := verdict(t, p.url+"/probe?target=oms"); got != "up, 2 tasks" {
+		t.Errorf("%s, want up, 2 tasks", got)
+	}
+	if got := get(t, p.url+"/metrics").body; !strings.Contains(got, `oms_exporter_unknown_values_total{field="name",target="oms"} 2`) {
+		t.Errorf("they are not counted:\n%s", got)
+	}
+	expectLogged(t, p, `target=oms .*field=name value="\(not UTF-8\)"`)
+	if got := verdict(t, p.url+"/probe?target=worse"); got != "down: decode" {
+		t.Errorf("%s, want down: decode", got)
+	}
+	expectLogged(t, p, `target=worse .*not a JSON document at byte \d+, perhaps because its charset is \\"GBK\\"`)
+
+	expectFinding(t, stepOf(t, checkOne(t, "--oms.url="+answers("\xb6\xa9\xb5\xa5")), "values"), warning,
+		`^not UTF-8, shown as \x{FFFD}: name 2$`, "in UTF-8")
+}

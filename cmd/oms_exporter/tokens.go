@@ -156,7 +156,13 @@ func (t *tokenTransport) current(ctx context.Context) (*oauth2.Token, error) {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	token, err := t.get(bare) //nolint:contextcheck // it ends with ctx
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, &omsclient.Error{
+			Reason: omsclient.ReasonOf(context.Cause(ctx)),
+			Err:    fmt.Errorf("no answer from the token server: %w", context.Cause(ctx)),
+		}
+	case err != nil:
 		return nil, tokenError(err)
 	}
 	t.token = token

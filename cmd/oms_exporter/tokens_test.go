@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -307,6 +308,28 @@ func TestATokenServerThatHangsIsATimeoutInTime(t *testing.T) {
 
 	if took := time.Since(begin); got != "down: timeout" || took > 15*time.Second {
 		t.Errorf("%s after %s, want down: timeout after 1 s", got, took)
+	}
+	expectLogged(t, p, "no answer from the token server: context deadline exceeded")
+}
+
+// TestATimeoutSaysWhoDidNotAnswer has a server that says nothing at all.
+func TestATimeoutSaysWhoDidNotAnswer(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	address := silent.Addr().String()
+	p := exporterOf(t, fmt.Sprintf("  proxy: {url: \"https://oms.example\", http_client: {proxy_url: \"http://%s\"}}\n"+
+		"  tls: {url: \"https://%s\"}\n", address, address))
+	for target, want := range map[string]string{
+		"proxy": "while waiting for the proxy " + address, "tls": "while waiting for the TLS handshake",
+	} {
+		if got := verdict(t, p.url+"/probe?target="+target, scrapeTimeout, "1"); got != "down: timeout" {
+			t.Errorf("%s: %s, want down: timeout", target, got)
+		}
+		expectLogged(t, p, "target="+target+" .*no answer: context deadline exceeded, "+want)
 	}
 }
 
