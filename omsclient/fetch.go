@@ -103,8 +103,7 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 		switch {
 		case listing && err.refusesCredentials() && o.conns.accepted(fingerprint):
 			// One node of several may be sick, so another one is asked, once.
-			err.Err = fmt.Errorf("%s, though the same credentials were accepted for earlier pages",
-				cmp.Or(err.Err, errors.New(statusText(err.StatusCode))))
+			err.Err = contradiction(err)
 			if o.conns.refused(1); doubted && !last.Reused {
 				return nil, backoff.Permanent(err)
 			}
@@ -116,12 +115,8 @@ func (c *Client) fetch(ctx context.Context, o order) (*page, []Request, *Error) 
 				return nil, retryAfter(0, err)
 			}
 			return nil, backoff.Permanent(err)
-		case ctx.Err() != nil, !worthRetrying(err), endsWithin(ctx, pause):
-			return nil, backoff.Permanent(err)
-		case pause > 0:
-			return nil, retryAfter(pause, err)
 		}
-		return nil, err
+		return nil, retry(ctx, pause, err)
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(tries)), backoff.WithMaxElapsedTime(0))
 	if err != nil {
 		// err may only say that time ran out while waiting for the next attempt.
@@ -201,6 +196,23 @@ func (c *Client) attempt(
 	}
 	r.Err, r.RequestID = err, err.RequestID
 	return nil, r, pause, err
+}
+
+// contradiction words a refusal of credentials that OMS has accepted before.
+func contradiction(err *Error) error {
+	return fmt.Errorf("%s, though the same credentials were accepted for earlier pages",
+		cmp.Or(err.Err, errors.New(statusText(err.StatusCode))))
+}
+
+// retry makes [backoff.Retry] try again if that may help, after the time that OMS asks for.
+func retry(ctx context.Context, pause time.Duration, err *Error) error {
+	switch {
+	case ctx.Err() != nil, !worthRetrying(err), endsWithin(ctx, pause):
+		return backoff.Permanent(err)
+	case pause > 0:
+		return retryAfter(pause, err)
+	}
+	return err
 }
 
 // retryAfter makes [backoff.Retry] wait for the given time, and not for one of
