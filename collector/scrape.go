@@ -243,7 +243,8 @@ func (c *Collector) logFailure(s *Snapshot) {
 // logInconsistent logs that a complete listing has not as many tasks as OMS counts.
 func (c *Collector) logInconsistent(s *Snapshot) {
 	if s.report.Inconsistent {
-		c.logOften(level.Warn, inconsistent, "msg", "the tasks that OMS lists are not as many as it counts",
+		c.logOften(level.Warn, inconsistent,
+			"msg", "the tasks that OMS lists are not as many as it counts",
 			"listed", s.listed(), "counted", s.report.Total.Value)
 	}
 }

@@ -200,7 +200,7 @@ func (c *Client) attempt(
 
 // contradiction words a refusal of credentials that OMS has accepted before.
 func contradiction(err *Error) error {
-	return fmt.Errorf("%s, though the same credentials were accepted for earlier pages",
+	return fmt.Errorf("%w, though the same credentials were accepted for earlier pages",
 		cmp.Or(err.Err, errors.New(statusText(err.StatusCode))))
 }
 
@@ -355,7 +355,7 @@ type watch struct {
 	abandon  context.CancelCauseFunc
 
 	mu    sync.Mutex
-	timer *time.Timer           // runs while the answer is awaited over a connection that was idle
+	timer *time.Timer           // runs while an answer over an idle connection is awaited
 	last  httptrace.GotConnInfo // about the last connection
 	doing string                // to get a connection; empty: there is one
 	ended bool

@@ -56,7 +56,8 @@ func (c *Client) List(ctx context.Context, report *Report) iter.Seq2[Project, er
 		}
 		stopped := errors.Is(err, errStopped)
 		report.Inconsistent = !stopped && (err != nil || !consistent)
-		if report.Inconsistent && len(l.seen) == 0 && report.Invalid == 0 {
+		// A count of 1 may be that of pages.
+		if report.Inconsistent && len(l.seen) == 0 && report.Invalid == 0 && report.Total.Value > 1 {
 			err = unlike(1, fmt.Sprintf("OMS counts %.10g tasks and lists none", report.Total.Value))
 			report.Inconsistent = false
 			yield(Project{}, err)

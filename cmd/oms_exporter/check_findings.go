@@ -243,8 +243,8 @@ func adviseTLS(e *evidence, err error) string {
 		return "the server does not speak TLS: check the port, or use http"
 	}
 	if proxy := e.proxy(); proxy != "" {
-		return "check that the proxy " + proxy + " lets TLS to OMS through: it, or OMS, has ended the connection; " +
-			"then which TLS versions, ciphers and client certificates OMS accepts"
+		return "check that the proxy " + proxy + " lets TLS to OMS through: it, or OMS, has ended the " +
+			"connection; then which TLS versions, ciphers and client certificates OMS accepts"
 	}
 	return "check which TLS versions, ciphers and client certificates are accepted by OMS, " +
 		"or by a proxy in front of it"
@@ -506,8 +506,8 @@ func findValues(e *evidence) finding {
 		found = append(found, "unreadable: "+counts(p.Unreadable))
 	}
 	if len(p.NotUTF8) > 0 {
-		return warns("names with this character in them are damaged, and two may look the same: have OMS, or the proxy "+
-			"in front of it, send JSON in UTF-8, whatever charset it declares",
+		return warns("names with this character in them are damaged, and two may look the same: have "+
+			"OMS, or the proxy in front of it, send JSON in UTF-8, whatever charset it declares",
 			"%s", strings.Join(append(found, "not UTF-8, shown as \uFFFD: "+counts(p.NotUTF8)), "; "))
 	}
 	if found == nil {

@@ -274,7 +274,7 @@ func TestOneSickNodeDoesNotMakeASecretRest(t *testing.T) {
 		refused int64 // at most, in two scrapes; some requests are under way at once
 	}{
 		"one of two":       {func(n int64) bool { return n == 2 }, "up, 900 tasks", 3}, // which may be asked again before its connection is closed
-		"all but page one": {func(n int64) bool { return true }, "down: auth", 12},
+		"all but page one": {func(int64) bool { return true }, "down: auth", 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

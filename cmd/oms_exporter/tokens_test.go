@@ -319,7 +319,7 @@ func TestATimeoutSaysWhoDidNotAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	address := silent.Addr().String()
 	p := exporterOf(t, fmt.Sprintf("  proxy: {url: \"https://oms.example\", http_client: {proxy_url: \"http://%s\"}}\n"+
 		"  tls: {url: \"https://%s\"}\n", address, address))
