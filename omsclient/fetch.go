@@ -367,7 +367,9 @@ func (w *watch) traced(ctx context.Context) context.Context {
 		DNSStart:     func(info httptrace.DNSStartInfo) { w.note("looking up " + info.Host) },
 		ConnectStart: func(_, address string) { w.note("connecting to " + address) },
 		// Without a proxy, something else follows at once.
-		ConnectDone:       func(_, address string, _ error) { w.note("waiting for the proxy " + address) },
+		ConnectDone: func(_, address string, _ error) {
+			w.note("waiting for the proxy " + address)
+		},
 		TLSHandshakeStart: func() { w.note("waiting for the TLS handshake") },
 		GotConn:           w.gotConnection,
 	})
