@@ -173,22 +173,22 @@ func fleetTrouble(outside Outside) row {
 						cell: filled, steps: share,
 					},
 					{
-						title: "Behind", unit: "s", width: 90,
+						title: "Behind", unit: "s", width: 88,
 						expr: `oms:task_effective_delay:seconds{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 70,
+						title: "Speed", unit: times, decimals: number(1), cell: tinted, steps: pace, width: 64,
 						expr: `oms:task_replay_speed:ratio10m{<sel>} and <link> ` + worst,
 					},
 					{
-						title: "Done in", unit: "s", width: 85,
+						title: "Done in", unit: "s", width: 86,
 						expr: `oms:task_catchup_eta:seconds{<sel>} and <link> ` + worst,
 					},
 					{
 						title: "Logs left", unit: "percentunit", decimals: number(0), cell: tinted, steps: window, width: 88,
 						expr: `oms:task_resume_window_left:ratio{<sel>} and <link> ` + worst,
 					},
-					{title: "Way", label: "direction", width: 74},
+					{title: "Way", label: "direction", width: 70},
 					{title: "Owner", label: "task_owner", width: 110},
 				},
 			},

@@ -113,7 +113,8 @@ func taskStory() panel {
 			{
 				expr: `max by (alertname, step) (
 					102 * ALERTS{alertstate="firing", <one>} or 101 * ALERTS{alertstate="pending", <one>}
-				) or on () label_replace(vector(100), "alertname", "alerts", "", "")`,
+				) or on () label_replace(0 * count(oms_up{<sel>} == 1 and <oms> ` + home + `) + 100 or vector(-1),
+					"alertname", "alerts", "", "")`,
 				legend: "{{alertname}} {{step}}",
 			},
 		},
