@@ -33,14 +33,16 @@ func welcome(w io.Writer, s *demoSettings, address string) {
 	metrics := url + s.serve.web.telemetryPath
 	fmt.Fprintf(w, `A simulated OMS with %d tasks, and its exporter. Ctrl-C stops both. Now open
 
-  %s/          what the exporter serves
+  %s/          the tasks, those in trouble first
   %s   the metrics
 
 or see how far behind each task is, in seconds:
 
   curl -s %s | grep ^oms_task_sync_delay_seconds
 
-`, s.sim.fleet.Tasks, url, metrics, metrics)
+The simulated OMS is at %s, with any account: try check or tasks on it.
+
+`, s.sim.fleet.Tasks, url, metrics, metrics, s.serve.oms.target.URL)
 }
 
 // browsable turns an address to listen on into one to open.

@@ -109,7 +109,7 @@ func TestTheDemoSaysWhatToOpenOnceItIsThere(t *testing.T) {
 		t.Errorf("%v; it says\n%s", err, stdout)
 	}
 	p := start(t, "demo", "--sim.tasks=5")
-	open := regexp.MustCompile(`(http://127\.0\.0\.1:\d+/) +what`).FindStringSubmatch(p.stdout.String())
+	open := regexp.MustCompile(`(http://127\.0\.0\.1:\d+/) +the tasks`).FindStringSubmatch(p.stdout.String())
 	if open == nil {
 		t.Fatalf("it does not say what to open:\n%s", p.stdout)
 	}

@@ -70,7 +70,7 @@ func TestBadInput(t *testing.T) {
 		{name: "simulated account without password", args: []string{"simulate", "--sim.username=viewer"}, want: []string{"--sim.username", "--sim.password-file"}},
 		{name: "missing simulated password", args: []string{"simulate", "--sim.password-file=" + missing}, want: []string{"--sim.password-file", missing}},
 		{name: "address without port", args: []string{url, "--web.listen-address=nowhere"}, want: []string{"--web.listen-address=nowhere: must be HOST:PORT or :PORT"}},
-		{name: "address in use", args: []string{url, "--web.listen-address=" + taken(t)}, want: []string{"listen", "127.0.0.1", "in use"}, status: 1},
+		{name: "address in use", args: []string{url, "--web.listen-address=" + taken(t)}, want: []string{"listen", "127.0.0.1", "in use", "--web.listen-address"}, status: 1},
 		{name: "simulated address in use", args: []string{"simulate", "--web.listen-address=" + taken(t)}, want: []string{"listen", "in use"}, status: 1},
 	} {
 		t.Run(m.name, func(t *testing.T) { expectRefusal(t, m) })

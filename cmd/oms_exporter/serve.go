@@ -224,6 +224,10 @@ func listenAndServe(
 		WebSystemdSocket:   &s.systemdSocket,
 		WebConfigFile:      &s.configFile,
 	}, bridged(base))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: is another exporter running? "+
+			"--web.listen-address takes another address", err)
+	}
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
