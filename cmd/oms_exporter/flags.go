@@ -243,7 +243,8 @@ func addServe(app *kingpin.Application) (*kingpin.CmdClause, command) {
 	cmd := app.Command("serve", "Export the tasks of an OMS. The default command.").Default()
 	cmd.Flag("config.check",
 		"Check the configuration and the flags, without network and without starting. "+
-			"The exit status is 0 if they can be used, and 2 otherwise.").BoolVar(&s.check)
+			"The exit status is 0 if they can be used, and 2 otherwise. A secret that is missing is only a "+
+			"warning: it may be there once the service runs.").BoolVar(&s.check)
 	addOMSFlags(cmd, &s.oms)
 	addScrapeFlags(cmd, &s.scrape)
 	addWebFlags(cmd, &s.web, ":10667")

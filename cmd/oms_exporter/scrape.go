@@ -14,7 +14,6 @@ import (
 	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 )
 
@@ -57,10 +56,12 @@ func scrapeOnce(ctx context.Context, s *scrapeOnceSettings, stdout io.Writer) er
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	exposition, err := textOf(snapshot)
+	var text bytes.Buffer
+	err = snapshot.Encode(ctx, &text, expfmt.NewFormat(expfmt.TypeTextPlain), nil, nil)
 	if err != nil {
 		return err
 	}
+	exposition := text.Bytes()
 	if s.output == "" {
 		if screenOf(stdout).terminal {
 			exposition = harmless(exposition)
@@ -94,25 +95,6 @@ func (s *scrapeOnceSettings) load() (*fileConfig, error) {
 			amount(len(loaded.Targets), "target"))
 	}
 	return loaded, nil
-}
-
-func textOf(metrics prometheus.Collector) ([]byte, error) {
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(metrics); err != nil {
-		return nil, err
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
-	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			return nil, err
-		}
-	}
-	return text.Bytes(), nil
 }
 
 // harmless replaces what could confuse a terminal: names of tasks may have anything.
